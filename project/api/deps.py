@@ -1,0 +1,30 @@
+"""What routes ask for: the state that the lifespan made, by type."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from project.inference.runner import Runner
+from project.settings import Settings
+
+
+@dataclass
+class Services:
+    """What lives as long as the process. draining: shutdown has begun, /ready is red."""
+
+    settings: Settings
+    runner: Runner
+    draining: bool = field(default=False)
+
+
+def _services(request: Request) -> Services:
+    return cast("Services", request.app.state.services)
+
+
+def _runner(request: Request) -> Runner:
+    return _services(request).runner
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+RunnerDep = Annotated[Runner, Depends(_runner)]

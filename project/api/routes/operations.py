@@ -1,0 +1,125 @@
+"""What operators and their machines ask: /health, /ready, /metadata, /metrics."""
+
+import platform
+import secrets
+import time
+
+import torch
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from project import __version__
+from project.api.deps import Services, ServicesDep
+from project.api.problems import documented
+from project.api.routes.models import ModelSummary, list_models
+from project.errors import Unauthorized
+from project.observability.metrics import COLLECT_SECONDS, MULTIPROC_FILES
+from project.observability.multiprocess import exposition
+
+router = APIRouter(tags=["operations"])
+metrics_router = APIRouter(tags=["operations"])
+
+
+class Health(BaseModel):
+    """The process lives."""
+
+    status: str = "ok"
+
+
+class Check(BaseModel):
+    """One thing that readiness depends on."""
+
+    ok: bool
+    latency_seconds: float = Field(description="What asking took.")
+    detail: str | None = None
+
+
+class Readiness(BaseModel):
+    """Whether requests should come here, and what speaks against it."""
+
+    status: str = Field(description="`ready`, or `not ready` with status 503.")
+    checks: dict[str, Check]
+
+
+class Metadata(BaseModel):
+    """What runs here."""
+
+    version: str
+    revision: str
+    environment: str
+    workers: int = Field(description="Workers that should be serving.")
+    python: str
+    torch: str
+    models: list[ModelSummary]
+
+
+@router.api_route("/health", methods=["GET", "HEAD"], operation_id="health")
+async def health() -> Health:
+    """The process lives. It never looks outward, so a broken neighbour restarts nothing."""
+    return Health()
+
+
+@router.api_route(
+    "/ready",
+    methods=["GET", "HEAD"],
+    operation_id="ready",
+    response_model_exclude_none=True,
+    responses={503: {"model": Readiness, "description": "Not ready; `checks` names what fails."}},
+)
+async def ready(services: ServicesDep, response: Response) -> Readiness:
+    """Whether requests should be sent here: models loaded, and no shutdown begun."""
+    checks = readiness(services)
+    good = all(check.ok for check in checks.values())
+    response.status_code = 200 if good else 503
+    return Readiness(status="ready" if good else "not ready", checks=checks)
+
+
+def readiness(services: Services) -> dict[str, Check]:
+    """Ask each thing that a prediction needs."""
+    checks = {}
+    for name, lane in services.runner.lanes.items():
+        started = time.perf_counter()
+        loaded = lane.failure is None
+        checks[f"model:{name}"] = Check(
+            ok=loaded,
+            latency_seconds=round(time.perf_counter() - started, 6),
+            detail=None if loaded else "not loaded; see the log event model_load_failed",
+        )
+    if services.draining:
+        checks["shutdown"] = Check(ok=False, latency_seconds=0, detail="shutdown has begun")
+    return checks
+
+
+@router.get("/metadata")
+async def metadata(services: ServicesDep) -> Metadata:
+    """Version, revision and models."""
+    settings = services.settings
+    return Metadata(
+        version=__version__,
+        revision=settings.revision,
+        environment=settings.environment,
+        workers=settings.web_concurrency,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        models=(await list_models(services.runner)).models,
+    )
+
+
+@metrics_router.get("/metrics", response_class=Response, responses=documented(401))
+async def metrics(request: Request, services: ServicesDep) -> Response:
+    """The metrics of all workers, in the Prometheus text format."""
+    token = services.settings.metrics_token
+    on_public_port = services.settings.metrics_port is None
+    if token is not None and on_public_port:
+        given = request.headers.get("authorization", "")
+        if not secrets.compare_digest(
+            given.encode(), f"Bearer {token.get_secret_value()}".encode()
+        ):
+            raise Unauthorized("send the header `Authorization: Bearer` with METRICS_TOKEN")
+    directory = services.settings.prometheus_multiproc_dir
+    text, seconds, files = await run_in_threadpool(exposition, directory)
+    COLLECT_SECONDS.observe(seconds)
+    MULTIPROC_FILES.set(files)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,99 @@
+"""POST /v1/models/{model}/predictions, registered for each model with its own schemas."""
+
+import base64
+import io
+from typing import Any, cast
+
+from fastapi import APIRouter, Request, Response
+from PIL import Image
+
+from project.api.deps import RunnerDep
+from project.api.inputs import FIELD, JSON, MULTIPART, read_image
+from project.api.problems import documented
+from project.inference.images import MEDIA_TYPES, READABLE
+from project.models._base import Model
+
+PROBLEMS = (400, 413, 415, 422, 500, 503, 504)
+
+
+def predictions_router(model: Model[Any, Any]) -> APIRouter:
+    """The routes of one quick model under its literal path."""
+    router = APIRouter(tags=[model.name])
+
+    async def predict(request: Request, runner: RunnerDep) -> Response:
+        request.state.model = model.name
+        data, params = await read_image(request, model.params)
+        prediction = await runner.predict(model.name, data, params)
+        return Response(
+            prediction.result.model_dump_json(),
+            media_type=JSON,
+            headers={"Server-Timing": server_timing(prediction.seconds)},
+        )
+
+    router.add_api_route(
+        f"/v1/models/{model.name}/predictions",
+        predict,
+        methods=["POST"],
+        summary=model.summary,
+        description=(
+            f"{model.summary}\n\nSend one image ({READABLE}) in any of the three ways; the answer "
+            "is the same. Parameters stand in the query, in form fields or beside the image in "
+            "the JSON object. The header `Server-Timing` tells each stage's milliseconds."
+        ),
+        operation_id=f"predict_{model.name}",
+        response_model=model.result,
+        responses=documented(*PROBLEMS),
+        openapi_extra=_takes(model),
+    )
+    return router
+
+
+def server_timing(seconds: dict[str, float]) -> str:
+    """The header's value (W3C Server Timing): each stage with its milliseconds."""
+    return ", ".join(f"{stage};dur={value * 1000:.2f}" for stage, value in seconds.items())
+
+
+def _takes(model: Model[Any, Any]) -> dict[str, Any]:
+    """OpenAPI for the query parameters and the three bodies."""
+    fields = cast("dict[str, Any]", model.params.model_json_schema().get("properties", {}))
+    query = [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "schema": schema,
+            "description": schema.get("description", ""),
+        }
+        for name, schema in fields.items()
+    ]
+    binary = {"type": "string", "format": "binary", "description": f"A {READABLE}."}
+    base64_image = {"type": "string", "description": f"A {READABLE} in base64 or as a data URL."}
+    content: dict[str, Any] = {
+        MULTIPART: {"schema": _object({FIELD: binary, **fields})},
+        JSON: {
+            "schema": _object({FIELD: base64_image, **fields}),
+            "example": {FIELD: example_image(), **_defaults(fields)},
+        },
+    }
+    content |= {media_type: {"schema": binary} for media_type in MEDIA_TYPES}
+    return {"parameters": query, "requestBody": {"required": True, "content": content}}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [FIELD],
+        "additionalProperties": False,
+    }
+
+
+def _defaults(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: schema["default"] for name, schema in fields.items() if "default" in schema}
+
+
+def example_image() -> str:
+    """A small picture as a data URL, for the documentation's working example."""
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((32, 32)).convert("RGB").save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

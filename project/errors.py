@@ -1,0 +1,118 @@
+"""The errors that callers can cause or meet, each with its HTTP status and advice.
+
+ProjectError 500
+├── ConfigurationError          the process cannot start as it is set
+├── InvalidInput 422            what was sent cannot be used
+│   └── InvalidImage 422
+├── ContentTooLarge 413
+├── UnsupportedMediaType 415
+├── Unauthorized 401
+├── Unavailable 503             come back after `retry_after` seconds
+│   ├── Overloaded                  the model's queue is full
+│   └── ModelUnavailable            its weights did not load
+├── DeadlineExceeded 504
+└── ModelFailed 500             the model raised; the one that is a fault of ours
+"""
+
+from typing import ClassVar
+
+
+class ProjectError(Exception):
+    """Base: `detail` says what to do; `status`, `slug` and `title` go into the problem document."""
+
+    status: ClassVar[int] = 500
+    slug: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, *, fields: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.fields = fields or {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Response headers that belong to this error."""
+        return {}
+
+
+class ConfigurationError(ProjectError):
+    """The process cannot start as it is set."""
+
+
+class InvalidInput(ProjectError):
+    """What was sent cannot be used; `fields` maps a parameter's name to its fault."""
+
+    status, slug, title = 422, "invalid-input", "Invalid input"
+
+
+class InvalidImage(InvalidInput):
+    """The bytes are no image that we read, or one beyond the limits."""
+
+    slug, title = "invalid-image", "Invalid image"
+
+
+class ContentTooLarge(ProjectError):
+    """The body is beyond the limit."""
+
+    status, slug, title = 413, "content-too-large", "Content too large"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Close the connection: the rest of the body is not read."""
+        return {"Connection": "close"}
+
+
+class UnsupportedMediaType(ProjectError):
+    """The body's Content-Type is none that the route takes."""
+
+    status, slug, title = 415, "unsupported-media-type", "Unsupported media type"
+
+
+class Unauthorized(ProjectError):
+    """The bearer token is missing or wrong."""
+
+    status, slug, title = 401, "unauthorized", "Unauthorized"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Ask for a bearer token (RFC 6750, section 3)."""
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class Unavailable(ProjectError):
+    """Base of the errors that pass by themselves: `retry_after` is in seconds."""
+
+    status = 503
+
+    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Say when to come back (RFC 9110, section 10.2.3)."""
+        return {"Retry-After": str(self.retry_after)}
+
+
+class Overloaded(Unavailable):
+    """The model's queue is full."""
+
+    slug, title = "overloaded", "Overloaded"
+
+
+class ModelUnavailable(Unavailable):
+    """The model's weights did not load."""
+
+    slug, title = "model-unavailable", "Model unavailable"
+
+
+class DeadlineExceeded(ProjectError):
+    """The prediction took longer than it may."""
+
+    status, slug, title = 504, "deadline-exceeded", "Deadline exceeded"
+
+
+class ModelFailed(ProjectError):
+    """The model raised on an input that passed every check."""
+
+    slug, title = "model-failed", "Model failed"

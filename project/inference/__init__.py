@@ -1,0 +1,1 @@
+"""From bytes to results: decoding with every limit, and the one door to the models."""

@@ -1,0 +1,47 @@
+"""Plug-ins: one file here is one model, served under the file's name; see `_base.py`."""
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from typing import Any
+
+from project.errors import ConfigurationError
+from project.models._base import Model
+
+
+def available() -> list[str]:
+    """Names of the models that have a file here, without importing any."""
+    found = pkgutil.iter_modules(__path__)
+    return sorted(item.name for item in found if not item.ispkg and not item.name.startswith("_"))
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise ConfigurationError where a name has no file."""
+    known = available()
+    for name in names:
+        if name not in known:
+            raise ConfigurationError(
+                f"MODELS: no file project/models/{name}.py; there are: {', '.join(known)}"
+            )
+
+
+def create(names: Sequence[str]) -> list[Model[Any, Any]]:
+    """One unloaded instance of each named model, in that order."""
+    check_names(names)
+    return [_only_model_of(name)(name) for name in names]
+
+
+def _only_model_of(name: str) -> type[Model[Any, Any]]:
+    module = importlib.import_module(f"{__name__}.{name}")
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Model)
+        and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"project/models/{name}.py: define one subclass of Model, not {len(found)}"
+        )
+    return found[0]

@@ -1,0 +1,137 @@
+"""ASGI middleware around every request: its ids, one access event, and no error without an answer.
+
+The counting of requests is prometheus-fastapi-instrumentator's; what it cannot see is here.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from loguru import logger
+from prometheus_fastapi_instrumentator import Instrumentator
+from prometheus_fastapi_instrumentator.metrics import Info
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from project.observability import sentry
+from project.observability.context import REQUEST_ID, accept_request_id
+from project.observability.metrics import (
+    HTTP_BODY_BYTES,
+    HTTP_DURATION,
+    HTTP_IN_PROGRESS,
+    HTTP_REQUESTS,
+    METHODS,
+)
+
+QUIET = frozenset({"/health", "/ready", "/metrics"})  # probes and scrapes: not logged, not counted
+UNMATCHED = "none"
+METHOD_NOT_ALLOWED = 405
+FAULT = 500
+
+
+def instrument(app: Starlette) -> None:
+    """Count requests by method, route template and exact status.
+
+    The method is one of a closed set, as HTTP servers let through some thirty, and only a request
+    that a route answers has its duration observed: a flood of paths or methods adds no series.
+    """
+    quiet = [f"^{path}$" for path in sorted(QUIET)]
+    Instrumentator(should_group_status_codes=False, excluded_handlers=quiet).add(_count).instrument(
+        app
+    )
+
+
+def _count(info: Info) -> None:
+    method = info.method if info.method in METHODS else "other"
+    HTTP_REQUESTS.labels(method, info.modified_handler, info.modified_status).inc()
+    answered = info.modified_status != str(METHOD_NOT_ALLOWED)
+    if answered and info.modified_handler != UNMATCHED:
+        HTTP_DURATION.labels(method, info.modified_handler).observe(info.modified_duration)
+
+
+@dataclass
+class _Traffic:
+    """What passed in one request, in bytes, and the status that went out."""
+
+    received: int = 0
+    sent: int = 0
+    status: int = FAULT
+    started: bool = False
+
+
+class RequestContext:
+    """Outermost middleware. answer: turns an exception that nobody caught into a response."""
+
+    def __init__(self, app: ASGIApp, answer: Callable[[Exception], Response]) -> None:
+        self._app = app
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or pass on what is none."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = accept_request_id(Headers(scope=scope).get("x-request-id"))
+        token = REQUEST_ID.set(request_id)
+        traffic = _Traffic()
+        began = time.perf_counter()
+
+        async def count_in() -> Message:
+            message = await receive()
+            traffic.received += len(message.get("body", b""))
+            return message
+
+        async def count_out(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                traffic.status, traffic.started = message["status"], True
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            traffic.sent += len(message.get("body", b""))
+            await send(message)
+
+        HTTP_IN_PROGRESS.inc()
+        try:
+            with sentry.request_scope():
+                await self._serve(scope, count_in, count_out, traffic)
+        finally:
+            HTTP_IN_PROGRESS.dec()
+            _report(scope, traffic, time.perf_counter() - began)
+            REQUEST_ID.reset(token)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, traffic: _Traffic) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            sentry.name_route(scope["method"], handler_of(scope))
+            logger.opt(exception=error).error("request_failed")
+            if traffic.started:  # half an answer is out: only breaking the connection tells so
+                raise
+            await self._answer(error)(scope, receive, send)
+
+
+def handler_of(scope: Scope) -> str:
+    """The template of the route, or the path of the mount, that matched; else `none`."""
+    template: str | None = getattr(scope.get("route"), "path", None)
+    return template or scope.get("root_path") or UNMATCHED
+
+
+def _report(scope: Scope, traffic: _Traffic, seconds: float) -> None:
+    """Write the access event; the path itself, which a caller can fill, is never in it."""
+    handler = handler_of(scope)
+    if handler in QUIET:
+        return
+    if traffic.received:
+        HTTP_BODY_BYTES.labels(handler).observe(traffic.received)
+    client = scope.get("client")
+    level = "INFO" if traffic.status < FAULT else "WARNING"
+    logger.bind(
+        method=scope["method"],
+        handler=handler,
+        status=traffic.status,
+        duration_seconds=round(seconds, 6),
+        bytes_in=traffic.received,
+        bytes_out=traffic.sent,
+        model=scope.get("state", {}).get("model"),
+        client=client[0] if client else None,
+    ).log(level, "request_served")

@@ -1,0 +1,147 @@
+"""The catalogue: every metric of ours, declared once; docs and tests are made from it.
+
+Base units, `_total` on counters, closed label sets, no pid. A name is never built from what a
+caller can type. `declare` at the foot creates the series of the closed sets with 0, so that an
+alert sees nothing happening rather than nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from project.observability import multiprocess
+
+multiprocess.install()
+
+Kind = Literal["counter", "gauge", "histogram"]
+Mode = Literal["livesum", "livemin", "livemax"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One line of the catalogue. values: the closed set of each label that has one."""
+
+    section: str
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    values: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    mode: Mode | None = None
+    buckets: tuple[float, ...] = ()
+
+
+CATALOGUE: list[Spec] = []
+_section = ""
+
+
+def _begin(section: str) -> None:
+    global _section  # noqa: PLW0603 - headings of the list below
+    _section = section
+
+
+def _counter(
+    name: str, text: str, labels: Sequence[str] = (), **values: tuple[str, ...]
+) -> Counter:
+    CATALOGUE.append(Spec(_section, name, "counter", text, tuple(labels), values))
+    return Counter(name, text, labels)
+
+
+def _gauge(name: str, text: str, labels: Sequence[str] = (), *, mode: Mode) -> Gauge:
+    CATALOGUE.append(Spec(_section, name, "gauge", text, tuple(labels), mode=mode))
+    return Gauge(name, text, labels, multiprocess_mode=mode)
+
+
+def _histogram(
+    name: str,
+    text: str,
+    labels: Sequence[str] = (),
+    *,
+    buckets: tuple[float, ...],
+    **values: tuple[str, ...],
+) -> Histogram:
+    spec = Spec(_section, name, "histogram", text, tuple(labels), values, buckets=buckets)
+    CATALOGUE.append(spec)
+    return Histogram(name, text, labels, buckets=buckets)
+
+
+OUTCOMES = ("ok", "invalid", "overload", "timeout", "error")
+STAGES = ("queue", "decode", "preprocess", "forward", "postprocess")
+REJECTIONS = ("overload", "too_large", "unauthorized", "quota", "rate", "invalid")
+EXITS = ("clean", "timeout", "killed", "crash")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+SIGNALS = ("traces", "errors")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
+
+# fmt: off
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # 0.5: the SLO
+_STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
+_BATCH = (1, 2, 4, 8, 16, 32)
+_CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+_PIXELS = (1e4, 1e5, 2.5e5, 5e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7)
+_LAG_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_COLLECT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+_begin("HTTP")
+HTTP_REQUESTS = _counter("http_requests_total", "Requests answered; probes and scrapes are left out.", ["method", "handler", "status"])
+HTTP_DURATION = _histogram("http_request_duration_seconds", "Time from the request's first byte to the answer's last, where a route matched.", ["method", "handler"], buckets=_SECONDS)
+HTTP_IN_PROGRESS = _gauge("http_requests_inprogress", "Requests being answered now.", mode="livesum")
+HTTP_REJECTED = _counter("http_requests_rejected_total", "Requests refused before a prediction, by reason.", ["reason"], reason=REJECTIONS)
+HTTP_BODY_BYTES = _histogram("http_request_body_bytes", "Size of request bodies as received.", ["handler"], buckets=_BYTES)
+
+_begin("Inference")
+INFERENCE_REQUESTS = _counter("inference_requests_total", "Predictions asked for, by how they ended.", ["model", "outcome"], outcome=OUTCOMES)
+INFERENCE_STAGE = _histogram("inference_stage_duration_seconds", "Time of each stage of a prediction; the forward pass is its batch's.", ["model", "stage"], buckets=_STAGE_SECONDS, stage=STAGES)
+INFERENCE_BATCH = _histogram("inference_batch_size", "Predictions made in one forward pass.", ["model"], buckets=_BATCH)
+INFERENCE_QUEUE_DEPTH = _gauge("inference_queue_depth", "Predictions admitted and not yet answered.", ["model"], mode="livesum")
+INFERENCE_QUEUE_LIMIT = _gauge("inference_queue_limit", "Predictions that may be admitted at a time, over all workers.", ["model"], mode="livesum")
+INFERENCE_PREDICTIONS = _counter("inference_predictions_total", "Predictions by label: the first 50 labels seen, the rest as `other`.", ["model", "label"])
+INFERENCE_CONFIDENCE = _histogram("inference_confidence", "Probability of the foremost label.", ["model"], buckets=_CONFIDENCE)
+INFERENCE_PIXELS = _histogram("inference_input_pixels", "Width times height of the images as sent.", ["model"], buckets=_PIXELS)
+MODEL_INFO = _gauge("model_info", "1 for each model that is served, with what serves it.", ["model", "version", "backend", "weights"], mode="livemax")
+MODEL_LOADED = _gauge("model_loaded", "1 where every worker has the model's weights, 0 where one has not.", ["model"], mode="livemin")
+MODEL_LOAD_SECONDS = _gauge("model_load_duration_seconds", "Time that loading took in the slowest worker.", ["model"], mode="livemax")
+MODEL_LOAD_FAILURES = _counter("model_load_failures_total", "Loads that failed.", ["model"])
+
+_begin("Processes and the telemetry itself")
+WORKER_MEMORY = _gauge("process_worker_resident_memory_bytes", "Resident memory of all workers.", mode="livesum")
+WORKER_MEMORY_MAX = _gauge("process_worker_resident_memory_max_bytes", "Resident memory of the largest worker.", mode="livemax")
+WORKER_CPU = _counter("process_worker_cpu_seconds_total", "Processor time of all workers, user and system.")
+WORKER_THREADS = _gauge("process_worker_threads", "Threads of all workers.", mode="livesum")
+LOOP_LAG = _histogram("event_loop_lag_seconds", "How much later than asked a timer fired.", buckets=_LAG_SECONDS)
+WORKERS = _gauge("server_workers", "Workers that are serving.", mode="livesum")
+WORKERS_EXPECTED = _gauge("server_workers_expected", "Workers that should be serving.", mode="livemax")
+WORKER_EXITS = _counter("server_worker_exits_total", "Workers that ended, by reason; counted in the arbiter.", ["reason"], reason=EXITS)
+MULTIPROC_FILES = _gauge("metrics_multiproc_files", "Metric files that the last scrape read.", mode="livemax")
+COLLECT_SECONDS = _histogram("metrics_collect_duration_seconds", "Time to merge all workers' metrics for a scrape.", buckets=_COLLECT_SECONDS)
+LOG_MESSAGES = _counter("log_messages_total", "Log lines written.", ["level"], level=LEVELS)
+TELEMETRY_DROPPED = _counter("telemetry_dropped_total", "Spans and error reports that could not be delivered.", ["signal"], signal=SIGNALS)
+APP_INFO = _gauge("app_info", "1, with what runs.", ["version", "revision"], mode="livemax")
+# fmt: on
+
+
+def gauge_modes() -> list[str]:
+    """The modes that the catalogue's gauges use; each is a file of its own on disk."""
+    return sorted({spec.mode for spec in CATALOGUE if spec.mode})
+
+
+def declare(models: Iterable[str] = ()) -> None:
+    """Create the series of the closed label sets with 0; call once in each process."""
+    for reason in REJECTIONS:
+        HTTP_REJECTED.labels(reason)
+    for level in LEVELS:
+        LOG_MESSAGES.labels(level)
+    for signal in SIGNALS:
+        TELEMETRY_DROPPED.labels(signal)
+    for model in models:
+        for outcome in OUTCOMES:
+            INFERENCE_REQUESTS.labels(model, outcome)
+        for stage in STAGES:
+            INFERENCE_STAGE.labels(model, stage)
+        for metric in (INFERENCE_BATCH, INFERENCE_CONFIDENCE, INFERENCE_PIXELS):
+            metric.labels(model)
+        MODEL_LOAD_FAILURES.labels(model)
+        INFERENCE_PREDICTIONS.labels(model, "other")

@@ -1,0 +1,63 @@
+"""What can be known to fail before a server starts, said in one line each."""
+
+import errno
+import socket
+from pathlib import Path
+
+from project.errors import ConfigurationError
+from project.models import check_names
+from project.observability import multiprocess
+from project.server import slots
+from project.settings import Settings
+
+
+def check(settings: Settings) -> None:
+    """Raise ConfigurationError where a model has no file or a port is taken."""
+    check_names(settings.models)
+    ports = {"PORT": settings.port, "METRICS_PORT": settings.metrics_port}
+    for variable, port in ports.items():
+        if port is not None:
+            _check_port(settings.host, port, variable)
+
+
+def _check_port(host: str, port: int, variable: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                advice = f"port {port} is taken; choose another: {variable}={port + 1} make run"
+            else:
+                advice = (
+                    f"cannot listen on {host}:{port}: {error.strerror}; see HOST and {variable}"
+                )
+            raise ConfigurationError(advice) from error
+
+
+def empty_metrics(directory: Path) -> None:
+    """Delete the metrics of a former run.
+
+    Raises ConfigurationError where a server still counts there: its numbers would be torn out.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if slots.is_shared(directory):
+        raise ConfigurationError(
+            f"a running server keeps its metrics in {directory}; stop it, "
+            "or name another folder in PROMETHEUS_MULTIPROC_DIR"
+        )
+    multiprocess.empty(directory)
+
+
+def urls(settings: Settings) -> dict[str, str]:
+    """Where to look once it runs."""
+    host = settings.host if settings.host not in {"0.0.0.0", "127.0.0.1", "::"} else "localhost"  # noqa: S104
+    root = f"http://{host}:{settings.port}"
+    metrics = f"http://{host}:{settings.metrics_port}" if settings.metrics_port else root
+    return {
+        "page": root,
+        "API documentation": f"{root}/docs",
+        "readiness": f"{root}/ready",
+        "metrics": f"{metrics}/metrics",
+    }

@@ -1,0 +1,198 @@
+"""All that the environment may change: one frozen class, read once and passed down."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting with its default and one line of help; `.env.example` is made from it."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    environment: Literal["local", "staging", "production"] = Field(
+        "local",
+        description="Where this runs; outside local, secrets are demanded and logs are JSON.",
+    )
+    revision: str = Field("unknown", description="What was deployed: a commit or an image tag.")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
+    port: int = Field(8000, ge=1, le=65535, description="Port of the API and the page.")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port for /metrics alone; unset: on the public port."
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Bearer token that /metrics demands on the public port; 16 characters or more.",
+    )
+    forwarded_allow_ips: str = Field(
+        "127.0.0.1", description="Proxies whose X-Forwarded-* headers are believed; * for any."
+    )
+
+    web_concurrency: int = Field(2, ge=1, le=64, description="Gunicorn workers.")
+    worker_timeout_seconds: int = Field(
+        60, ge=2, description="A worker silent for this long is killed."
+    )
+    graceful_timeout_seconds: int = Field(
+        30, ge=3, description="Time for running requests to finish at shutdown."
+    )
+    shutdown_delay_seconds: float = Field(
+        0,
+        ge=0,
+        description="Serve on, not ready, this long after SIGTERM: the balancer looks away.",
+    )
+    keepalive_seconds: int = Field(
+        65, ge=1, description="Idle connections live this long; longer than the balancer's."
+    )
+    max_requests: int = Field(
+        250_000, ge=0, description="Requests after which a worker is replaced; 0: never."
+    )
+    max_requests_jitter: int = Field(
+        25_000, ge=0, description="Random addition to it, so that workers do not leave together."
+    )
+    prometheus_multiproc_dir: Path | None = Field(
+        None, description="Folder the workers share for metrics; prestart.sh sets it."
+    )
+
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("classification",), description="Models to serve: file names in project/models/."
+    )
+    inference_threads: int = Field(1, ge=1, description="Torch threads in each worker.")
+    decode_threads: int = Field(
+        2, ge=1, description="Threads in each worker that decode and preprocess."
+    )
+    queue_limit: int = Field(
+        64, ge=1, description="Predictions a worker admits per model; the next one gets a 503."
+    )
+    prediction_deadline_seconds: float = Field(
+        10, gt=0, description="A prediction that takes longer gets a 504."
+    )
+    max_body_bytes: int = Field(10 * 2**20, ge=1024, description="Largest request body, bytes.")
+    max_image_pixels: int = Field(
+        50_000_000, ge=1, description="Most pixels in an image, checked before decoding."
+    )
+    min_image_side: int = Field(8, ge=1, description="Least width and height of an image, pixels.")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severity that is logged."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="console for people, json for machines; auto: console only in local."
+    )
+    log_cloud: Literal["none", "gcp"] = Field(
+        "none", description="gcp: the field names that Cloud Logging reads."
+    )
+    google_cloud_project: str | None = Field(
+        None, description="Project for trace links in Cloud Logging."
+    )
+    otel_service_name: str = Field("vitrine", description="Service name on traces.")
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None, description="OTLP/HTTP collector, such as http://localhost:4318; unset: no export."
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        None, description="Headers for the collector: name=value,name=value."
+    )
+    otel_traces_sampler_arg: float = Field(
+        1.0, ge=0, le=1, description="Share of new traces that is exported."
+    )
+    sentry_dsn: SecretStr | None = Field(None, description="Where errors go; unset: nowhere.")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _read_models(cls, value: object) -> object:
+        """Accept a JSON list or names with commas between them."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            try:
+                return tuple(json.loads(value))
+            except ValueError as error:
+                raise ValueError('write it as ["classification"] or classification') from error
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("models")
+    @classmethod
+    def _some_models_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError("name at least one model, each once")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.environment != "local" and not (self.metrics_token or self.metrics_port):
+            raise ValueError(
+                f"METRICS_TOKEN: missing with ENVIRONMENT={self.environment}; "
+                "set it, or METRICS_PORT to keep /metrics off the public port"
+            )
+        if self.metrics_port == self.port:
+            raise ValueError("METRICS_PORT: choose another than PORT")
+        if self.shutdown_delay_seconds + 3 > self.graceful_timeout_seconds:
+            raise ValueError(
+                "GRACEFUL_TIMEOUT_SECONDS: must exceed SHUTDOWN_DELAY_SECONDS by at least 3"
+            )
+        if self.worker_timeout_seconds <= self.graceful_timeout_seconds:
+            raise ValueError("WORKER_TIMEOUT_SECONDS: must exceed GRACEFUL_TIMEOUT_SECONDS")
+        return self
+
+    @property
+    def log_json(self) -> bool:
+        """Whether log lines are JSON."""
+        if self.log_format == "auto":
+            return self.environment != "local" or self.log_cloud != "none"
+        return self.log_format == "json"
+
+    def secrets(self) -> list[str]:
+        """Values that must never be shown, longest first."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        found = {value.get_secret_value() for value in values if isinstance(value, SecretStr)}
+        return sorted(found, key=len, reverse=True)
+
+
+def problems(error: ValidationError) -> list[str]:
+    """One line for each wrong setting, naming its variable, without its value."""
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        name = ".".join(str(part) for part in item["loc"][:1]).upper()
+        message = item["msg"].removeprefix("Value error, ")
+        lines.append(f"{name}: {message}" if name else message)
+    return lines
+
+
+_current: Settings | None = None
+
+
+def load_settings() -> Settings:
+    """The settings of this process and of those forked from it, read at the first call.
+
+    Raises SystemExit with one line per problem, so that no traceback hides them.
+    """
+    global _current  # noqa: PLW0603 - the one place that keeps what was read
+    if _current is None:
+        try:
+            _current = Settings()
+        except ValidationError as error:
+            raise SystemExit("\n".join(["Wrong settings:", *problems(error)])) from None
+    return _current
+
+
+def reload_settings() -> Settings:
+    """Read again, as on HUP; where something is wrong, say so and keep what was."""
+    global _current  # noqa: PLW0603 - see load_settings
+    if _current is None:
+        return load_settings()
+    try:
+        _current = Settings()
+    except ValidationError as error:
+        lines = ["Wrong settings, keeping the previous ones:", *problems(error)]
+        sys.stderr.write("\n".join(lines) + "\n")
+    return _current

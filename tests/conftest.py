@@ -1,0 +1,55 @@
+"""Fixtures for all tests: settings that ignore the machine, clients, pictures."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+from starlette.testclient import TestClient
+
+from project.api.factory import create_app
+from project.settings import Settings
+from tests.fakes import ShadeModel
+
+
+def make_settings(**changes: Any) -> Settings:
+    """Settings from defaults and these changes alone: no .env, no environment of the machine."""
+    return Settings(_env_file=None, **{"prometheus_multiproc_dir": None, **changes})  # type: ignore[call-arg]
+
+
+def picture(kind: str = "PNG", *, size: tuple[int, int] = (32, 32), colour: str = "white") -> bytes:
+    """The bytes of a plain picture."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return make_settings()
+
+
+@pytest.fixture
+def shade() -> ShadeModel:
+    return ShadeModel()
+
+
+@pytest.fixture
+def app(settings: Settings, shade: ShadeModel) -> FastAPI:
+    """The application with the fake model in place of real ones."""
+    return create_app(settings, [shade])
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def real_client() -> Iterator[TestClient]:
+    """The application as shipped, with its real weights."""
+    with TestClient(create_app(make_settings()), raise_server_exceptions=False) as client:
+        yield client

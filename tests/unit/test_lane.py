@@ -1,0 +1,184 @@
+"""The lane: bounded, batched from what waits, and one bad input is one error."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from project.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    ModelFailed,
+    ModelUnavailable,
+    Overloaded,
+)
+from project.inference.runner import Runner
+from project.settings import Settings
+from tests.conftest import make_settings, picture
+from tests.fakes import ShadeModel, ShadeParams
+
+PARAMS = ShadeParams()
+
+
+@asynccontextmanager
+async def serving(shade: ShadeModel, settings: Settings) -> AsyncIterator[Runner]:
+    async with Runner([shade], settings) as runner:
+        shade.batches.clear()
+        shade.entered.clear()
+        try:
+            yield runner
+        finally:
+            shade.go_on.set()
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+def test_a_picture_comes_back_with_its_result_and_the_time_of_every_stage(shade):
+    """The caller sees where the time went."""
+
+    async def test() -> None:
+        async with serving(shade, make_settings()) as runner:
+            prediction = await runner.predict("shade", picture(), PARAMS)
+        assert prediction.result.model_dump() == {"label": "light", "brightness": 255.0}
+        assert set(prediction.seconds) == {
+            "queue",
+            "decode",
+            "preprocess",
+            "forward",
+            "postprocess",
+        }
+        assert all(seconds >= 0 for seconds in prediction.seconds.values())
+
+    run(test)
+
+
+def test_what_waits_together_goes_through_the_net_together(shade):
+    """While one forward pass runs, the others gather into one batch, up to the model's largest."""
+
+    async def test() -> None:
+        async with serving(shade, make_settings(decode_threads=1)) as runner:
+            shade.go_on.clear()
+            first = asyncio.create_task(runner.predict("shade", picture(), PARAMS))
+            await asyncio.to_thread(shade.entered.wait)
+            rest = [
+                asyncio.create_task(runner.predict("shade", picture(), PARAMS)) for _ in range(8)
+            ]
+            lane = runner.lanes["shade"]
+            while lane._waiting.qsize() < 8:
+                await asyncio.sleep(0)
+            shade.go_on.set()
+            await asyncio.gather(first, *rest)
+        assert shade.batches == [1, 8]
+
+    run(test)
+
+
+def test_beyond_the_limit_a_caller_is_told_when_to_come_back(shade):
+    """A full queue answers at once and leaves those inside alone."""
+
+    async def test() -> None:
+        async with serving(shade, make_settings(queue_limit=2)) as runner:
+            shade.go_on.clear()
+            inside = [
+                asyncio.create_task(runner.predict("shade", picture(), PARAMS)) for _ in range(2)
+            ]
+            await asyncio.to_thread(shade.entered.wait)
+            with pytest.raises(Overloaded) as refused:
+                await runner.predict("shade", picture(), PARAMS)
+            assert int(refused.value.headers["Retry-After"]) >= 1
+            shade.go_on.set()
+            assert len(await asyncio.gather(*inside)) == 2
+            assert (await runner.predict("shade", picture(), PARAMS)).result.label == "light"
+
+    run(test)
+
+
+def test_a_prediction_that_takes_too_long_ends_at_its_deadline(shade):
+    """The caller gets an answer in time, and the place in the queue is free again."""
+
+    async def test() -> None:
+        async with serving(shade, make_settings(prediction_deadline_seconds=0.05)) as runner:
+            shade.go_on.clear()
+            with pytest.raises(DeadlineExceeded):
+                await runner.predict("shade", picture(), PARAMS)
+            shade.go_on.set()
+            assert runner.lanes["shade"]._admitted == 0
+
+    run(test)
+
+
+def test_one_input_that_breaks_the_net_fails_alone(shade):
+    """The others of its batch are predicted again, each by itself."""
+    dark, light = picture(colour="black"), picture()
+    forward = shade.forward
+
+    def break_on_dark(batch):
+        outputs = forward(batch)
+        if min(outputs) == 0:
+            raise ValueError("too dark")
+        return outputs
+
+    async def test() -> None:
+        async with serving(shade, make_settings(decode_threads=1)) as runner:
+            shade.forward = break_on_dark
+            shade.go_on.clear()
+            first = asyncio.create_task(runner.predict("shade", light, PARAMS))
+            await asyncio.to_thread(shade.entered.wait)
+            rest = [
+                asyncio.create_task(runner.predict("shade", data, PARAMS))
+                for data in (light, dark, light)
+            ]
+            while runner.lanes["shade"]._waiting.qsize() < 3:
+                await asyncio.sleep(0)
+            shade.go_on.set()
+            outcomes = await asyncio.gather(first, *rest, return_exceptions=True)
+        assert [isinstance(outcome, ModelFailed) for outcome in outcomes] == [
+            False,
+            False,
+            True,
+            False,
+        ]
+        assert isinstance(outcomes[2].__cause__, ValueError)
+
+    run(test)
+
+
+def test_a_net_that_gives_too_few_outputs_is_an_error_and_not_a_hang(shade):
+    """A wrong count would leave callers waiting for ever."""
+
+    async def test() -> None:
+        async with serving(shade, make_settings()) as runner:
+            shade.forward = lambda _batch: []
+            with pytest.raises(ModelFailed):
+                await runner.predict("shade", picture(), PARAMS)
+
+    run(test)
+
+
+def test_a_model_may_refuse_an_input_with_advice(shade):
+    """InvalidInput raised by a model reaches the caller as it is."""
+
+    async def test() -> None:
+        async with serving(shade, make_settings()) as runner:
+            shade.refuse = True
+            with pytest.raises(InvalidInput, match="no pictures today"):
+                await runner.predict("shade", picture(), PARAMS)
+
+    run(test)
+
+
+def test_a_model_that_did_not_load_is_unavailable_and_harms_no_other(shade):
+    """Corrupt weights cost their own model alone."""
+    other = ShadeModel("other")
+    shade.load_error = OSError("weights are corrupt")
+
+    async def test() -> None:
+        async with Runner([shade, other], make_settings()) as runner:
+            with pytest.raises(ModelUnavailable):
+                await runner.predict("shade", picture(), PARAMS)
+            assert (await runner.predict("other", picture(), PARAMS)).result.label == "light"
+
+    run(test)
