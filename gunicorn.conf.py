@@ -1,5 +1,6 @@
 """Gunicorn's configuration, for containers and machines alike; all that varies is a setting."""
 
+from project import preflight
 from project.errors import ConfigurationError
 from project.models import check_names
 from project.server.hooks import (  # noqa: F401 - Gunicorn finds its hooks by name in this file
@@ -14,7 +15,8 @@ from project.server.hooks import (  # noqa: F401 - Gunicorn finds its hooks by n
 )
 from project.settings import reload_settings
 
-settings = reload_settings()  # read at start and again at HUP; the workers inherit what was read
+# Read at start and again at HUP; the workers inherit what was read.
+settings = reload_settings(preflight.faults)
 try:
     check_names(settings.models)
 except ConfigurationError as error:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from project import models as plugins
 from project import preflight, reference
@@ -47,6 +48,8 @@ def predict(
     settings = load_settings().model_copy(update={"log_level": "WARNING"})
     try:
         files = list(_files(paths))
+        if not files:
+            raise ConfigurationError(f"no image files in {', '.join(map(str, paths))}")
         values = dict(_split(item) for item in param or [])
         outcomes = asyncio.run(_predict_all(settings, model, files, values))
     except ProjectError as error:
@@ -109,18 +112,18 @@ def _split(item: str) -> tuple[str, str]:
 def _print_table(outcomes: Outcomes) -> None:
     table = Table("file", "result")
     for path, outcome in outcomes:
-        table.add_row(path.name, _cell(outcome))
+        table.add_row(Text(path.name), _cell(outcome))
     Console().print(table)
 
 
-def _cell(outcome: dict[str, Any]) -> str:
+def _cell(outcome: dict[str, Any]) -> Text:
     if "error" in outcome:
-        return f"[red]{outcome['error']}[/red]"
+        return Text(outcome["error"], style="red")
     result: dict[str, Any] = outcome["result"]
     lists = [value for value in result.values() if isinstance(value, list)]
     if len(result) == 1 and lists:
-        return "\n".join(_line(item) for item in lists[0])
-    return _line(result)
+        return Text("\n".join(_line(item) for item in lists[0]))
+    return Text(_line(result))
 
 
 def _line(item: object) -> str:
@@ -164,5 +167,7 @@ def docs(folder: Annotated[Path, typer.Argument(help="Root of the repository.")]
 
 
 def _fail(error: ProjectError) -> NoReturn:
-    errors.print(error.detail, style="red", highlight=False)
+    errors.print(error.detail, style="red", highlight=False, markup=False, soft_wrap=True)
+    for name, fault in error.fields.items():
+        errors.print(f"  {name}: {fault}", style="red", highlight=False, markup=False)
     raise typer.Exit(1)

@@ -14,10 +14,29 @@ from project.settings import Settings
 def check(settings: Settings) -> None:
     """Raise ConfigurationError where a model has no file or a port is taken."""
     check_names(settings.models)
+    for variable, port in _ports(settings).items():
+        _check_port(settings.host, port, variable)
+
+
+def faults(old: Settings, new: Settings) -> list[str]:
+    """What speaks against a running server's going from the old settings to the new, a line each.
+
+    Gunicorn's arbiter would end at either, and leave its workers behind.
+    """
+    found = []
+    try:
+        check_names(new.models)
+        for variable, port in _ports(new).items():
+            if port not in _ports(old).values():  # those are taken by the server itself
+                _check_port(new.host, port, variable)
+    except ConfigurationError as error:
+        found.append(str(error))
+    return found
+
+
+def _ports(settings: Settings) -> dict[str, int]:
     ports = {"PORT": settings.port, "METRICS_PORT": settings.metrics_port}
-    for variable, port in ports.items():
-        if port is not None:
-            _check_port(settings.host, port, variable)
+    return {variable: port for variable, port in ports.items() if port is not None}
 
 
 def _check_port(host: str, port: int, variable: str) -> None:

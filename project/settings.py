@@ -2,11 +2,15 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import unquote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
 
 
 class Settings(BaseSettings):
@@ -125,6 +129,8 @@ class Settings(BaseSettings):
     def _some_models_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) != len(value):
             raise ValueError("name at least one model, each once")
+        if not all(name.isidentifier() for name in value):
+            raise ValueError('write it as ["classification"] or classification')
         return value
 
     @model_validator(mode="after")
@@ -151,10 +157,19 @@ class Settings(BaseSettings):
             return self.environment != "local" or self.log_cloud != "none"
         return self.log_format == "json"
 
+    @property
+    def otlp_headers(self) -> dict[str, str]:
+        """Headers for the collector; their values are URL-encoded, as OpenTelemetry has it."""
+        secret = self.otel_exporter_otlp_headers
+        pairs = (secret.get_secret_value() if secret else "").split(",")
+        split = (pair.partition("=") for pair in pairs if "=" in pair)
+        return {name.strip(): unquote(value.strip()) for name, _, value in split}
+
     def secrets(self) -> list[str]:
         """Values that must never be shown, longest first."""
         values = (getattr(self, name) for name in type(self).model_fields)
         found = {value.get_secret_value() for value in values if isinstance(value, SecretStr)}
+        found |= {value for value in self.otlp_headers.values() if len(value) >= SECRET_LENGTH}
         return sorted(found, key=len, reverse=True)
 
 
@@ -185,14 +200,24 @@ def load_settings() -> Settings:
     return _current
 
 
-def reload_settings() -> Settings:
-    """Read again, as on HUP; where something is wrong, say so and keep what was."""
+def reload_settings(
+    faults: Callable[[Settings, Settings], list[str]] = lambda _old, _new: [],
+) -> Settings:
+    """Read again, as on HUP; where something is wrong, say so and keep what was.
+
+    faults: what speaks against going from the old settings to the new ones, a line each.
+    """
     global _current  # noqa: PLW0603 - see load_settings
     if _current is None:
         return load_settings()
     try:
-        _current = Settings()
+        new = Settings()
+        wrong = faults(_current, new)
     except ValidationError as error:
-        lines = ["Wrong settings, keeping the previous ones:", *problems(error)]
+        wrong = problems(error)
+    if wrong:
+        lines = ["Wrong settings, keeping the previous ones:", *wrong]
         sys.stderr.write("\n".join(lines) + "\n")
+    else:
+        _current = new
     return _current

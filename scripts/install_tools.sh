@@ -2,17 +2,22 @@
 # Installs the system packages that some tests use; where it cannot, those tests say that they skip.
 set -euo pipefail
 
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  as_root=(sudo -n) # without a password, or not at all
+fi
+
 need() { # need COMMAND PACKAGE WHAT-FOR
   command -v "$1" >/dev/null && return
-  if ! command -v apt-get >/dev/null; then
-    echo "$1 is missing ($3): install it with your system's package manager"
-  elif [ "$(id -u)" -ne 0 ]; then
-    echo "$1 is missing ($3): sudo apt-get install $2"
-  else
-    echo "Installing $2 ($3)"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$2"; } >/dev/null ||
-      echo "$2 could not be installed: $3 will be skipped"
+  if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
+    echo "$1 is missing, so $3 will be skipped: install the package $2"
+    return
   fi
+  echo "Installing $2 for $3"
+  {
+    "${as_root[@]}" apt-get update -qq &&
+      "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$2"
+  } >/dev/null || echo "$2 could not be installed, so $3 will be skipped"
 }
 
 need chromium chromium "the tests of the page"

@@ -44,12 +44,12 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
         configure_logging(settings)
         sentry.configure_sentry(settings)
         try:
-            async with watch_process(settings.revision), app.state.services.runner:
+            async with app.state.services.runner, watch_process(settings.revision):
                 logger.info("worker_ready")
                 yield
         finally:
             logger.info("worker_stopped")
-            sentry.flush()
+            sentry.close()
             tracing.shutdown()
 
     app = FastAPI(

@@ -8,10 +8,15 @@ import base64
 import binascii
 import json
 import re
+import sys
+from contextlib import aclosing
 from typing import Any
 
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from project.errors import InvalidImage, InvalidInput, UnsupportedMediaType
@@ -21,6 +26,9 @@ FIELD = "image"
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
 MOST_FIELDS = 32
+CHARSETS = {b"utf-8", b"us-ascii", b"iso-8859-1"}  # punycode would decode 1 MB for minutes
+JSON_ADVICE = f'send a JSON object such as {{"{FIELD}": "<base64>"}}'
+FORM_ADVICE = f"with curl: -F {FIELD}=@photo.jpg"
 _DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*;base64,", re.ASCII)
 _SPACES = re.compile(r"\s+")
 WAYS = f"send {MULTIPART} with a file `{FIELD}`, a raw image/* body, or {JSON} with base64"
@@ -49,21 +57,51 @@ async def read_image(request: Request, params: type[Params]) -> tuple[bytes, Par
 
 
 async def _from_form(request: Request) -> tuple[bytes, dict[str, Any]]:
-    async with request.form(max_files=1, max_fields=MOST_FIELDS) as form:
-        fields: dict[str, Any] = dict(form)
-        upload = fields.pop(FIELD, None)
-        if isinstance(upload, UploadFile):
-            return await upload.read(), fields
-    raise InvalidImage(f"the form has no file named `{FIELD}`; with curl: -F {FIELD}=@photo.jpg")
+    _, options = parse_options_header(request.headers["content-type"])
+    if options.get(b"charset", b"utf-8").lower() not in CHARSETS:
+        raise InvalidInput("the form's charset must be utf-8; leave it out of the Content-Type")
+    try:
+        async with aclosing(request.stream()) as stream:
+            form = await _Form(request.headers, stream, max_files=1, max_fields=MOST_FIELDS).parse()
+    except MultiPartException as error:
+        fault = error.message.rstrip(".")
+        raise HTTPException(400, f"the form cannot be read: {fault}; {FORM_ADVICE}") from error
+    fields: dict[str, Any] = dict(form)
+    upload = fields.pop(FIELD, None)
+    data = await upload.read() if isinstance(upload, UploadFile) else None
+    await form.close()
+    if data is None:
+        raise InvalidImage(f"the form has no file named `{FIELD}`; {FORM_ADVICE}")
+    return data, fields
+
+
+class _Form(MultiPartParser):
+    """Starlette's, but in memory alone, as the limit on bodies allows, and never half a form."""
+
+    spool_max_size = sys.maxsize
+    ended = False
+
+    def on_end(self) -> None:
+        """Note that the closing boundary came."""
+        self.ended = True
+
+    async def parse(self) -> FormData:
+        """Read the form. Raises MultiPartException for one that is malformed or cut off."""
+        form = await super().parse()
+        if not self.ended:
+            for file in self._files_to_close_on_error:
+                file.close()
+            raise MultiPartException("It is cut off.")
+        return form
 
 
 def _from_json(body: bytes) -> tuple[bytes, dict[str, Any]]:
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput("the body is not valid JSON") from error
+        raise InvalidInput(f"the body is not valid JSON; {JSON_ADVICE}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get(FIELD), str):
-        raise InvalidInput(f'send a JSON object such as {{"{FIELD}": "<base64>"}}')
+        raise InvalidInput(JSON_ADVICE)
     return decode_base64(fields.pop(FIELD)), fields
 
 

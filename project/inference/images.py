@@ -5,21 +5,29 @@ bits are scaled down, of an animation the first frame is taken.
 """
 
 import io
+import re
+import warnings
 from dataclasses import dataclass
-from struct import error as struct_error
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from project.errors import InvalidImage
+from project.inference.depths import eight_bits, scaled_ppm
 from project.settings import Settings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff")
 READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF or PPM"
 
+MOST_SCANS = 100  # of a JPEG; encoders make about ten, and libtiff sets the same limit
+MOST_TILES = 100_000  # strips or tiles of a TIFF; one for each row is usual
+MOST_COMMENTS = 1_000  # of a PPM in plain text, where each costs Pillow a copy of what follows
+
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked first, and says what to do
+warnings.filterwarnings("ignore", module=r"PIL\.")  # a hostile file can cause 65,000 of them
 _TRANSPARENT = {"RGBA", "LA", "PA", "RGBa", "La"}
+_JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")  # not those inside a scan
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,10 @@ def decode(data: bytes, limits: ImageLimits) -> Image.Image:
     except Exception as error:
         raise InvalidImage(f"send a {READABLE}; these bytes are none of them") from error
     check_size(image.size, limits)
+    _check_effort(image, data)
     try:
+        if _codec(image) == "ppm":
+            return scaled_ppm(image, data).convert("RGB")
         image.load()
         return _to_rgb(_upright(image))
     except Exception as error:  # Pillow's decoders raise a dozen types on hostile bytes
@@ -72,34 +83,49 @@ def check_size(size: tuple[int, int], limits: ImageLimits) -> None:
         )
 
 
+def _check_effort(image: ImageFile.ImageFile, data: bytes) -> None:
+    """Refuse what is small to send but takes minutes to decode; no program saves such files."""
+    if (
+        (image.format in {"JPEG", "MPO"} and _scans(data) > MOST_SCANS)
+        or len(image.tile) > MOST_TILES
+        or (_codec(image) == "ppm_plain" and data.count(b"#") > MOST_COMMENTS)
+    ):
+        raise InvalidImage(
+            "the image is made of too many parts; "
+            "open it in an image editor, save it and send it again"
+        )
+
+
+def _scans(data: bytes) -> int:
+    """Count a JPEG's scans, each of which may cost a pass over all pixels (ITU T.81, annex B)."""
+    scans = 0
+    marker = _JPEG_MARKER.search(data, 2)
+    while marker and data[marker.start() + 1] != _END_OF_IMAGE:
+        scans += data[marker.start() + 1] == _START_OF_SCAN
+        length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+        marker = _JPEG_MARKER.search(data, marker.end() + length)
+    return scans
+
+
+def _codec(image: ImageFile.ImageFile) -> str:
+    return image.tile[0].codec_name if image.tile else ""
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """Turn as EXIF says; where EXIF is garbled the picture stays as stored, as in a browser."""
     try:
         ImageOps.exif_transpose(image, in_place=True)
-    except (SyntaxError, ValueError, TypeError, KeyError, OSError, struct_error):
+    except Exception:  # noqa: BLE001 - garbled EXIF raises a dozen types
         image.info.pop("exif", None)
     return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
     if image.mode.startswith("I") or image.mode == "F":
-        return _sixteen_bits(image).convert("RGB")
+        return eight_bits(image).convert("RGB")
     if image.mode in _TRANSPARENT or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _sixteen_bits(image: Image.Image) -> Image.Image:
-    """Grey of more than eight bits to eight: by 257 where it is integer, by its range if float."""
-    pixels = np.asarray(image, dtype=np.float32)  # (h, w)
-    if image.mode == "F":
-        pixels = np.nan_to_num(pixels, posinf=0, neginf=0)
-        low, high = float(pixels.min()), float(pixels.max())
-        scaled = (pixels - low) * (255 / (high - low)) if high > low else pixels * 0
-    else:
-        scaled = pixels / 257
-    return Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8))
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(layer, mask=layer)
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")

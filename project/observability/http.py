@@ -92,7 +92,7 @@ class RequestContext:
 
         HTTP_IN_PROGRESS.inc()
         try:
-            with sentry.request_scope():
+            with sentry.request_scope(lambda: f"{scope['method']} {handler_of(scope)}"):
                 await self._serve(scope, count_in, count_out, traffic)
         finally:
             HTTP_IN_PROGRESS.dec()
@@ -103,7 +103,6 @@ class RequestContext:
         try:
             await self._app(scope, receive, send)
         except Exception as error:
-            sentry.name_route(scope["method"], handler_of(scope))
             logger.opt(exception=error).error("request_failed")
             if traffic.started:  # half an answer is out: only breaking the connection tells so
                 raise

@@ -23,7 +23,12 @@ class CountedLabels:
         self._names: set[str] = set()
 
     def count_as(self, label: str) -> str:
-        """Return the label itself where it is counted by name, else `other`."""
+        """Return the label itself where it is counted by name, else `other`.
+
+        A label with a line break would break the file; one with a lone surrogate, every scrape.
+        """
+        if not label.isprintable():
+            return OTHER
         if label in self._names:
             return label
         if len(self._names) < MOST:

@@ -2,27 +2,42 @@
 
 A log event is a constant; everything else is a bound field. Lines go to stdout, one a record:
 coloured text for people, flat JSON for machines. A secret of the settings is masked even where an
-exception's text carries it, and tracebacks never show the values of variables.
+exception's text carries it, and tracebacks never show the values of variables. Logging never
+raises: what cannot be encoded is written as its text, and a broken stdout is left alone.
 """
 
 import inspect
 import json
 import logging
 import sys
+import textwrap
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from project.observability.context import REQUEST_ID, current_trace
-from project.observability.metrics import LEVELS, LOG_MESSAGES
+from project.observability.metrics import LOG_MESSAGES
 from project.settings import Settings
 
 if TYPE_CHECKING:
     from loguru import Message, Record
 
 _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
-_QUIET = ("httpx", "httpx2", "urllib3", "PIL", "asyncio", "multipart", "python_multipart")
+_QUIET = (
+    *("httpx", "httpx2", "urllib3", "PIL", "asyncio", "multipart", "python_multipart"),
+    "uvicorn.access",  # request_served says it without the query string
+)
+_SEVERITIES = (("CRITICAL", 50), ("ERROR", 40), ("WARNING", 30), ("INFO", 20))
+_CONTROL = {
+    **{code: f"\\x{code:02x}" for code in range(32)},
+    **{  # DEL and C1, line and paragraph separators, marks that turn the direction of text
+        code: f"\\u{code:04x}"
+        for code in (*range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+    },
+}
+_CONTROL_IN_LINES = {code: text for code, text in _CONTROL.items() if chr(code) != "\n"}
 
 
 class InterceptHandler(logging.Handler):
@@ -37,8 +52,20 @@ class InterceptHandler(logging.Handler):
         frame, depth = inspect.currentframe(), 0
         while frame and (depth == 0 or frame.f_code.co_filename == logging.__file__):
             frame, depth = frame.f_back, depth + 1
-        bound = logger.bind(source=record.name)
-        bound.opt(depth=depth, exception=record.exc_info).log(level, "{}", record.getMessage())
+        error = record.exc_info if record.exc_info and record.exc_info[0] else None
+
+        def rename(made: "Record") -> None:
+            made["name"] = record.name
+
+        logger.patch(rename).opt(depth=depth, exception=error).log(level, "{}", _message(record))
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The message with its arguments, or as it stands where they do not fit it."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - a wrong log call must not fail what it reports on
+        return f"{_text(record.msg)} {_text(record.args)}"
 
 
 def configure_logging(settings: Settings) -> None:
@@ -72,23 +99,37 @@ def _plain(_record: "Record") -> str:
 
 
 def _writer(settings: Settings) -> Callable[["Message"], None]:
-    secrets = settings.secrets()
+    masked = _masked(settings)
     if settings.log_cloud == "gcp":
         render = _gcp(settings.google_cloud_project)
     else:
         render = _json if settings.log_json else _console
 
     def write(message: "Message") -> None:
-        record = message.record
-        name = record["level"].name
-        LOG_MESSAGES.labels(name if name in LEVELS else "INFO").inc()
-        line = render(record, _traceback(message))
-        for secret in secrets:
+        LOG_MESSAGES.labels(severity(message.record)).inc()
+        line = render(message.record, _traceback(message))
+        for secret in masked:
             line = line.replace(secret, "***")
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        with suppress(OSError, ValueError):  # nobody reads, or stdout is closed
+            encoding = sys.stdout.encoding or "utf-8"
+            sys.stdout.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+            sys.stdout.flush()
 
     return write
+
+
+def _masked(settings: Settings) -> list[str]:
+    """What to mask: each secret as it is, and as it looks when quoted or escaped; longest first."""
+    plain = {secret for secret in settings.secrets() if secret}
+    quoted = plain | {repr(secret)[1:-1] for secret in plain}
+    escaped = {json.dumps(text, ensure_ascii=False)[1:-1] for text in quoted}
+    return sorted(quoted | escaped, key=len, reverse=True)
+
+
+def severity(record: "Record") -> str:
+    """One of metrics.LEVELS: levels of Loguru's or a library's own count as the next below."""
+    number = record["level"].no
+    return next((name for name, least in _SEVERITIES if number >= least), "DEBUG")
 
 
 def _traceback(message: "Message") -> str:
@@ -100,50 +141,68 @@ def _traceback(message: "Message") -> str:
 
 def fields(record: "Record") -> dict[str, Any]:
     """The bound fields of a record, and `logger`: who wrote it."""
-    extra = dict(record["extra"])
-    return {"logger": extra.pop("source", None) or record["name"], **extra}
+    return {**record["extra"], "logger": record["name"]}
 
 
 def _json(record: "Record", traceback: str) -> str:
-    line: dict[str, Any] = {
-        "time": record["time"].isoformat(),
-        "severity": record["level"].name,
-        "message": record["message"],
-        **fields(record),
-    }
-    if traceback:
-        line["exception"] = traceback
-    return json.dumps(line, default=str, ensure_ascii=False)
+    line = _head(record, record["message"])
+    return _encode(line | {"exception": traceback} if traceback else line)
 
 
 def _gcp(project: str | None) -> Callable[["Record", str], str]:
     """Name the fields as Cloud Logging reads them (its page "Structured logging")."""
 
     def render(record: "Record", traceback: str) -> str:
-        values = fields(record)
-        trace_id = values["trace_id"]
-        line: dict[str, Any] = {
-            "time": record["time"].isoformat(),
-            "severity": record["level"].name,
-            "message": "\n".join(filter(None, [record["message"], traceback])),
-            **values,
-        }
+        line = _head(record, "\n".join(filter(None, [record["message"], traceback])))
+        trace_id = line["trace_id"]
         if trace_id:
             name = f"projects/{project}/traces/{trace_id}" if project else trace_id
             line["logging.googleapis.com/trace"] = name
-            line["logging.googleapis.com/spanId"] = values["span_id"]
-        return json.dumps(line, default=str, ensure_ascii=False)
+            line["logging.googleapis.com/spanId"] = line["span_id"]
+        return _encode(line)
 
     return render
 
 
+def _head(record: "Record", message: str) -> dict[str, Any]:
+    """What every line says, then the fields; a field cannot take the place of the former."""
+    head = {
+        "time": record["time"].isoformat(),
+        "severity": severity(record),
+        "message": message,
+    }
+    return {**head, **fields(record), **head}
+
+
+def _encode(line: dict[str, Any]) -> str:
+    try:
+        text = json.dumps(line, default=_text, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):  # NaN, odd keys, circles: their text will do
+        plain = {
+            name: value if value is None or isinstance(value, str) else _text(value)
+            for name, value in line.items()
+        }
+        text = json.dumps(plain, ensure_ascii=False)
+    return text if text.isascii() else text.translate(_CONTROL)
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - another's __str__ may raise anything
+        return f"<{type(value).__name__}>"
+
+
 def _console(record: "Record", traceback: str) -> str:
-    """Time, level, event, then the fields that say something; control characters are escaped."""
+    """Time, level, event, then the fields that say something; control characters are escaped.
+
+    A traceback follows, set in, so that no text in it can pass for a line of its own.
+    """
     values = fields(record)
-    source = values.pop("logger")
+    source = _text(values.pop("logger")).translate(_CONTROL)
     values.pop("span_id")
-    shown = " ".join(f"{key}={value}" for key, value in values.items() if value is not None)
-    level = record["level"].name
+    shown = " ".join(f"{key}={_text(value)}" for key, value in values.items() if value is not None)
+    level = severity(record)
     colour = _COLOURS.get(level, "32")
     text = f"{record['time']:%H:%M:%S.%f}"[:-3]
     body = f"{record['message']}  {shown}".translate(_CONTROL)
@@ -151,7 +210,5 @@ def _console(record: "Record", traceback: str) -> str:
         level, source = f"\x1b[{colour}m{level:8}\x1b[0m", f"\x1b[2m{source}\x1b[0m"
     else:
         level = f"{level:8}"
-    return "\n".join(filter(None, [f"{text} {level} {body} {source}", traceback]))
-
-
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
+    below = textwrap.indent(traceback.translate(_CONTROL_IN_LINES), "    ", lambda _line: True)
+    return "\n".join(filter(None, [f"{text} {level} {body} {source}", below]))

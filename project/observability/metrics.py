@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 from project.observability import multiprocess
 
 multiprocess.install()
+disable_created_metrics()  # type: ignore[no-untyped-call]  # several processes have none either
 
 Kind = Literal["counter", "gauge", "histogram"]
 Mode = Literal["livesum", "livemin", "livemax"]
@@ -136,6 +137,8 @@ def declare(models: Iterable[str] = ()) -> None:
         LOG_MESSAGES.labels(level)
     for signal in SIGNALS:
         TELEMETRY_DROPPED.labels(signal)
+    for reason in EXITS:
+        WORKER_EXITS.labels(reason)
     for model in models:
         for outcome in OUTCOMES:
             INFERENCE_REQUESTS.labels(model, outcome)
@@ -145,3 +148,4 @@ def declare(models: Iterable[str] = ()) -> None:
             metric.labels(model)
         MODEL_LOAD_FAILURES.labels(model)
         INFERENCE_PREDICTIONS.labels(model, "other")
+        INFERENCE_QUEUE_DEPTH.labels(model)

@@ -24,6 +24,7 @@ MAIN = "main"  # the identity of a process that has no slot: the arbiter, a scri
 FILE_BYTES = 1 << 16  # the size that prometheus_client gives a new file
 
 _identity = MAIN
+_identity_of_child = MAIN
 
 
 def install() -> None:
@@ -35,12 +36,22 @@ def install() -> None:
     if getattr(values.ValueClass, "_multiprocess", False):
         make = values.MultiProcessValue
         values.ValueClass = make(process_identifier=lambda: _identity)  # type: ignore[no-untyped-call]
+        os.register_at_fork(after_in_child=_become_child)
 
 
-def identify(identity: str) -> None:
-    """Count under this identity from now on; values move to its files at their next use."""
-    global _identity  # noqa: PLW0603 - one identity for the process, as one pid
-    _identity = identity
+def identify_child(identity: str) -> None:
+    """The process that is forked next counts under this identity from its first moment.
+
+    Until it does, it would write what it remembers of its parent's counts over newer ones.
+    """
+    global _identity_of_child  # noqa: PLW0603 - one identity for the process, as one pid
+    _identity_of_child = identity
+
+
+def _become_child() -> None:
+    """Runs in every forked process; values move to its files at their next use."""
+    global _identity  # noqa: PLW0603 - see identify_child
+    _identity = _identity_of_child
 
 
 def prepare(directory: Path, identity: str, gauge_modes: list[str]) -> None:

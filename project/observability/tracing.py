@@ -1,21 +1,82 @@
 """Traces: every request has a W3C trace id; spans leave the process where a collector is named.
 
-FastAPI makes the server span itself once a tracer provider is set. With no collector the sampler
+FastAPI makes the server span itself where a tracer provider is given. With no collector the sampler
 says no to all: a span then costs next to nothing and still carries a valid trace id for the logs.
+Probes and scrapes have ids as well, but are never exported, and no query string ever is.
 """
 
 from collections.abc import Sequence
 
-from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import Link, SpanKind, TraceState
+from opentelemetry.util.types import Attributes
 
 from project import __version__
+from project.observability.http import QUIET
 from project.observability.metrics import TELEMETRY_DROPPED
 from project.settings import Settings
+
+FLUSH_SECONDS = 2.0
+
+
+class WithoutProbes(Sampler):
+    """Says no to probes and scrapes, and leaves all else to the sampler behind it."""
+
+    def __init__(self, inner: Sampler) -> None:
+        self._inner = inner
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Decide by the path of the request; the spans inside a request follow its own."""
+        quiet = attributes is not None and attributes.get("url.path") in QUIET
+        return (ALWAYS_OFF if quiet else self._inner).should_sample(
+            parent_context, trace_id, name, kind, attributes, links, trace_state
+        )
+
+    def get_description(self) -> str:
+        """What the SDK shows of it."""
+        return f"WithoutProbes{{{self._inner.get_description()}}}"
+
+
+class SpanQueue(BatchSpanProcessor):
+    """Keeps spans until they are exported in batches; counts those it has no room or time for."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Hide the query string, which may hold anything; FastAPI has put it there."""
+        super().on_start(span, parent_context)
+        if span.attributes and "url.query" in span.attributes:
+            span.set_attribute("url.query", "REDACTED")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Keep the span; where the queue is full, the oldest one falls out."""
+        queue = self._batch_processor._queue  # noqa: SLF001 - the SDK tells no other way
+        if span.context.trace_flags.sampled and len(queue) == queue.maxlen:
+            TELEMETRY_DROPPED.labels("traces").inc()
+        super().on_end(span)
+
+    def shutdown(self) -> None:
+        """Export what is left, but not for longer than a shutdown may take."""
+        self._batch_processor.shutdown(timeout_millis=round(FLUSH_SECONDS * 1000))
+        TELEMETRY_DROPPED.labels("traces").inc(len(self._batch_processor._queue))  # noqa: SLF001
 
 
 class CountingExporter(SpanExporter):
@@ -25,10 +86,13 @@ class CountingExporter(SpanExporter):
         self._inner = inner
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export; a failure is counted and reported on, never raised."""
-        result = self._inner.export(spans)
-        if result is not SpanExportResult.SUCCESS:
-            TELEMETRY_DROPPED.labels("traces").inc(len(spans))
+        """Export, and count a failure, whether it is told or raised."""
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._inner.export(spans)
+        finally:
+            if result is not SpanExportResult.SUCCESS:
+                TELEMETRY_DROPPED.labels("traces").inc(len(spans))
         return result
 
     def shutdown(self) -> None:
@@ -52,18 +116,10 @@ def make_provider(settings: Settings) -> TracerProvider:
             "deployment.environment.name": settings.environment,
         }
     )
-    sampler = ParentBased(TraceIdRatioBased(settings.otel_traces_sampler_arg))
+    sampler = WithoutProbes(ParentBased(TraceIdRatioBased(settings.otel_traces_sampler_arg)))
     provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
-    secret = settings.otel_exporter_otlp_headers
-    pairs = (secret.get_secret_value() if secret else "").split(",")
-    headers = dict(pair.strip().split("=", 1) for pair in pairs if "=" in pair)
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", headers=headers)
-    provider.add_span_processor(BatchSpanProcessor(CountingExporter(exporter)))
-    return provider
-
-
-def configure_tracing(settings: Settings) -> TracerProvider:
-    """Set the process's tracer provider; call after the fork, once."""
-    provider = make_provider(settings)
-    trace.set_tracer_provider(provider)
+    exporter = OTLPSpanExporter(
+        endpoint=f"{endpoint.rstrip('/')}/v1/traces", headers=settings.otlp_headers
+    )
+    provider.add_span_processor(SpanQueue(CountingExporter(exporter)))
     return provider

@@ -69,16 +69,16 @@ def pre_fork(_server: Any, worker: Any) -> None:
     directory = metrics_directory()
     worker.slot = slots.take(directory)
     multiprocess.prepare(directory, worker.slot.identity, metrics.gauge_modes())
+    multiprocess.identify_child(worker.slot.identity)
     worker.generation = generation()
     worker.ended = None
 
 
-def post_fork(server: Any, worker: Any) -> None:
-    """In the worker: count under its slot, drop the siblings' slots, log for itself."""
+def post_fork(server: Any, _worker: Any) -> None:
+    """In the worker: drop the siblings' slots, log for itself."""
     for sibling in server.WORKERS.values():
         sibling.slot.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    multiprocess.identify(worker.slot.identity)
     configure_logging(load_settings())
 
 

@@ -1,9 +1,9 @@
 """Our Uvicorn worker: it drains before it stops, and its heart beats while models load.
 
 Draining means: /ready turns red, every answer closes its connection, and only then, after
-SHUTDOWN_DELAY_SECONDS, the socket is closed and what still runs is waited for. A worker that is
-merely being replaced (SIGHUP, `max_requests`) leaves the socket to its siblings at once and stays
-green, since the service goes on.
+SHUTDOWN_DELAY_SECONDS, the socket is closed, idle connections may come once more, and what still
+runs is waited for. A worker that is merely being replaced (SIGHUP, `max_requests`) leaves the
+socket to its siblings at once and stays green, since the service goes on.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from uvicorn_worker import UvicornWorker
 from project.server.hooks import generation
 from project.settings import load_settings
 
-LINGER_SECONDS = 1.0  # a replaced worker waits this long for idle connections to come once more
+LINGER_SECONDS = 1.0  # idle connections have this long to come once more, and be told to close
 MARGIN_SECONDS = 2  # before Gunicorn's graceful_timeout, so that the lifespan's end still runs
 BEAT_SECONDS = 1.0
 
@@ -46,14 +46,16 @@ class DrainingServer(Server):
         self._replaced = replaced
         self._red = red
         self._delay = delay
-        self._deadline: float | None = None
+        self._listen_until: float | None = None
+        self._linger_until: float | None = None
         self._told_to_stop = False
+        self._impatient = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note the signal; an impatient one (Ctrl-C, SIGQUIT) skips the draining."""
         self._told_to_stop = True
         if sig != signal.SIGTERM:
-            self._deadline = 0.0
+            self._impatient = True
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: Any = None) -> None:
@@ -73,28 +75,31 @@ class DrainingServer(Server):
         """Called ten times a second; True ends the serving."""
         if not await super().on_tick(counter):
             return False
-        if self._deadline is None:
-            self._deadline = time.monotonic() + self._begin_to_drain()
-        return time.monotonic() >= self._deadline or self._nobody_left()
+        now = time.monotonic()
+        if self._listen_until is None:
+            self._listen_until = now + self._begin_to_drain()
+        if self._impatient:
+            return True
+        if now < self._listen_until:
+            return False
+        if self._linger_until is None:
+            self._linger_until = now + LINGER_SECONDS
+            for server in self.servers:
+                server.close()
+        return now >= self._linger_until or not self.server_state.connections
 
     def _begin_to_drain(self) -> float:
-        """Returns for how many seconds to drain."""
+        """Returns for how many seconds to go on listening."""
+        self.should_exit = True  # or Uvicorn says at every tick that max_requests is reached
         self.config.encoded_headers.append((b"connection", b"close"))
         self.server_state.default_headers = [
             *self.server_state.default_headers,
             (b"connection", b"close"),
         ]
-        if self._told_to_stop and not self._replaced():
-            self._red()
-            return self._delay
-        for server in self.servers:
-            server.close()
-        return LINGER_SECONDS
-
-    def _nobody_left(self) -> bool:
-        """Whether a replaced worker, which accepts no more, has no connection either."""
-        stopping = self._told_to_stop and not self._replaced()
-        return not stopping and not self.server_state.connections
+        if self._replaced() or not self._told_to_stop:
+            return 0.0
+        self._red()
+        return self._delay
 
 
 class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
@@ -106,6 +111,7 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
             "http": "httptools",  # refuses unknown methods, which h11 would let into a label
             "lifespan": "on",
             "server_header": False,
+            "access_log": False,  # the application logs its requests itself
             "timeout_graceful_shutdown": _time_to_finish(),
         }
         super().__init__(*args, **kwargs)
@@ -118,8 +124,9 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
             red=self._turn_red,
             delay=load_settings().shutdown_delay_seconds,
         )
-        self._install_sigquit_handler()
-        await server.serve(sockets=self.sockets)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None)
+        await server.serve(sockets=[listener.sock for listener in self.sockets])
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
@@ -128,8 +135,7 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
 
 
 def _time_to_finish() -> int:
-    """Seconds that running requests have, after the delay and before Gunicorn's SIGKILL."""
+    """Seconds that running requests have, after the draining and before Gunicorn's SIGKILL."""
     settings = load_settings()
-    return max(
-        1, int(settings.graceful_timeout_seconds - settings.shutdown_delay_seconds) - MARGIN_SECONDS
-    )
+    draining = settings.shutdown_delay_seconds + LINGER_SECONDS
+    return max(1, int(settings.graceful_timeout_seconds - draining) - MARGIN_SECONDS)

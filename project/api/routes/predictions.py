@@ -69,11 +69,11 @@ def _takes(model: Model[Any, Any]) -> dict[str, Any]:
     binary = {"type": "string", "format": "binary", "description": f"A {READABLE}."}
     base64_image = {"type": "string", "description": f"A {READABLE} in base64 or as a data URL."}
     content: dict[str, Any] = {
-        MULTIPART: {"schema": _object({FIELD: binary, **fields})},
-        JSON: {
+        JSON: {  # first, since Swagger UI shows the example of the first alone as it stands
             "schema": _object({FIELD: base64_image, **fields}),
             "example": {FIELD: example_image(), **_defaults(fields)},
         },
+        MULTIPART: {"schema": _object({FIELD: binary, **fields})},
     }
     content |= {media_type: {"schema": binary} for media_type in MEDIA_TYPES}
     return {"parameters": query, "requestBody": {"required": True, "content": content}}

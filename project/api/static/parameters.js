@@ -1,0 +1,78 @@
+// A model's parameters as form fields, made from their JSON Schema.
+
+import { element } from "./dom.js";
+
+/** Fill the form with a field for each parameter that a field can hold. */
+export function offer(form, schema) {
+  const fields = Object.entries(schema.properties ?? {}).flatMap(([name, property]) =>
+    field(name, resolve(property, schema.$defs ?? {}), schema.required?.includes(name) ?? false),
+  );
+  form.replaceChildren(...fields);
+  form.hidden = fields.length === 0;
+}
+
+/** The values as they stand, by name; a field left empty is left out. */
+export function values(form) {
+  const controls = [...form.elements].filter((control) => control.name);
+  const pairs = controls.map((control) => [
+    control.name,
+    control.type === "checkbox" ? String(control.checked) : control.value.trim(),
+  ]);
+  return Object.fromEntries(pairs.filter(([, value]) => value !== ""));
+}
+
+/** Those values that are not the defaults. */
+export function changes(form) {
+  const given = Object.entries(values(form));
+  const standard = (name) => form.elements.namedItem(name).dataset.default;
+  return Object.fromEntries(given.filter(([name, value]) => value !== standard(name)));
+}
+
+/** Pydantic writes an enum as a reference and an optional value as one of two: look through. */
+function resolve(property, definitions) {
+  const other = property.anyOf?.find((choice) => choice.type !== "null") ?? property.allOf?.[0];
+  const reference = (property.$ref ?? other?.$ref)?.split("/").at(-1);
+  return { ...definitions[reference], ...other, ...property };
+}
+
+function field(name, property, required) {
+  const control = controlFor(property);
+  if (!control) return [];
+  const id = `parameter-${name}`;
+  const initial = property.default ?? (property.type === "boolean" ? false : "");
+  Object.assign(control, { id, name, required });
+  control.dataset.default = String(initial);
+  if (control.type === "checkbox") control.checked = Boolean(initial);
+  else control.value = String(initial);
+  control.setAttribute("aria-describedby", `${id}-hint`);
+  const label = element("label", { htmlFor: id }, name);
+  const hint = element("p", { id: `${id}-hint`, className: "hint" }, describe(property));
+  return [element("div", { className: "field" }, label, control, hint)];
+}
+
+function controlFor({ type, enum: choices, ...bounds }) {
+  if (choices) {
+    const options = choices.map((choice) => element("option", {}, String(choice)));
+    return element("select", {}, ...options);
+  }
+  if (type === "boolean") return element("input", { type: "checkbox" });
+  if (type === "string") return element("input", { type: "text" });
+  if (type !== "integer" && type !== "number") return null;
+  const control = element("input", { type: "number" });
+  control.step = type === "integer" ? String(bounds.multipleOf ?? 1) : "any";
+  control.min = bounds.minimum ?? bounds.exclusiveMinimum ?? "";
+  control.max = bounds.maximum ?? bounds.exclusiveMaximum ?? "";
+  return control;
+}
+
+function describe({ description = "", ...property }) {
+  const least = property.minimum ?? property.exclusiveMinimum;
+  const most = property.maximum ?? property.exclusiveMaximum;
+  const above = property.minimum === undefined ? "above" : "from";
+  const below = property.maximum === undefined ? "below" : "to";
+  const bounds = [
+    least === undefined ? "" : `${above} ${least}`,
+    most === undefined ? "" : `${below} ${most}`,
+  ].filter(Boolean);
+  return [description, bounds.length ? `(${bounds.join(" ")})` : ""].filter(Boolean).join(" ");
+}

@@ -1,0 +1,28 @@
+// Shows where the milliseconds of a prediction went: one stacked bar, its legend and the total.
+
+import { byId, element, milliseconds } from "./dom.js";
+
+/** stages: [{ name, milliseconds }] in order; roundTrip: what the browser measured. */
+export function showTimings(stages, roundTrip) {
+  byId("timings").hidden = stages.length === 0;
+  const total = stages.reduce((sum, stage) => sum + stage.milliseconds, 0);
+  const parts = stages.map((stage, index) => {
+    const part = element("i", { className: `stage-${index % 6}` });
+    part.style.setProperty("--part", stage.milliseconds / (total || 1));
+    return part;
+  });
+  const entries = stages.map((stage, index) =>
+    element(
+      "div",
+      {},
+      element("dt", { className: `stage-${index % 6}` }, stage.name),
+      element("dd", {}, milliseconds(stage.milliseconds)),
+    ),
+  );
+  byId("stack").replaceChildren(...parts);
+  byId("legend").replaceChildren(...entries);
+  byId("total").replaceChildren(
+    element("strong", {}, milliseconds(total)),
+    ` in the server, ${milliseconds(roundTrip)} round trip`,
+  );
+}

@@ -1,0 +1,250 @@
+"""A real server for tests: started through prestart.sh, watched from outside, ended for certain."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+ROOT = Path(__file__).parents[2]
+QUICK_APP = "tests.services.quick_app:app"
+DEADLINE = 60.0  # seconds; generous, as the machine may be busy with other things
+
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
+    """Ask until the condition holds and return what it gave; fails with `what` at the deadline."""
+    end = time.monotonic() + deadline
+    while not (answer := condition()):
+        assert time.monotonic() < end, f"not within {deadline:g} s: {what}"
+        time.sleep(0.02)
+    return answer
+
+
+def environment(folder: Path, **settings: object) -> dict[str, str]:
+    """The least that a process needs, and these settings; nothing else of this machine."""
+    base = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(folder),
+        "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
+        "LOG_FORMAT": "json",
+    }
+    return base | {name: str(value) for name, value in settings.items()}
+
+
+class Metrics:
+    """One scrape, parsed."""
+
+    def __init__(self, text: str) -> None:
+        families = text_string_to_metric_families(text)
+        samples = [sample for family in families for sample in family.samples]
+        self.series: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples
+        }
+        self.samples: list[Sample] = samples
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of the samples of that name that carry these labels; 0 where there are none."""
+        return sum(
+            sample.value
+            for sample in self.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+@dataclass
+class Server:
+    """A running server, seen from outside. metrics_port: where /metrics is, else on `port`."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log_file: Path
+    metrics_directory: Path
+    metrics_port: int | None = None
+    metrics_token: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a slash at its end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def master(self) -> int:
+        """Process id of Gunicorn's arbiter."""
+        return self.process.pid
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers that live."""
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(self.master).children()
+            return sorted(child.pid for child in children if _lives(child))
+        return []
+
+    def log(self) -> str:
+        """All that the server has written so far, to stdout and stderr."""
+        return self.log_file.read_text(encoding="utf-8")
+
+    def records(self, message: str | None = None) -> list[dict[str, Any]]:
+        """The log's whole lines as JSON, of one event if it is named; fails where one is none."""
+        whole = self.log().rpartition("\n")[0]
+        records = [json.loads(line) for line in whole.splitlines()]
+        return [item for item in records if message is None or item["message"] == message]
+
+    def metrics(self) -> Metrics:
+        """Scrape once."""
+        headers = {"Authorization": f"Bearer {self.metrics_token}"} if self.metrics_token else {}
+        port = self.metrics_port or self.port
+        answer = httpx2.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=DEADLINE)
+        assert answer.status_code == 200, answer.text
+        return Metrics(answer.text)
+
+    def signal(self, number: int) -> None:
+        """Send the arbiter a signal."""
+        self.process.send_signal(number)
+
+    def reload(self) -> None:
+        """Send SIGHUP and wait until none but new workers serve."""
+        before = self.workers()
+        ready = self.log().count("worker_ready")
+        self.signal(signal.SIGHUP)
+
+        def replaced() -> bool:
+            now = self.workers()
+            new = len(now) == len(before) and not set(now) & set(before)
+            return new and self.log().count("worker_ready") >= ready + len(before)
+
+        wait_until(replaced, "a reload has replaced every worker")
+
+    def wait(self, deadline: float = DEADLINE) -> int:
+        """Wait for the arbiter to end; returns its exit code."""
+        return self.process.wait(deadline)
+
+    def stop(self, deadline: float = DEADLINE) -> int:
+        """End the server as an operator does; returns the arbiter's exit code."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        code = self.wait(deadline)
+        wait_until(lambda: not self.processes(), "every process of the server has ended", 10)
+        return code
+
+    def processes(self) -> list[int]:
+        """Every living process of the server's session, whoever its parent is."""
+        return [
+            process.pid
+            for process in psutil.process_iter()
+            if _session(process.pid) == self.master and _lives(process)
+        ]
+
+    def tail(self, lines: int = 40) -> str:
+        """The end of the log, for a failing test."""
+        return "\n".join(self.log().splitlines()[-lines:])
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def launch(
+    folder: Path, *, app: str | None = QUICK_APP, root: Path = ROOT, **settings: object
+) -> Server:
+    """Start a server and wait for nothing; `serve` is what most tests want."""
+    port = int(str(settings.setdefault("PORT", free_port())))
+    command = [str(root / "prestart.sh"), "gunicorn", *([app] if app else [])]
+    variables = environment(folder, **settings)
+    log_file = folder / f"server_{port}.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=root,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Server(
+        process,
+        port,
+        log_file,
+        Path(variables["PROMETHEUS_MULTIPROC_DIR"]),
+        int(variables["METRICS_PORT"]) if "METRICS_PORT" in variables else None,
+        variables.get("METRICS_TOKEN"),
+    )
+
+
+@contextmanager
+def serve(
+    folder: Path,
+    *,
+    app: str | None = QUICK_APP,
+    root: Path = ROOT,
+    ready: int = 200,
+    **settings: object,
+) -> Iterator[Server]:
+    """A server whose workers have all started, for the length of the body.
+
+    app: what Gunicorn serves, None for the product as shipped. root: where the product's tree is.
+    ready: what /ready is to answer.
+    settings: by the names of their variables, as in `serve(tmp_path, WEB_CONCURRENCY=4)`.
+    """
+    server = launch(folder, app=app, root=root, **settings)
+    try:
+        await_ready(server, ready, int(str(settings.get("WEB_CONCURRENCY", 2))))
+        yield server
+        server.stop()
+    finally:
+        end(server)
+
+
+def await_ready(server: Server, status: int, workers: int) -> None:
+    """Wait until /ready answers so and as many workers have said that they are ready."""
+
+    def started() -> bool:
+        assert server.process.poll() is None, f"the server ended:\n{server.tail()}"
+        with suppress(httpx2.TransportError):
+            answer = httpx2.get(f"{server.url}/ready", timeout=DEADLINE)
+            return answer.status_code == status and server.log().count("worker_ready") >= workers
+        return False
+
+    try:
+        wait_until(started, f"/ready answers {status} and {workers} workers are ready")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{server.tail()}") from None
+
+
+def end(server: Server) -> None:
+    """Kill whatever of the server still lives; every process of its group is its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.master, signal.SIGKILL)
+    server.process.wait(DEADLINE)
+    wait_until(lambda: not server.processes(), "every process of the server has ended", 10)

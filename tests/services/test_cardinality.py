@@ -1,0 +1,122 @@
+"""Nothing that a caller can type becomes a series: the product as shipped, under attack."""
+
+import random
+import string
+from collections.abc import Iterator
+
+import pytest
+
+from project.observability.metrics import METHODS
+from tests.services.server import Server, serve
+from tests.services.wire import exchange, head
+
+BUDGET = 1500
+LLHTTP = """
+    DELETE GET HEAD POST PUT CONNECT OPTIONS TRACE COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH
+    UNLOCK BIND REBIND UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE
+    UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK UNLINK SOURCE QUERY
+"""
+KNOWN = LLHTTP.split()
+INVENTED = ("SPY", "get", "GETT", "BREW", "A" * 500, "X-1", "G\x00T", "\xe9TAT")
+ROUTES = (
+    *("/", "/docs", "/openapi.json", "/metadata", "/health", "/ready", "/metrics"),
+    *("/v1/models", "/v1/models/x", "/v1/models/classification"),
+    *("/v1/models/classification/predictions", "/static/x", "/docs/files/x"),
+)
+Series = set[tuple[str, tuple[tuple[str, str], ...]]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("cardinality")
+    with serve(folder, app=None, WEB_CONCURRENCY=4) as server:
+        for path in (*ROUTES, "/nowhere"):
+            for method in ("GET", "HEAD", "POST"):  # what these routes may be asked, once
+                exchange(server.port, head(method, path))
+        yield server
+
+
+@pytest.fixture
+def dice() -> random.Random:
+    return random.Random(7)
+
+
+def series(server: Server) -> Series:
+    return set(server.metrics().series)
+
+
+def word(dice: random.Random) -> str:
+    return "".join(dice.choices(string.ascii_letters + string.digits, k=dice.randint(1, 40)))
+
+
+def paths(dice: random.Random) -> Iterator[str]:
+    """Five hundred paths: unknown, with slashes at their ends, encoded, escaping, huge."""
+    for _ in range(100):
+        yield f"/{word(dice)}"
+        yield f"{dice.choice(ROUTES)}/{word(dice)}/"
+        yield f"/v1/models/{word(dice)}"
+        yield f"/%{dice.randrange(256):02x}{word(dice)}%2e%2e%2f?{word(dice)}={word(dice)}"
+        yield dice.choice((f"//{word(dice)}", f"/static/../{word(dice)}", "/" + "a" * 5000))
+
+
+def test_five_hundred_paths_add_no_series(server, dice):
+    """Unknown ones are all `none`; known ones are their route's template."""
+    before = series(server)
+    for path in paths(dice):
+        assert exchange(server.port, head("GET", path)).status in {400, 404}
+    assert series(server) - before == set()
+
+
+def test_methods_are_one_of_a_closed_set_or_refused(server):
+    """Thirty that servers know are seven and `other`; what nobody knows never gets in.
+
+    All that it adds is one counter for each route and each of the eight.
+    """
+    before = series(server)
+    for method in KNOWN:
+        for path in (*ROUTES, "/nowhere"):
+            assert exchange(server.port, head(method, path)).status in {200, 404, 405, 415}
+    for method in INVENTED:
+        assert exchange(server.port, head(method, "/")).status == 400
+    assert exchange(server.port, head("CONNECT", "localhost:80")).status == 400
+    new = series(server) - before
+    assert {name for name, _ in new} == {"http_requests_total"}
+    assert len(new) <= (len(ROUTES) + 1) * len(METHODS)
+    assert {dict(labels)["method"] for _, labels in new} <= set(METHODS)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "X-Request-ID: " + "é" * 300,
+        'X-Request-ID: {"a": 1}',
+        "traceparent: 00-" + "0" * 200,
+        "traceparent: ff-00000000000000000000000000000000-0000000000000000-00",
+        "Content-Type: " + "x" * 5000,
+        "Accept: " + "text/html," * 3000,
+        "User-Agent: \x01\x02",
+        "X-Forwarded-For: nowhere, <script>",
+        "Content-Length: -1",
+        "Content-Length: " + "9" * 5000,
+        "Transfer-Encoding: gzip",
+        "Authorization: Bearer \xff",
+    ],
+)
+def test_absurd_headers_make_no_series_and_no_fault(server, line):
+    """Whatever is in them, the answer is a plain one."""
+    before = series(server)
+    assert exchange(server.port, head("GET", "/v1/models", line)).status in {200, 400}
+    predictions = "/v1/models/classification/predictions"
+    assert exchange(server.port, head("POST", predictions, line)).status in {400, 413, 415}
+    new = series(server) - before
+    assert {name for name, _ in new} <= {"http_requests_total"}  # the first 413 or 415
+    assert len(new) <= 2
+    assert not any(dict(labels).get("status", "")[:1] == "5" for _, labels in new)
+    assert server.records("request_failed") == []
+
+
+def test_after_it_all_four_workers_stay_within_the_budget(server, dice):
+    """A scrape is paid for by the series."""
+    for path in paths(dice):
+        exchange(server.port, head(dice.choice(KNOWN), path))
+    assert len(series(server)) <= BUDGET

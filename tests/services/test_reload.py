@@ -1,0 +1,80 @@
+"""SIGHUP: new settings, new workers, and no request that notices."""
+
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services.load import Client, Load, Outcome
+from tests.services.server import ROOT, Server, serve
+
+WORKERS = 2  # the default
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree, so that it can have an .env of its own."""
+    tree = tmp_path_factory.mktemp("reload") / "vitrine"
+    tree.mkdir()
+    for name in ("project", "tests"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tree / name, ignore=ignore)
+    for name in ("gunicorn.conf.py", "prestart.sh"):
+        shutil.copy(ROOT / name, tree / name)
+    (tree / ".env").write_text("QUEUE_LIMIT=10\n")
+    return tree
+
+
+@pytest.fixture(scope="module")
+def server(tree: Path) -> Iterator[Server]:
+    with serve(tree.parent, root=tree) as server:
+        yield server
+
+
+def queue_limit(server: Server) -> float:
+    return server.metrics().value("inference_queue_limit") / WORKERS
+
+
+def test_a_reload_under_load_fails_no_request(server):
+    """Clients that keep their connections are told to open new ones, and /ready stays green."""
+    with Load(server) as load, Load(server, clients=1, ask=ready) as probe:
+        for _ in range(2):
+            server.reload()
+            load.await_more(40)
+    assert set(load.summary()) == {200}
+    assert set(probe.summary()) == {200}
+
+
+def ready(client: Client) -> Outcome:
+    return client.request("GET", "/ready")
+
+
+def test_a_reload_reads_the_settings_again(server, tree):
+    """What the .env file says now is what the new workers do."""
+    (tree / ".env").write_text("QUEUE_LIMIT=20\n")
+    server.reload()
+    assert queue_limit(server) == 20
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("WEB_CONCURRENCY=0", "WEB_CONCURRENCY: "),
+        ("MODELS=nonesuch", "MODELS: no file project/models/nonesuch.py"),
+        ("METRICS_PORT={taken}", "port {taken} is taken"),
+    ],
+)
+def test_a_reload_with_a_wrong_setting_keeps_what_was_and_says_so(server, tree, line, advice):
+    """A slip of the pen in .env must not cost a service that runs."""
+    (tree / ".env").write_text("QUEUE_LIMIT=20\n")
+    server.reload()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        (tree / ".env").write_text(f"QUEUE_LIMIT=30\n{line.format(taken=taken)}\n")
+        server.reload()
+    said = server.log().rpartition("keeping the previous ones:\n")[2]
+    assert said.startswith(advice.format(taken=taken))
+    assert queue_limit(server) == 20
+    assert len(server.workers()) == WORKERS

@@ -1,0 +1,132 @@
+"""The catalogue is the truth: what is declared, what is registered and what is shown are one."""
+
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from project import reference
+from project.observability import metrics
+from project.observability.metrics import CATALOGUE, Spec, declare, gauge_modes
+
+ROOT = Path(__file__).parents[2]
+KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
+ODD_UNITS = {
+    *("ms", "milliseconds", "microseconds", "minutes", "hours", "kb", "mb", "kilobytes"),
+    *("megabytes", "percent", "percentage"),
+}
+RESERVED = {"le", "quantile", "job", "instance"}
+
+
+def registered():
+    """Every metric object of ours by its full name; Python's own collectors are not ours."""
+    return {
+        collector._name + ("_total" if isinstance(collector, Counter) else ""): collector
+        for collector in REGISTRY._collector_to_names
+        if isinstance(collector, MetricWrapperBase)
+    }
+
+
+def by_name(spec: Spec) -> str:
+    return spec.name
+
+
+each = pytest.mark.parametrize("spec", CATALOGUE, ids=by_name)
+
+
+def test_what_is_registered_is_in_the_catalogue_and_the_other_way_round():
+    """A metric outside of it is on no page and in no test."""
+    names = [spec.name for spec in CATALOGUE]
+    assert len(set(names)) == len(names)
+    assert set(registered()) == set(names)
+
+
+@each
+def test_the_metric_is_what_the_catalogue_says(spec):
+    """Kind, labels, help, mode and buckets."""
+    metric = registered()[spec.name]
+    assert type(metric) is KINDS[spec.kind]
+    assert metric._labelnames == spec.labels
+    assert metric._documentation == spec.help
+    assert getattr(metric, "_multiprocess_mode", None) == spec.mode
+    if spec.kind == "histogram":
+        assert metric._kwargs.get("buckets", spec.buckets) == spec.buckets
+        assert list(spec.buckets) == sorted(set(spec.buckets))
+
+
+@each
+def test_names_and_labels_follow_prometheus(spec):
+    """The guide: https://prometheus.io/docs/practices/naming/."""
+    assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", spec.name)
+    assert spec.name.endswith("_total") == (spec.kind == "counter")
+    assert not spec.name.endswith(("_count", "_sum", "_bucket", "_created"))
+    assert not set(spec.name.split("_")) & ODD_UNITS
+    if "duration" in spec.name or "lag" in spec.name:
+        assert spec.name.endswith("_seconds")
+    for label in spec.labels:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", label)
+        assert not label.startswith("__")
+    assert not set(spec.labels) & RESERVED
+    assert spec.help.endswith(".") or spec.help.startswith("1")
+    assert spec.section
+
+
+@each
+def test_closed_sets_belong_to_labels_and_gauges_have_a_mode(spec):
+    """A set for no label, or a gauge without a mode, is a slip of the pen."""
+    assert set(spec.values) <= set(spec.labels)
+    assert (spec.mode in gauge_modes()) == (spec.kind == "gauge")
+
+
+@each
+def test_series_of_closed_sets_are_there_from_the_start(spec):
+    """An alert sees 0, not nothing, and a rate sees the first event."""
+    declare(["declared"])
+    known = spec.values | {"model": ("declared",)}
+    if not spec.values:
+        return
+    assert set(spec.labels) <= set(known)
+    children = set(registered()[spec.name]._metrics)
+    assert set(product(*(known[label] for label in spec.labels))) <= children
+
+
+def test_declaring_counts_nothing():
+    """The series begin at 0, and declaring twice changes no value."""
+    declare(["untouched"])
+    declare(["untouched"])
+    samples = [
+        sample
+        for family in REGISTRY.collect()
+        for sample in family.samples
+        if sample.labels.get("model") == "untouched"
+    ]
+    assert len(samples) > 20
+    assert {sample.value for sample in samples} == {0}
+
+
+def test_a_scrape_of_one_process_has_no_creation_times():
+    """Several processes have none, and both are to look alike."""
+    metrics.HTTP_REJECTED.labels("invalid")
+    names = {sample.name for family in REGISTRY.collect() for sample in family.samples}
+    assert not {name for name in names if name.endswith("_created")}
+
+
+@pytest.mark.parametrize("path", sorted(reference.files()))
+def test_the_generated_pages_are_the_committed_ones(path):
+    """`make docs` writes them."""
+    assert (ROOT / path).read_text(encoding="utf-8") == reference.files()[path]
+
+
+@each
+def test_the_page_shows_the_metric(spec):
+    """With every label and every value of a closed set."""
+    page = reference.metrics_page()
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{spec.name}` ")]
+    assert spec.help in row
+    for label in spec.labels:
+        assert label in row
+    for values in spec.values.values():
+        assert ", ".join(values) in row

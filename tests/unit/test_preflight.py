@@ -1,0 +1,62 @@
+"""What fails before a start is said in one line that names the way out."""
+
+import os
+import socket
+
+import pytest
+
+from project import preflight
+from project.errors import ConfigurationError
+from project.server import slots
+from tests.conftest import make_settings
+
+
+@pytest.fixture
+def taken_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_taken_port_is_named_with_the_next_one(taken_port):
+    """Somebody else's server is the usual reason why `make run` fails."""
+    settings = make_settings(port=taken_port)
+    with pytest.raises(ConfigurationError, match=rf"{taken_port} is taken.*PORT={taken_port + 1}"):
+        preflight.check(settings)
+
+
+def test_a_model_without_a_file_is_named_with_those_that_have_one():
+    """MODELS is the one setting that everybody edits."""
+    with pytest.raises(
+        ConfigurationError, match=r"project/models/dog\.py; there are: classification"
+    ):
+        preflight.check(make_settings(models=("dog",)))
+
+
+def test_metrics_of_a_former_run_are_deleted(tmp_path):
+    """And nothing else in the folder."""
+    (tmp_path / "counter_0.db").write_bytes(b"old")
+    (tmp_path / "classification.labels").write_text("cat\n")
+    (tmp_path / "notes.txt").write_text("mine")
+    preflight.empty_metrics(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} - {slots.IN_USE} == {"notes.txt"}
+
+
+def test_metrics_of_a_running_server_are_left_alone(tmp_path):
+    """A second start by mistake must not tear the first one's numbers out."""
+    (tmp_path / "counter_0.db").write_bytes(b"live")
+    descriptor = slots.share(tmp_path)
+    try:
+        with pytest.raises(ConfigurationError, match="running server"):
+            preflight.empty_metrics(tmp_path)
+        assert (tmp_path / "counter_0.db").exists()
+    finally:
+        os.close(descriptor)
+
+
+def test_urls_name_the_port_of_the_metrics():
+    """Where METRICS_PORT is set, that is where to look."""
+    urls = preflight.urls(make_settings(host="0.0.0.0", port=80, metrics_port=9090))
+    assert urls["page"] == "http://localhost:80"
+    assert urls["metrics"] == "http://localhost:9090/metrics"
