@@ -13,7 +13,7 @@ help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=… for another)
-	@port=$$($(BIN)/python -m project preflight) && $(BIN)/honcho start -p $$port || test $$? -eq 130
+	@port=$$($(BIN)/python -m project preflight) && exec $(BIN)/honcho start -p $$port
 
 test: .venv/.dev tools ## Set up everything and run every test
 	@$(MAKE) --no-print-directory lint

@@ -1,5 +1,7 @@
 """Gunicorn's configuration, for containers and machines alike; all that varies is a setting."""
 
+from pathlib import Path
+
 from project import preflight
 from project.errors import ConfigurationError
 from project.models import check_names
@@ -38,6 +40,7 @@ keepalive = settings.keepalive_seconds  # longer than the balancer's, or it meet
 max_requests = settings.max_requests  # bounds what a leak in a model's code can cost
 max_requests_jitter = settings.max_requests_jitter  # so that workers do not leave together
 forwarded_allow_ips = settings.forwarded_allow_ips
-worker_tmp_dir = "/dev/shm"  # a heartbeat on a slow disk is a worker killed for nothing  # noqa: S108
+# A heartbeat on a slow disk is a worker killed for nothing; macOS has no /dev/shm.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 control_socket_disable = True  # it fails where the file system is read-only or the user has no home
 accesslog = None  # the application logs its requests itself, with route, trace and model

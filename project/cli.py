@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from project import models as plugins
 from project import preflight, reference
-from project.errors import ConfigurationError, ProjectError
+from project.errors import ConfigurationError, ModelFailed, ProjectError
 from project.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -24,12 +25,17 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 
 @app.command("models")
 def list_models() -> None:
-    """List the models that there are, and which of them are served."""
-    served = load_settings().models
-    table = Table("model", "served", "version", "licence", "what it does")
-    for model in plugins.create(plugins.available()):
-        mark = "yes" if model.name in served else "no"
-        table.add_row(model.name, mark, model.version, model.licence, model.summary)
+    """List the models that there are, and which of them MODELS names."""
+    named = load_settings().models
+    table = Table("model", "in MODELS", "version", "licence", "what it does")
+    for name in plugins.available():
+        mark = "yes" if name in named else "no"
+        try:
+            (model,) = plugins.create([name])
+        except ConfigurationError as error:
+            table.add_row(name, mark, "", "", Text(error.detail, style="red"))
+        else:
+            table.add_row(name, mark, model.version, model.licence, model.summary)
     Console().print(table)
 
 
@@ -86,6 +92,8 @@ async def _predict_all(
                     prediction = await runner.predict(name, path.read_bytes(), params)
                     outcomes.append((path, {"result": prediction.result.model_dump()}))
                 except ProjectError as error:
+                    if isinstance(error, ModelFailed) and error.__cause__:
+                        traceback.print_exception(error.__cause__)  # here its author is the caller
                     outcomes.append((path, {"error": error.detail}))
                 except OSError as error:
                     outcomes.append((path, {"error": f"cannot read the file: {error.strerror}"}))
@@ -119,7 +127,9 @@ def _print_table(outcomes: Outcomes) -> None:
 def _cell(outcome: dict[str, Any]) -> Text:
     if "error" in outcome:
         return Text(outcome["error"], style="red")
-    result: dict[str, Any] = outcome["result"]
+    result = outcome["result"]
+    if isinstance(result, list):
+        return Text("\n".join(_line(item) for item in result))
     lists = [value for value in result.values() if isinstance(value, list)]
     if len(result) == 1 and lists:
         return Text("\n".join(_line(item) for item in lists[0]))

@@ -6,10 +6,11 @@ ProjectError 500
 │   └── InvalidImage 422
 ├── ContentTooLarge 413
 ├── UnsupportedMediaType 415
+├── SlowUpload 408
+├── CallerGone 499              nobody reads the answer
 ├── Unauthorized 401
-├── Unavailable 503             come back after `retry_after` seconds
-│   ├── Overloaded                  the model's queue is full
-│   └── ModelUnavailable            its weights did not load
+├── Overloaded 503              the model's queue is full
+├── ModelUnavailable 503        its weights did not load
 ├── DeadlineExceeded 504
 └── ModelFailed 500             the model raised; the one that is a fault of ours
 """
@@ -68,6 +69,23 @@ class UnsupportedMediaType(ProjectError):
     status, slug, title = 415, "unsupported-media-type", "Unsupported media type"
 
 
+class SlowUpload(ProjectError):
+    """The body did not come within the time it has."""
+
+    status, slug, title = 408, "slow-upload", "Slow upload"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Close the connection: the rest of the body is not read."""
+        return {"Connection": "close"}
+
+
+class CallerGone(ProjectError):
+    """The caller hung up; the status, nginx's, is for the metrics and the log alone."""
+
+    status, slug, title = 499, "caller-gone", "Caller gone"
+
+
 class Unauthorized(ProjectError):
     """The bearer token is missing or wrong."""
 
@@ -79,12 +97,12 @@ class Unauthorized(ProjectError):
         return {"WWW-Authenticate": "Bearer"}
 
 
-class Unavailable(ProjectError):
-    """Base of the errors that pass by themselves: `retry_after` is in seconds."""
+class Overloaded(ProjectError):
+    """The model's queue is full; come back after `retry_after` seconds."""
 
-    status = 503
+    status, slug, title = 503, "overloaded", "Overloaded"
 
-    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+    def __init__(self, detail: str, *, retry_after: int) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
 
@@ -94,16 +112,10 @@ class Unavailable(ProjectError):
         return {"Retry-After": str(self.retry_after)}
 
 
-class Overloaded(Unavailable):
-    """The model's queue is full."""
+class ModelUnavailable(ProjectError):
+    """The model's weights did not load, which does not pass by itself."""
 
-    slug, title = "overloaded", "Overloaded"
-
-
-class ModelUnavailable(Unavailable):
-    """The model's weights did not load."""
-
-    slug, title = "model-unavailable", "Model unavailable"
+    status, slug, title = 503, "model-unavailable", "Model unavailable"
 
 
 class DeadlineExceeded(ProjectError):

@@ -60,7 +60,13 @@ def empty_metrics(directory: Path) -> None:
 
     Raises ConfigurationError where a server still counts there: its numbers would be torn out.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot make the metrics folder {directory}: {error.strerror}; "
+            "name another in PROMETHEUS_MULTIPROC_DIR"
+        ) from error
     if slots.is_shared(directory):
         raise ConfigurationError(
             f"a running server keeps its metrics in {directory}; stop it, "

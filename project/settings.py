@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
 
+FLUSH_SECONDS = 6  # at a worker's end, for idle connections, logs, traces and Sentry
+
 
 class Settings(BaseSettings):
     """Every setting with its default and one line of help; `.env.example` is made from it."""
@@ -37,7 +39,7 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         None,
         min_length=16,
-        description="Bearer token that /metrics demands on the public port; 16 characters or more.",
+        description="Bearer token that /metrics demands; 16 characters or more.",
     )
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="Proxies whose X-Forwarded-* headers are believed; * for any."
@@ -82,6 +84,9 @@ class Settings(BaseSettings):
         10, gt=0, description="A prediction that takes longer gets a 504."
     )
     max_body_bytes: int = Field(10 * 2**20, ge=1024, description="Largest request body, bytes.")
+    body_timeout_seconds: float = Field(
+        30, gt=0, description="A body that takes longer to come gets a 408."
+    )
     max_image_pixels: int = Field(
         50_000_000, ge=1, description="Most pixels in an image, checked before decoding."
     )
@@ -142,9 +147,11 @@ class Settings(BaseSettings):
             )
         if self.metrics_port == self.port:
             raise ValueError("METRICS_PORT: choose another than PORT")
-        if self.shutdown_delay_seconds + 3 > self.graceful_timeout_seconds:
+        needed = self.shutdown_delay_seconds + self.prediction_deadline_seconds + FLUSH_SECONDS
+        if self.graceful_timeout_seconds < needed:
             raise ValueError(
-                "GRACEFUL_TIMEOUT_SECONDS: must exceed SHUTDOWN_DELAY_SECONDS by at least 3"
+                "GRACEFUL_TIMEOUT_SECONDS: must hold SHUTDOWN_DELAY_SECONDS, then "
+                f"PREDICTION_DEADLINE_SECONDS, and {FLUSH_SECONDS} s: at least {needed:g}"
             )
         if self.worker_timeout_seconds <= self.graceful_timeout_seconds:
             raise ValueError("WORKER_TIMEOUT_SECONDS: must exceed GRACEFUL_TIMEOUT_SECONDS")

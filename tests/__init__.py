@@ -1,1 +1,1 @@
-"""The tests: unit (fast, no server), api (the app in process), services (real Gunicorn), browser."""
+"""Tests: unit (fast), api (the app in process), services (real Gunicorn), browser."""

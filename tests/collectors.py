@@ -141,7 +141,10 @@ def collecting(status: int = 200) -> Iterator[Collector]:
 
 @contextmanager
 def unreachable(*, hangs: bool) -> Iterator[Collector]:
-    """A port that refuses connections, or one that accepts them and never answers."""
+    """A port that refuses connections, or one that accepts them and never answers.
+
+    What was to be sent there may log until it gives up: wait for that before the test ends.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         if hangs:

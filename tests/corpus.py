@@ -122,9 +122,8 @@ def bombs() -> dict[str, bytes]:
         "huge GIF frame": bytes(gif_frame),
         "huge WebP canvas": bytes(webp),
         "progressive JPEG of 5,000 scans": jpeg_of_scans(5_000),
-        "scans hidden behind a false marker": jpeg_of_scans(5_000, b"\xff\x05\xff\xff"),
         "TIFF of a strip for each byte": tiff_of_strips(150_000),
-        "plain PPM of comments": b"P3\n1800 1800\n255\n" + b"#\n" * 2_000_000,
+        "plain PPM of comments": b"P3\n8 8\n255\n" + b"#\n" * 200_000 + b"0 " * 192,
     }
 
 
@@ -139,6 +138,17 @@ def jpeg_of_scans(count: int, between: bytes = b"") -> bytes:
     entropy = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
     scan = b"\xff\xda" + struct.pack(">H6B", 8, 1, 1, 0, 1, 63, 0) + entropy + between
     return plain[:first_end] + table + scan * count + b"\xff\xd9"
+
+
+def cmyk_jpeg(image: Image.Image, *, ycck: bool = False) -> bytes:
+    """In YCCK the inks C, M, Y are stored as YCbCr; the Adobe mark's transform byte says so."""
+    inks = np.asarray(image.convert("CMYK"))
+    if ycck:
+        colours = Image.fromarray(inks[..., :3]).convert("YCbCr")
+        inks = np.dstack([255 - np.asarray(colours), inks[..., 3]])
+    data = encoded(Image.fromarray(inks, "CMYK"), "JPEG", quality=95)
+    transform = data.index(b"Adobe") + 11
+    return data[:transform] + bytes([2 if ycck else 0]) + data[transform + 1 :]
 
 
 def tiff_of(entries: dict[int, tuple[int, int, int]], rest: bytes = b"") -> bytes:

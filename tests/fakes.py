@@ -1,4 +1,4 @@
-"""Models of ours that are quick and whose answers are known, for tests of everything around them."""
+"""Models of ours that are quick and whose answers are known, for tests around them."""
 
 import threading
 from collections.abc import Sequence

@@ -17,5 +17,6 @@ def photo(name: str) -> Path:
     """The file of that photo."""
     package, path = WHERE[name]
     spec = importlib.util.find_spec(package)
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     return Path(spec.submodule_search_locations[0]) / path

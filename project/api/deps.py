@@ -17,6 +17,10 @@ class Services:
     runner: Runner
     draining: bool = field(default=False)
 
+    def stuck(self) -> list[str]:
+        """Names of the models that hang, which only a new process cures."""
+        return self.runner.stuck()
+
 
 def _services(request: Request) -> Services:
     return cast("Services", request.app.state.services)

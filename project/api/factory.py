@@ -1,5 +1,6 @@
 """create_app: from settings to the ASGI application. Building does no I/O; the lifespan does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -49,8 +50,9 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
                 yield
         finally:
             logger.info("worker_stopped")
-            sentry.close()
-            tracing.shutdown()
+            await asyncio.gather(
+                asyncio.to_thread(sentry.close), asyncio.to_thread(tracing.shutdown)
+            )
 
     app = FastAPI(
         title="Vitrine",
@@ -69,7 +71,7 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
     app.state.services = Services(settings, Runner(served, settings))
     problems.register(app)
     instrument(app)
-    app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
+    app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")
     app.mount("/docs/files", StaticFiles(directory=documentation.swagger_files()), name="docs")
     for router in (page.router, documentation.router, operations.router, model_routes.router):
         app.include_router(router)

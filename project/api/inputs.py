@@ -26,6 +26,7 @@ FIELD = "image"
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
 MOST_FIELDS = 32
+MOST_JSON_PARTS = 10_000
 CHARSETS = {b"utf-8", b"us-ascii", b"iso-8859-1"}  # punycode would decode 1 MB for minutes
 JSON_ADVICE = f'send a JSON object such as {{"{FIELD}": "<base64>"}}'
 FORM_ADVICE = f"with curl: -F {FIELD}=@photo.jpg"
@@ -41,9 +42,9 @@ async def read_image(request: Request, params: type[Params]) -> tuple[bytes, Par
     what the body says wins. Raises InvalidInput, InvalidImage or UnsupportedMediaType.
     """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    values: dict[str, Any] = dict(request.query_params)
+    values = _once(request.query_params.multi_items(), params)
     if media_type == MULTIPART:
-        data, fields = await _from_form(request)
+        data, fields = await _from_form(request, params)
         values |= fields
     elif media_type == JSON:
         body = await request.body()
@@ -56,7 +57,7 @@ async def read_image(request: Request, params: type[Params]) -> tuple[bytes, Par
     return data, validate(params, values)
 
 
-async def _from_form(request: Request) -> tuple[bytes, dict[str, Any]]:
+async def _from_form(request: Request, params: type[Params]) -> tuple[bytes, dict[str, Any]]:
     _, options = parse_options_header(request.headers["content-type"])
     if options.get(b"charset", b"utf-8").lower() not in CHARSETS:
         raise InvalidInput("the form's charset must be utf-8; leave it out of the Content-Type")
@@ -66,13 +67,39 @@ async def _from_form(request: Request) -> tuple[bytes, dict[str, Any]]:
     except MultiPartException as error:
         fault = error.message.rstrip(".")
         raise HTTPException(400, f"the form cannot be read: {fault}; {FORM_ADVICE}") from error
-    fields: dict[str, Any] = dict(form)
-    upload = fields.pop(FIELD, None)
-    data = await upload.read() if isinstance(upload, UploadFile) else None
-    await form.close()
+    try:
+        fields = _once(form.multi_items(), params)
+        upload = fields.pop(FIELD, None)
+        data = await upload.read() if isinstance(upload, UploadFile) else None
+    finally:
+        await form.close()
     if data is None:
         raise InvalidImage(f"the form has no file named `{FIELD}`; {FORM_ADVICE}")
     return data, fields
+
+
+def _once(items: list[tuple[str, Any]], params: type[Params]) -> dict[str, Any]:
+    """Name → value, or the list of values where the model takes one.
+
+    Raises InvalidInput where any other name comes twice: which one was meant?
+    """
+    values: dict[str, list[Any]] = {}
+    for name, value in items:
+        values.setdefault(name, []).append(value)
+    properties = params.model_json_schema().get("properties", {})
+    lists = {name for name, schema in properties.items() if schema.get("type") == "array"}
+    twice = [name[:100] for name, given in values.items() if len(given) > 1 and name not in lists]
+    if twice:
+        fields = dict.fromkeys(twice[:MOST_FIELDS], "sent more than once")
+        raise InvalidInput("send each parameter once", fields=fields)
+    _check_count(len(values))
+    return {name: given if name in lists else given[0] for name, given in values.items()}
+
+
+def _check_count(fields: int) -> None:
+    """Raise InvalidInput for more parameters than any model has; each would cost an error."""
+    if fields > MOST_FIELDS:
+        raise InvalidInput(f"send at most {MOST_FIELDS} parameters; these are {fields}")
 
 
 class _Form(MultiPartParser):
@@ -96,12 +123,16 @@ class _Form(MultiPartParser):
 
 
 def _from_json(body: bytes) -> tuple[bytes, dict[str, Any]]:
+    # Base64 has none of these characters: many of them are a bomb for the parser, not a picture.
+    if sum(body.count(character) for character in (b",", b"[", b"{")) > MOST_JSON_PARTS:
+        raise InvalidInput(f"the body has too many parts; {JSON_ADVICE}")
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"the body is not valid JSON; {JSON_ADVICE}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get(FIELD), str):
         raise InvalidInput(JSON_ADVICE)
+    _check_count(len(fields))
     return decode_base64(fields.pop(FIELD)), fields
 
 

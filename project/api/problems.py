@@ -1,6 +1,6 @@
 """Every error as a problem document (RFC 9457) that says what to do and shows no inside."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -13,12 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from project.errors import ProjectError
+from project.errors import CallerGone, ProjectError
 from project.observability.context import REQUEST_ID, current_trace
 from project.observability.metrics import HTTP_REJECTED
 
 MEDIA_TYPE = "application/problem+json"
-CLIENT_CLOSED = 499  # nginx's code for a caller who hung up; nobody reads the answer
 _REASONS = {400: "invalid", 401: "unauthorized", 413: "too_large", 415: "invalid", 422: "invalid"}
 _ADVICE = {
     404: "nothing is at this path; GET /v1/models lists what is served, /docs shows all routes",
@@ -78,9 +77,26 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, cast("Any", _http_error))
     app.add_exception_handler(RequestValidationError, cast("Any", _validation_error))
     app.add_exception_handler(ClientDisconnect, _hung_up)
+    app.openapi = _exact_openapi(app.openapi)  # type: ignore[method-assign]
+
+
+def _exact_openapi(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """FastAPI describes each model as plain JSON too; a problem never is."""
+
+    def openapi() -> dict[str, Any]:
+        document = make()
+        operations = [one for item in document["paths"].values() for one in item.values()]
+        for response in [one for each in operations for one in each["responses"].values()]:
+            if MEDIA_TYPE in response.get("content", {}):
+                response["content"].pop("application/json", None)
+        return document
+
+    return openapi
 
 
 def _project_error(_request: Request, error: ProjectError) -> Response:
+    if isinstance(error, CallerGone):
+        return Response(status_code=error.status)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.__cause__ is not None:
         _report_fault(error)
     reason = "overload" if error.slug == "overloaded" else _REASONS.get(error.status)
@@ -123,7 +139,7 @@ def _validation_error(_request: Request, error: RequestValidationError) -> Respo
 
 
 def _hung_up(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=CLIENT_CLOSED)
+    return Response(status_code=CallerGone.status)
 
 
 def _count_rejection(reason: str | None) -> None:

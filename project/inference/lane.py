@@ -8,19 +8,29 @@ that runs on the event loop.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from loguru import logger
 from pydantic import BaseModel
 
-from project.errors import DeadlineExceeded, InvalidInput, ModelFailed, ModelUnavailable, Overloaded
+from project.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    ModelFailed,
+    ModelUnavailable,
+    Overloaded,
+    ProjectError,
+)
 from project.inference.images import ImageLimits, decode
 from project.models._base import Array, Model, Params
 from project.observability import metrics
 
+STUCK_DEADLINES = 3  # a forward pass that runs for so many deadlines counts as hung
 SMOOTHING = 0.1  # weight of the newest prediction in the running mean that Retry-After is made from
 
 
@@ -66,6 +76,7 @@ class Lane:
         self._mean_seconds = 0.0
         self._waiting: asyncio.Queue[_Item] = asyncio.Queue()
         self._server: asyncio.Task[None] | None = None
+        self._busy_since: float | None = None  # when the forward pass that runs now began
 
     def start(self) -> None:
         """Begin to take batches from the queue."""
@@ -73,56 +84,72 @@ class Lane:
         self._server = asyncio.create_task(self._serve(), name=f"lane-{self.model.name}")
 
     async def stop(self) -> None:
-        """End the batches; whatever still waits is cancelled with its request."""
+        """End the batches; whatever still waits is cancelled with its request.
+
+        A forward pass that hangs is not waited for: the process is about to end.
+        """
         if self._server:
             self._server.cancel()
             await asyncio.wait([self._server])
-        self._forwarder.shutdown(wait=True, cancel_futures=True)
+        self._forwarder.shutdown(wait=False, cancel_futures=True)
 
-    async def predict(self, data: bytes, params: Params) -> Prediction:
-        """Predict for the bytes of one image.
+    def is_stuck(self) -> bool:
+        """Whether a forward pass runs for so long that it will hardly end; nothing can stop it."""
+        since = self._busy_since
+        return since is not None and time.monotonic() - since > STUCK_DEADLINES * self._deadline
 
-        Raises ModelUnavailable, Overloaded, DeadlineExceeded, InvalidImage and other InvalidInput,
-        or ModelFailed.
-        """
-        if self.failure:
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Hold one of the lane's places. Raises ModelUnavailable or Overloaded instead."""
+        name = self.model.name
+        if self.failure or self.is_stuck():
             raise ModelUnavailable(
-                f"model {self.model.name} is not loaded; see /ready", retry_after=5
+                f"model {name} does not answer; its operators find why at /ready and in the log"
             )
         if self._admitted >= self._limit:
             raise Overloaded(
-                f"{self._limit} predictions of {self.model.name} are waiting; "
+                f"{self._limit} predictions of {name} are waiting; "
                 "come back after Retry-After seconds",
                 retry_after=max(1, math.ceil(self._mean_seconds * self._admitted)),
             )
-        depth = metrics.INFERENCE_QUEUE_DEPTH.labels(self.model.name)
+        depth = metrics.INFERENCE_QUEUE_DEPTH.labels(name)
         self._admitted += 1
         depth.set(self._admitted)
         try:
+            yield
+        finally:
+            self._admitted -= 1
+            depth.set(self._admitted)
+
+    async def run(self, data: bytes, params: Params) -> Prediction:
+        """Predict for the bytes of one image; call it while a place is held.
+
+        Raises DeadlineExceeded, InvalidImage and other InvalidInput, or ModelFailed.
+        """
+        try:
             async with asyncio.timeout(self._deadline):
-                return await self._run(data, params)
+                return await self._pass_through(data, params)
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"the prediction took longer than {self._deadline:g} s; "
                 "send a smaller image or come back later"
             ) from error
-        finally:
-            self._admitted -= 1
-            depth.set(self._admitted)
 
-    async def _run(self, data: bytes, params: Params) -> Prediction:
+    async def _pass_through(self, data: bytes, params: Params) -> Prediction:
         loop = asyncio.get_running_loop()
         began = time.perf_counter()
         item: _Item = await loop.run_in_executor(
             self._decoders, self._prepare, data, params, loop.create_future()
         )
         self._waiting.put_nowait(item)
-        result = await item.future
-        total = time.perf_counter() - began
-        item.seconds = {"queue": max(0.0, total - sum(item.seconds.values())), **item.seconds}
-        for stage, seconds in item.seconds.items():
-            metrics.INFERENCE_STAGE.labels(self.model.name, stage).observe(seconds)
-        return Prediction(result, item.seconds)
+        try:
+            result = await item.future
+        finally:  # who gave up has waited too: in a jam that is all there is to see
+            total = time.perf_counter() - began
+            seconds = {"queue": max(0.0, total - sum(item.seconds.values())), **item.seconds}
+            for stage, value in seconds.items():
+                metrics.INFERENCE_STAGE.labels(self.model.name, stage).observe(value)
+        return Prediction(result, seconds)
 
     def _prepare(self, data: bytes, params: Params, future: asyncio.Future[BaseModel]) -> _Item:
         """Decode and preprocess; runs in the pool."""
@@ -146,7 +173,13 @@ class Lane:
             batch = [item for item in batch if not item.future.done()]  # their callers have left
             if not batch:
                 continue
-            results = await loop.run_in_executor(self._forwarder, self._forward, batch)
+            self._busy_since = time.monotonic()
+            try:
+                results = await loop.run_in_executor(self._forwarder, self._forward, batch)
+            except Exception as error:  # noqa: BLE001 - a bug of ours: these fail, the lane goes on
+                logger.opt(exception=error).bind(model=self.model.name).error("batch_lost")
+                results = [self._failed() for _ in batch]
+            self._busy_since = None
             for item, result in zip(batch, results, strict=True):
                 if item.future.done():
                     continue
@@ -155,16 +188,20 @@ class Lane:
                 else:
                     item.future.set_result(result)
 
-    def _forward(self, batch: list[_Item]) -> list[BaseModel | ModelFailed]:
+    def _forward(self, batch: list[_Item]) -> list[BaseModel | ProjectError]:
         """Run the net once for all, or once for each where that fails: one bad input, one error."""
-        metrics.INFERENCE_BATCH.labels(self.model.name).observe(len(batch))
+        name = self.model.name
         started = time.perf_counter()
         try:
             outputs = self._guarded(self._run_net, [item.array for item in batch])
-        except ModelFailed as error:
+        except (ModelFailed, InvalidInput) as error:
             if len(batch) == 1:
                 return [error]
+            metrics.INFERENCE_BATCH_FAILURES.labels(name).inc()
+            log = logger.opt(exception=error.__cause__).bind(model=name, size=len(batch))
+            log.warning("batch_failed_and_is_run_one_by_one")
             return [result for item in batch for result in self._forward([item])]
+        metrics.INFERENCE_BATCH.labels(name).observe(len(batch))
         seconds = time.perf_counter() - started
         self._mean_seconds += SMOOTHING * (seconds / len(batch) - self._mean_seconds)
         return [
@@ -177,16 +214,20 @@ class Lane:
             raise ValueError(f"forward gave {len(outputs)} outputs for {len(arrays)} inputs")
         return outputs
 
-    def _finish(self, item: _Item, output: Any, forward: float) -> BaseModel | ModelFailed:
+    def _finish(self, item: _Item, output: Any, forward: float) -> BaseModel | ProjectError:
         started = time.perf_counter()
         item.seconds["forward"] = forward
         try:
-            result: BaseModel = self._guarded(
-                self.model.postprocess, output, item.size, item.params
-            )
-        except ModelFailed as error:
+            result: BaseModel = self._guarded(self._make_result, item, output)
+        except (ModelFailed, InvalidInput) as error:
             return error
         item.seconds["postprocess"] = time.perf_counter() - started
+        return result
+
+    def _make_result(self, item: _Item, output: Any) -> BaseModel:
+        result = self.model.postprocess(output, item.size, item.params)
+        if not isinstance(result, self.model.result):
+            raise TypeError(f"postprocess gave a {type(result).__name__}")
         return result
 
     def _guarded(self, step: Callable[..., Any], *values: Any) -> Any:
@@ -196,6 +237,10 @@ class Lane:
         except InvalidInput:
             raise
         except Exception as error:
-            raise ModelFailed(
-                f"model {self.model.name} failed on this input; its operators have been told"
-            ) from error
+            raise self._failed(error) from error
+
+    def _failed(self, cause: Exception | None = None) -> ModelFailed:
+        detail = "failed on this input; its operators find why in the log"
+        failed = ModelFailed(f"model {self.model.name} {detail}")
+        failed.__cause__ = cause
+        return failed

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,14 @@ import torch
 from loguru import logger
 from PIL import Image
 
-from project.errors import DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded
+from project.errors import (
+    CallerGone,
+    ContentTooLarge,
+    DeadlineExceeded,
+    InvalidInput,
+    Overloaded,
+    UnsupportedMediaType,
+)
 from project.inference.images import ImageLimits
 from project.inference.lane import Lane, Prediction
 from project.models._base import Model, Params
@@ -20,6 +28,15 @@ from project.observability.labels import CountedLabels
 from project.settings import Settings
 
 WARM_UP_SIZE = (256, 256)
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 5, 60
+OUTCOMES: dict[type[Exception], str] = {
+    InvalidInput: "invalid",
+    ContentTooLarge: "invalid",
+    UnsupportedMediaType: "invalid",
+    Overloaded: "overload",
+    DeadlineExceeded: "timeout",
+    CallerGone: "cancelled",
+}
 
 
 class Runner:
@@ -28,6 +45,7 @@ class Runner:
     def __init__(self, models: Sequence[Model[Any, Any]], settings: Settings) -> None:
         self._settings = settings
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+        self._retries: list[asyncio.Task[None]] = []
         self._labels = {
             model.name: CountedLabels(model.name, settings.prometheus_multiproc_dir)
             for model in models
@@ -44,60 +62,96 @@ class Runner:
         }
 
     async def __aenter__(self) -> Self:
-        """Load every model, off the event loop; one that fails is logged and stays unavailable."""
+        """Load every model, off the event loop; one that fails is tried again in the background."""
         torch.set_num_threads(self._settings.inference_threads)
         metrics.declare(self.lanes)
         for lane in self.lanes.values():
             await asyncio.to_thread(_load, lane)
             lane.start()
+            if lane.failure:
+                self._retries.append(asyncio.create_task(_load_again(lane)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop all lanes and their threads."""
+        """Stop all lanes; threads that hang in a model are left to the end of the process."""
+        for task in self._retries:
+            task.cancel()
         for lane in self.lanes.values():
             await lane.stop()
-        self._decoders.shutdown(wait=True, cancel_futures=True)
+        self._decoders.shutdown(wait=False, cancel_futures=True)
 
-    async def predict(self, name: str, data: bytes, params: Params) -> Prediction:
-        """Predict with the model of that name, for the bytes of one image.
+    def stuck(self) -> list[str]:
+        """Names of the models whose forward pass hangs."""
+        return [name for name, lane in self.lanes.items() if lane.is_stuck()]
 
-        Counts the outcome. Raises what Lane.predict raises.
-        """
-        lane = self.lanes[name]
+    @contextmanager
+    def admit(self, name: str) -> Iterator[None]:
+        """Hold a place for a prediction, and count how what is done with it ends."""
         outcome = "error"
         try:
-            prediction = await lane.predict(data, params)
+            with self.lanes[name].admit():
+                yield
             outcome = "ok"
-        except InvalidInput:
-            outcome = "invalid"
+        except Exception as error:
+            outcome = next(
+                (word for kind, word in OUTCOMES.items() if isinstance(error, kind)), "error"
+            )
             raise
-        except (Overloaded, ModelUnavailable):
-            outcome = "overload"
-            raise
-        except DeadlineExceeded:
-            outcome = "timeout"
+        except asyncio.CancelledError:
+            outcome = "cancelled"
             raise
         finally:
             metrics.INFERENCE_REQUESTS.labels(name, outcome).inc()
+
+    async def run(self, name: str, data: bytes, params: Params) -> Prediction:
+        """Predict for the bytes of one image while a place is held; raises what Lane.run raises."""
+        lane = self.lanes[name]
+        prediction = await lane.run(data, params)
         self._count(lane.model, prediction)
         return prediction
 
+    async def predict(self, name: str, data: bytes, params: Params) -> Prediction:
+        """Take a place and predict; raises what Lane.admit and Lane.run raise."""
+        with self.admit(name):
+            return await self.run(name, data, params)
+
     def _count(self, model: Model[Any, Any], prediction: Prediction) -> None:
-        foremost = model.foremost(prediction.result)
-        if foremost is None:
+        """Count label and confidence; a bug in `foremost` costs the count, not the result."""
+        try:
+            foremost = model.foremost(prediction.result)
+            if foremost is None:
+                return
+            label, confidence = str(foremost[0]), float(foremost[1])
+        except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
+            logger.opt(exception=error).bind(model=model.name).error("prediction_not_counted")
             return
-        label, confidence = foremost
+        if not 0 <= confidence <= 1:  # one NaN would spoil the sum for as long as it is kept
+            logger.bind(model=model.name, confidence=confidence).error("confidence_not_counted")
+            return
         counted = self._labels[model.name].count_as(label)
         metrics.INFERENCE_PREDICTIONS.labels(model.name, counted).inc()
         metrics.INFERENCE_CONFIDENCE.labels(model.name).observe(confidence)
 
 
 def _warm_up(model: Model[Any, Any]) -> None:
-    """Predict once for a blank image: the first caller then waits no longer than the rest."""
+    """Predict once for a blank image: the first caller then waits no longer than the rest.
+
+    A model may refuse a blank image; any other error is one that callers would meet.
+    """
     params = model.params()
     image = Image.new("RGB", WARM_UP_SIZE)
-    outputs = model.forward(model.preprocess(image, params)[np.newaxis])
-    model.postprocess(outputs[0], image.size, params)
+    with suppress(InvalidInput):
+        outputs = model.forward(model.preprocess(image, params)[np.newaxis])
+        model.postprocess(outputs[0], image.size, params)
+
+
+async def _load_again(lane: Lane) -> None:
+    """Try until the weights are there: what stands in their way may pass, a disk or a network."""
+    delay = FIRST_RETRY_SECONDS
+    while lane.failure:
+        await asyncio.sleep(delay)
+        await asyncio.to_thread(_load, lane)
+        delay = min(2 * delay, LAST_RETRY_SECONDS)
 
 
 def _load(lane: Lane) -> None:

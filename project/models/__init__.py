@@ -32,7 +32,12 @@ def create(names: Sequence[str]) -> list[Model[Any, Any]]:
 
 
 def _only_model_of(name: str) -> type[Model[Any, Any]]:
-    module = importlib.import_module(f"{__name__}.{name}")
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+    except Exception as error:  # whatever stands in a model's file
+        raise ConfigurationError(
+            f"project/models/{name}.py cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     found = [
         value
         for value in vars(module).values()
@@ -44,4 +49,14 @@ def _only_model_of(name: str) -> type[Model[Any, Any]]:
         raise ConfigurationError(
             f"project/models/{name}.py: define one subclass of Model, not {len(found)}"
         )
+    _check_parameters(name, found[0])
     return found[0]
+
+
+def _check_parameters(name: str, model: type[Model[Any, Any]]) -> None:
+    """A caller may send nothing but a picture, so every parameter needs a default."""
+    required = [key for key, value in model.params.model_fields.items() if value.is_required()]
+    if required:
+        raise ConfigurationError(
+            f"project/models/{name}.py: give a default to the parameters {', '.join(required)}"
+        )

@@ -6,6 +6,7 @@ They run in the arbiter, one at a time, except `post_fork`, which runs in the ne
 import mmap
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -14,14 +15,30 @@ from project.observability.logging import configure_logging
 from project.server import slots
 from project.settings import load_settings
 
-CLEAN_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
-_generation = mmap.mmap(-1, 1)  # shared with the workers: how many reloads, modulo 256
+_shared = mmap.mmap(-1, 3)  # between the arbiter and its workers, a byte each:
+_GENERATION, _READY, _STOPPING = range(3)
 
 
 def generation() -> int:
-    """The number of reloads so far; a worker of an older one is being replaced, not shut down."""
-    return _generation[0]
+    """The number of reloads so far, modulo 256; a worker of an older one is being replaced."""
+    return _shared[_GENERATION]
+
+
+def mark_ready(of_generation: int) -> None:
+    """In a worker: say that one of this generation serves."""
+    _shared[_READY] = of_generation
+
+
+def successor_ready() -> bool:
+    """Whether a worker of the newest generation serves, so that older ones may leave."""
+    return _shared[_READY] == generation()
+
+
+def stopping() -> bool:
+    """Whether the whole server was told to stop, and not this worker alone."""
+    return bool(_shared[_STOPPING])
 
 
 def on_starting(_server: Any) -> None:
@@ -36,28 +53,43 @@ def nworkers_changed(_server: Any, new: int, _old: int | None) -> None:
 
 def on_reload(_server: Any) -> None:
     """Begin a new generation before the old workers are told to go."""
-    _generation[0] = (_generation[0] + 1) % 256
+    _shared[_GENERATION] = (generation() + 1) % 256
 
 
 def when_ready(server: Any) -> None:
-    """Watch how workers end: Gunicorn reaps the status before `child_exit` could ask for it."""
+    """Watch how workers end, which Gunicorn does not tell `child_exit`, and when all is to end."""
     for reason in metrics.EXITS:
         metrics.WORKER_EXITS.labels(reason)
-    queue_signal = signal.getsignal(signal.SIGCHLD)
 
-    def note_statuses(number: int, frame: FrameType | None) -> None:
+    def note_statuses() -> None:
         for pid, worker in list(server.WORKERS.items()):
-            ended = _peek(pid)
-            if ended is not None:
-                worker.ended = ended
-        if callable(queue_signal):
-            queue_signal(number, frame)
+            worker.ended = _peek(pid) or worker.ended
 
-    signal.signal(signal.SIGCHLD, note_statuses)
+    def note_stop() -> None:
+        if os.getpid() == server.pid:  # not in a worker that has the handler for a moment yet
+            _shared[_STOPPING] = 1
+
+    _before(signal.SIGCHLD, note_statuses)
+    for number in STOP_SIGNALS:
+        _before(number, note_stop)
+
+
+def _before(number: int, note: Callable[[], None]) -> None:
+    """Have `note` called before Gunicorn's own handler of a signal."""
+    handle = signal.getsignal(number)
+
+    def noting(received: int, frame: FrameType | None) -> None:
+        note()
+        if callable(handle):
+            handle(received, frame)
+
+    signal.signal(number, noting)
 
 
 def _peek(pid: int) -> os.waitid_result | None:
     """How a child ended, leaving it to be reaped; None while it lives."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13: every end but a time-out is a crash
+        return None
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -98,7 +130,7 @@ def exit_reason(worker: Any) -> str:
         return "crash"
     if ended.si_code == os.CLD_EXITED:
         return "clean" if ended.si_status == 0 else "crash"
-    if ended.si_status in CLEAN_SIGNALS:
+    if ended.si_status in STOP_SIGNALS:
         return "clean"
     return "killed" if ended.si_status == signal.SIGKILL else "crash"
 

@@ -1,9 +1,9 @@
 """Our Uvicorn worker: it drains before it stops, and its heart beats while models load.
 
-Draining means: /ready turns red, every answer closes its connection, and only then, after
-SHUTDOWN_DELAY_SECONDS, the socket is closed, idle connections may come once more, and what still
-runs is waited for. A worker that is merely being replaced (SIGHUP, `max_requests`) leaves the
-socket to its siblings at once and stays green, since the service goes on.
+When the server stops, /ready turns red and the worker serves on for SHUTDOWN_DELAY_SECONDS. When
+the worker is being replaced (SIGHUP), it stays green and serves on until a successor does. Alone
+(`max_requests`, SIGTTOU) it leaves the socket to its siblings at once. In each case idle
+connections may then come once more and are told to close, and what still runs is waited for.
 """
 
 import asyncio
@@ -15,45 +15,47 @@ from types import FrameType
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
+from loguru import logger
 from uvicorn.config import Config
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
-from project.server.hooks import generation
+from project.errors import ConfigurationError
+from project.server.hooks import generation, mark_ready, stopping, successor_ready
+from project.server.protocol import BoundedProtocol
 from project.settings import load_settings
 
 LINGER_SECONDS = 1.0  # idle connections have this long to come once more, and be told to close
-MARGIN_SECONDS = 2  # before Gunicorn's graceful_timeout, so that the lifespan's end still runs
+MARGIN_SECONDS = 5  # before Gunicorn's graceful_timeout: the lifespan's end flushes Sentry, traces
+HEARSAY_SECONDS = 0.5  # a signal to the whole group may reach a worker before the arbiter
 BEAT_SECONDS = 1.0
 
 
 class DrainingServer(Server):
     """A Uvicorn server that turns connections away politely before it closes them.
 
-    replaced: whether this worker only makes way for another. red: turns /ready red.
-    delay: seconds to go on serving after SIGTERM.
+    listen_on: whether to go on listening, asked while the server drains, with the seconds since
+    it began to. red: turns /ready red where that is called for. ready: called when it serves.
     """
 
     def __init__(
         self,
         config: Config,
         *,
-        replaced: Callable[[], bool],
-        red: Callable[[], None],
-        delay: float,
+        listen_on: Callable[[float], bool],
+        ready: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._replaced = replaced
-        self._red = red
-        self._delay = delay
-        self._listen_until: float | None = None
+        self._listen_on = listen_on
+        self._ready = ready
+        self._draining_since: float | None = None
         self._linger_until: float | None = None
-        self._told_to_stop = False
         self._impatient = False
+        self.told_to_stop = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note the signal; an impatient one (Ctrl-C, SIGQUIT) skips the draining."""
-        self._told_to_stop = True
+        self.told_to_stop = True
         if sig != signal.SIGTERM:
             self._impatient = True
         super().handle_exit(sig, frame)
@@ -65,6 +67,7 @@ class DrainingServer(Server):
             await super().startup(sockets)
         finally:
             heart.cancel()
+        self._ready()
 
     async def _beat(self) -> None:
         while self.config.callback_notify is not None:
@@ -76,30 +79,26 @@ class DrainingServer(Server):
         if not await super().on_tick(counter):
             return False
         now = time.monotonic()
-        if self._listen_until is None:
-            self._listen_until = now + self._begin_to_drain()
+        if self._draining_since is None:
+            self._draining_since = now
+            self.should_exit = True  # or Uvicorn says at every tick that max_requests is reached
         if self._impatient:
             return True
-        if now < self._listen_until:
-            return False
         if self._linger_until is None:
+            if self._listen_on(now - self._draining_since):
+                return False
             self._linger_until = now + LINGER_SECONDS
+            self.say_close()
             for server in self.servers:
                 server.close()
         return now >= self._linger_until or not self.server_state.connections
 
-    def _begin_to_drain(self) -> float:
-        """Returns for how many seconds to go on listening."""
-        self.should_exit = True  # or Uvicorn says at every tick that max_requests is reached
-        self.config.encoded_headers.append((b"connection", b"close"))
-        self.server_state.default_headers = [
-            *self.server_state.default_headers,
-            (b"connection", b"close"),
-        ]
-        if self._replaced() or not self._told_to_stop:
-            return 0.0
-        self._red()
-        return self._delay
+    def say_close(self) -> None:
+        """From now on, every answer tells its client to open a new connection for the next."""
+        header = (b"connection", b"close")
+        if header not in self.config.encoded_headers:
+            self.config.encoded_headers.append(header)
+            self.server_state.default_headers = [*self.server_state.default_headers, header]
 
 
 class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
@@ -108,7 +107,7 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.CONFIG_KWARGS = {
             "loop": "uvloop",
-            "http": "httptools",  # refuses unknown methods, which h11 would let into a label
+            "http": BoundedProtocol,
             "lifespan": "on",
             "server_header": False,
             "access_log": False,  # the application logs its requests itself
@@ -116,22 +115,42 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
         }
         super().__init__(*args, **kwargs)
 
-    async def _serve(self) -> None:
-        self.config.app = self.wsgi
-        server = DrainingServer(
-            self.config,
-            replaced=lambda: self.generation != generation(),
-            red=self._turn_red,
-            delay=load_settings().shutdown_delay_seconds,
-        )
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None)
-        await server.serve(sockets=[listener.sock for listener in self.sockets])
-        if not server.started:
+    def load_wsgi(self) -> None:
+        """Import the application; what is wrong with a model's file is said in one line."""
+        try:
+            super().load_wsgi()
+        except ConfigurationError as error:
+            logger.opt(exception=error.__cause__).critical(error.detail)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
-    def _turn_red(self) -> None:
-        self.wsgi.state.services.draining = True
+    async def callback_notify(self) -> None:
+        """The heart's beat. It stops where a model hangs, and Gunicorn replaces the worker."""
+        if not self.wsgi.state.services.stuck():
+            self.notify()
+
+    async def _serve(self) -> None:
+        self.config.app = self.wsgi
+        self.server = DrainingServer(
+            self.config, listen_on=self._listen_on, ready=lambda: mark_ready(self.generation)
+        )
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGQUIT, self.server.handle_exit, signal.SIGQUIT, None)
+        await self.server.serve(sockets=[listener.sock for listener in self.sockets])
+        if not self.server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def _listen_on(self, seconds: float) -> bool:
+        """Whether to go on listening, so many seconds after the end was called for."""
+        settings = load_settings()
+        if not self.server.told_to_stop:
+            return False  # max_requests
+        if stopping():
+            self.wsgi.state.services.draining = True
+            self.server.say_close()
+            return seconds < settings.shutdown_delay_seconds
+        if self.generation != generation():
+            return not successor_ready() and seconds < settings.graceful_timeout_seconds
+        return seconds < HEARSAY_SECONDS
 
 
 def _time_to_finish() -> int:

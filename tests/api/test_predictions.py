@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -144,3 +145,11 @@ def test_many_at_once_get_each_their_own_answer(client):
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(0, 250, 5))) == [float(value) for value in range(0, 250, 5)]
+
+
+def test_a_form_of_megabytes_never_touches_the_disk(client, monkeypatch, tmp_path):
+    """The service runs where nothing can be written, and pictures stay out of /tmp."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    data = corpus.in_every_format()["png"] + bytes(5_000_000)
+    answer = client.post("/v1/models/shade/predictions", files={"image": data})
+    assert answer.status_code == 200

@@ -19,7 +19,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-MILLISECONDS = 10_000
+MILLISECONDS = DEADLINE * 1000
 
 expect.set_options(timeout=MILLISECONDS)
 
@@ -75,6 +75,7 @@ class Visit:
         self.page = page
         self.server = server
         self.watch = Watch(page)
+        page.on("filechooser", lambda _: None)  # catch dialogues from the start: a late wish races
 
     def pick(self, file: Path | str | dict[str, Any]) -> None:
         """Choose a file with the file picker's input."""

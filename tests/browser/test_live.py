@@ -1,5 +1,6 @@
 """The live strip: its arithmetic, what it shows, and what it says where it can read nothing."""
 
+import itertools
 import re
 
 import pytest
@@ -85,12 +86,40 @@ def test_a_prediction_shows_in_the_strip(visit, product):
     before = int(made.inner_text())
     tab.pick(photo("chelsea"))
     expect(made).to_have_text(str(before + 1))
-    expect(tab.page.locator("#predictions .note")).to_have_text("1 of them in view")
+    expect(tab.page.locator("#predictions .note")).to_have_text("1 in the time shown")
     expect(tab.page.locator("#latency .value")).to_have_text(re.compile(r"^[\d.]+ ms$"))
     expect(tab.page.locator("#rate .value")).to_have_text(re.compile(r"^\d"))
     for tile in ("rate", "latency", "predictions"):
         expect(tab.page.locator(f"#{tile} svg .area")).to_have_attribute("d", re.compile("^M"))
     expect(tab.page.locator("#state")).to_have_text("Ready")
+
+
+def test_the_figures_are_what_changed_between_two_reads(visit, product):
+    """20 requests and 3 predictions more at each read, at least 2 s apart: 10 a second at most."""
+    reads = itertools.count(1)
+
+    def grow(route):
+        n = next(reads)
+        lines = [
+            f'http_requests_total{{status="200"}} {20 * n}',
+            f'http_request_duration_seconds_bucket{{le="0.1"}} {10 * n}',
+            f'http_request_duration_seconds_bucket{{le="0.2"}} {20 * n}',
+            f'http_request_duration_seconds_bucket{{le="+Inf"}} {20 * n}',
+            f'inference_requests_total{{outcome="ok"}} {1000 + 3 * n}',
+            f'inference_requests_total{{outcome="invalid"}} {7 * n}',
+        ]
+        route.fulfill(body="\n".join(lines), content_type="text/plain")
+
+    tab = visit(product, "/docs")
+    tab.page.route("**/metrics", grow)
+    tab.open()
+    expect(tab.page.locator("#latency .value")).to_have_text("190 ms")
+    expect(tab.page.locator("#latency .note")).to_have_text("all routes, now")
+    assert 0 < float(tab.page.locator("#rate .value").inner_text()) <= 10.1
+    expect(tab.page.locator("#predictions .value")).to_have_text(re.compile(r"^1,\d{3}$"))
+    gained = tab.page.locator("#predictions .note").inner_text().removesuffix(" in the time shown")
+    assert int(gained) > 0
+    assert int(gained) % 3 == 0
 
 
 def test_polling_rests_while_the_tab_is_hidden(visit, product):
@@ -119,8 +148,9 @@ def test_metrics_on_a_port_of_their_own_are_said_to_be_elsewhere(visit, tmp_path
         expect(tab.page.locator("#tiles")).to_be_hidden()
         expect(tab.page.get_by_role("link", name="Metrics")).to_have_count(0)
         expect(tab.page.locator("#state")).to_have_text("Ready")
-        with tab.page.expect_request("**/ready"):
-            pass  # the state is still watched
+        for _ in range(2):  # the state is still watched; two rounds show that the metrics are not
+            with tab.page.expect_request("**/ready"):
+                pass
         assert sum(url.endswith("/metrics") for url in tab.watch.requests) == 1
 
 

@@ -88,6 +88,32 @@ def test_a_client_that_waits_for_leave_to_send_is_refused_at_once(server):
     assert_refused_as_too_large(answer)
 
 
+CHUNKED = head("POST", PATH, IMAGE, "Transfer-Encoding: chunked")
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"GET /", b"a" * 1000),
+        (b"GET / HTTP/1.1\r\nX-A: ", b"a" * 1000),
+        (b"GET / HTTP/1.1\r\n", b"X-A: %s\r\n" % (b"a" * 1000)),
+        (CHUNKED + b"1\r\nx\r\n0\r\n", b"X-A: %s\r\n" % (b"a" * 1000)),
+        (CHUNKED + b"1\r\nx\r\n0\r\nX-A: ", b"a" * 1000),
+    ],
+    ids=["path", "header", "headers", "trailers", "trailer"],
+)
+def test_a_head_without_end_is_hung_up_on(server, start, more):
+    """Neither it nor the trailers of a body may fill the memory of a worker."""
+    with connect(server.port) as connection, pytest.raises((ConnectionResetError, BrokenPipeError)):
+        connection.sendall(start + more * (50 << 10))
+
+
+def test_a_head_of_sixty_kilobytes_is_none_too_large(server):
+    """Cookies and tokens of that size are a nuisance and no attack."""
+    lines = [f"X-{number}: {'a' * 1000}" for number in range(60)]
+    assert exchange(server.port, head("GET", "/v1/models", *lines)).status == 200
+
+
 def test_clients_that_dawdle_do_not_keep_others_waiting(server):
     """A hundred half-sent heads and bodies cost the next caller nothing."""
     half = head("POST", PATH, IMAGE, "Content-Length: 1000") + b"x" * 10

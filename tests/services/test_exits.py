@@ -17,8 +17,9 @@ WORKERS = 2
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {
         "WEB_CONCURRENCY": WORKERS,
-        "WORKER_TIMEOUT_SECONDS": 4,
-        "GRACEFUL_TIMEOUT_SECONDS": 3,
+        "WORKER_TIMEOUT_SECONDS": 8,
+        "GRACEFUL_TIMEOUT_SECONDS": 7,
+        "PREDICTION_DEADLINE_SECONDS": 1,
     }
     folder = tmp_path_factory.mktemp("exits")
     with serve(folder, app="tests.services.light_app:app", **settings) as server:

@@ -42,7 +42,7 @@ def test_under_load_every_request_that_was_taken_is_answered_whole(tmp_path: Pat
 
 def test_a_prediction_in_hand_outlives_an_interrupt(tmp_path: Path):
     """Ctrl-C is impatient: it waits for no balancer, but the work in hand ends."""
-    with serve(tmp_path, GRACEFUL_TIMEOUT_SECONDS=50, SHUTDOWN_DELAY_SECONDS=40) as server:
+    with serve(tmp_path, GRACEFUL_TIMEOUT_SECONDS=57, SHUTDOWN_DELAY_SECONDS=40) as server:
         with Load(server, clients=2, ask=lambda client: client.predict(seconds=0.2)) as load:
             server.signal(signal.SIGINT)
             load.await_end()

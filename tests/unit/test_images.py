@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from project.errors import InvalidImage
-from project.inference.images import ImageLimits, decode
+from project.inference.images import ImageLimits, _scans, decode
 from tests import corpus
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as in the product
@@ -81,6 +81,14 @@ def test_garbled_exif_is_ignored(exif):
     for kind in ("JPEG", "PNG", "WEBP"):
         data = corpus.encoded(corpus.scene(), kind, exif=exif, quality=95)
         assert differ(decode(data, LIMITS), corpus.scene()) < 4
+
+
+def test_a_picture_is_turned_though_another_note_is_garbled():
+    """A description that is a fraction cannot be written back, which must not cost the picture."""
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x02\x01\x0e\0\x05\0\0\0\x01\0\0\0\x10"
+    mirrored = exif + b"\x01\x12\0\x03\0\0\0\x01\0\x02\0\0\0\0\0\0"
+    stored = corpus.scene().transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    assert differ(decode(corpus.encoded(stored, "PNG", exif=mirrored), LIMITS), corpus.scene()) == 0
 
 
 @pytest.mark.parametrize(
@@ -177,20 +185,9 @@ def test_half_transparent_is_half_way_to_white():
 def test_a_jpeg_for_print_has_the_colours_of_the_screen():
     """CMYK and YCCK, both stored inverted as Adobe does it."""
     image = corpus.scene()
-    for data in (cmyk_jpeg(image), cmyk_jpeg(image, ycck=True)):
+    for data in (corpus.cmyk_jpeg(image), corpus.cmyk_jpeg(image, ycck=True)):
         assert Image.open(io.BytesIO(data)).mode == "CMYK"
         assert differ(decode(data, LIMITS), image) < 6
-
-
-def cmyk_jpeg(image: Image.Image, *, ycck: bool = False) -> bytes:
-    """In YCCK the inks C, M, Y are stored as YCbCr; the Adobe mark's transform byte says so."""
-    inks = np.asarray(image.convert("CMYK"))
-    if ycck:
-        colours = Image.fromarray(inks[..., :3]).convert("YCbCr")
-        inks = np.dstack([255 - np.asarray(colours), inks[..., 3]])
-    data = corpus.encoded(Image.fromarray(inks, "CMYK"), "JPEG", quality=95)
-    transform = data.index(b"Adobe") + 11
-    return data[:transform] + bytes([2 if ycck else 0]) + data[transform + 1 :]
 
 
 def test_a_picture_cut_short_is_refused():
@@ -244,3 +241,9 @@ def test_a_progressive_jpeg_of_ordinary_many_scans_is_read():
     assert decode(corpus.jpeg_of_scans(90), ImageLimits(5_000_000, 8)).size == (2048, 2048)
     appended = corpus.in_every_format()["jpeg"] + corpus.jpeg_of_scans(500)
     assert decode(appended, LIMITS).size == (corpus.WIDTH, corpus.HEIGHT)
+
+
+def test_no_marker_hides_the_scans_that_follow_it():
+    """Markers that may stand inside a scan have no length, whatever bytes follow them."""
+    for marker in (b"\xff\x05", b"\xff\xd0", b"\xff\x00", b"\xff\x01", b"\xff\xff"):
+        assert _scans(corpus.jpeg_of_scans(500, marker + b"\x7f\xff")) == 501

@@ -1,5 +1,6 @@
 """Counted labels: never more than fifty names over all workers, and the same ones for all."""
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from project.observability.labels import MOST, OTHER, CountedLabels
+from tests.collectors import wait_until
 
 ROOT = Path(__file__).parents[2]
 WORKER = """
@@ -65,6 +67,27 @@ def test_workers_never_count_more_than_fifty_together(tmp_path):
     assert set((tmp_path / "shade.labels").read_text().splitlines()) == names
     late = CountedLabels("shade", tmp_path)
     assert {late.count_as(f"label {number}") for number in range(120)} == names | {OTHER}
+
+
+def test_a_worker_waits_while_another_one_adds_a_name(tmp_path):
+    """Reading and adding are one step; between the two nobody else may take the last place."""
+    with (tmp_path / "shade.labels").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        running = worker(tmp_path, 100, 103, 1)
+        running.stdin.write("go\n")
+        running.stdin.flush()
+        wait_until(
+            lambda: waits_for_a_lock(running.pid) or running.poll() is not None,
+            "the worker asks for the lock",
+        )
+        file.write("".join(f"label {number}\n" for number in range(MOST)))
+    assert outcome(running) == [[OTHER] * 3] * 2
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    """Whether the kernel lists the process among those that wait, which `->` marks."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("->" in line and str(pid) in line.split() for line in lines)
 
 
 def test_a_successor_goes_on_with_the_same_names(tmp_path):

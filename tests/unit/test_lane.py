@@ -32,6 +32,12 @@ async def serving(shade: ShadeModel, settings: Settings) -> AsyncIterator[Runner
             shade.go_on.set()
 
 
+async def until_waiting(runner: Runner, count: int) -> None:
+    """Let the loop go on until so many predictions wait for the forward pass."""
+    while runner.lanes["shade"]._waiting.qsize() < count:  # noqa: ASYNC110 - a queue has no event
+        await asyncio.sleep(0)
+
+
 def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(test())  # type: ignore[arg-type]
 
@@ -66,9 +72,7 @@ def test_what_waits_together_goes_through_the_net_together(shade):
             rest = [
                 asyncio.create_task(runner.predict("shade", picture(), PARAMS)) for _ in range(8)
             ]
-            lane = runner.lanes["shade"]
-            while lane._waiting.qsize() < 8:
-                await asyncio.sleep(0)
+            await until_waiting(runner, 8)
             shade.go_on.set()
             await asyncio.gather(first, *rest)
         assert shade.batches == [1, 8]
@@ -131,8 +135,7 @@ def test_one_input_that_breaks_the_net_fails_alone(shade):
                 asyncio.create_task(runner.predict("shade", data, PARAMS))
                 for data in (light, dark, light)
             ]
-            while runner.lanes["shade"]._waiting.qsize() < 3:
-                await asyncio.sleep(0)
+            await until_waiting(runner, 3)
             shade.go_on.set()
             outcomes = await asyncio.gather(first, *rest, return_exceptions=True)
         assert [isinstance(outcome, ModelFailed) for outcome in outcomes] == [

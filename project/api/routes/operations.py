@@ -55,18 +55,22 @@ class Metadata(BaseModel):
     models: list[ModelSummary]
 
 
-@router.api_route("/health", methods=["GET", "HEAD"], operation_id="health")
+@router.get(
+    "/health", operation_id="health"
+)  # describes what the next line serves: HEAD may not have the same id
+@router.api_route("/health", methods=["GET", "HEAD"], include_in_schema=False)
 async def health() -> Health:
     """The process lives. It never looks outward, so a broken neighbour restarts nothing."""
     return Health()
 
 
-@router.api_route(
+@router.get(
     "/ready",
-    methods=["GET", "HEAD"],
     operation_id="ready",
-    response_model_exclude_none=True,
     responses={503: {"model": Readiness, "description": "Not ready; `checks` names what fails."}},
+)
+@router.api_route(
+    "/ready", methods=["GET", "HEAD"], include_in_schema=False, response_model_exclude_none=True
 )
 async def ready(services: ServicesDep, response: Response) -> Readiness:
     """Whether requests should be sent here: models loaded, and no shutdown begun."""
@@ -81,11 +85,15 @@ def readiness(services: Services) -> dict[str, Check]:
     checks = {}
     for name, lane in services.runner.lanes.items():
         started = time.perf_counter()
-        loaded = lane.failure is None
+        detail = None
+        if lane.failure:
+            detail = "not loaded: the log event model_load_failed says why"
+        elif lane.is_stuck():
+            detail = "its forward pass hangs: Gunicorn will replace this worker"
         checks[f"model:{name}"] = Check(
-            ok=loaded,
+            ok=detail is None,
             latency_seconds=round(time.perf_counter() - started, 6),
-            detail=None if loaded else "not loaded; see the log event model_load_failed",
+            detail=detail,
         )
     if services.draining:
         checks["shutdown"] = Check(ok=False, latency_seconds=0, detail="shutdown has begun")
@@ -111,8 +119,7 @@ async def metadata(services: ServicesDep) -> Metadata:
 async def metrics(request: Request, services: ServicesDep) -> Response:
     """The metrics of all workers, in the Prometheus text format."""
     token = services.settings.metrics_token
-    on_public_port = services.settings.metrics_port is None
-    if token is not None and on_public_port:
+    if token is not None:
         given = request.headers.get("authorization", "")
         if not secrets.compare_digest(
             given.encode(), f"Bearer {token.get_secret_value()}".encode()

@@ -7,23 +7,27 @@ from typing import Any, cast
 from fastapi import APIRouter, Request, Response
 from PIL import Image
 
-from project.api.deps import RunnerDep
+from project.api.deps import ServicesDep
 from project.api.inputs import FIELD, JSON, MULTIPART, read_image
+from project.api.patience import unless_gone, within
 from project.api.problems import documented
 from project.inference.images import MEDIA_TYPES, READABLE
-from project.models._base import Model
+from project.models._base import Model, Params
 
-PROBLEMS = (400, 413, 415, 422, 500, 503, 504)
+PROBLEMS = (400, 408, 413, 415, 422, 500, 503, 504)
 
 
 def predictions_router(model: Model[Any, Any]) -> APIRouter:
     """The routes of one quick model under its literal path."""
     router = APIRouter(tags=[model.name])
 
-    async def predict(request: Request, runner: RunnerDep) -> Response:
+    async def predict(request: Request, services: ServicesDep) -> Response:
+        runner = services.runner
         request.state.model = model.name
-        data, params = await read_image(request, model.params)
-        prediction = await runner.predict(model.name, data, params)
+        with runner.admit(model.name):
+            seconds = services.settings.body_timeout_seconds
+            data, params = await within(seconds, read_image(request, model.params))
+            prediction = await unless_gone(request, runner.run(model.name, data, params))
         return Response(
             prediction.result.model_dump_json(),
             media_type=JSON,
@@ -55,7 +59,7 @@ def server_timing(seconds: dict[str, float]) -> str:
 
 def _takes(model: Model[Any, Any]) -> dict[str, Any]:
     """OpenAPI for the query parameters and the three bodies."""
-    fields = cast("dict[str, Any]", model.params.model_json_schema().get("properties", {}))
+    fields = _parameter_schemas(model.params)
     query = [
         {
             "name": name,
@@ -77,6 +81,23 @@ def _takes(model: Model[Any, Any]) -> dict[str, Any]:
     }
     content |= {media_type: {"schema": binary} for media_type in MEDIA_TYPES}
     return {"parameters": query, "requestBody": {"required": True, "content": content}}
+
+
+def _parameter_schemas(params: type[Params]) -> dict[str, Any]:
+    """Name → JSON Schema of each parameter, with what it refers to (an enum, say) put in place."""
+    schema = params.model_json_schema()
+    definitions = schema.get("$defs", {})
+
+    def inline(value: Any) -> Any:
+        if isinstance(value, list):
+            return [inline(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        referred = definitions.get(value.get("$ref", "").removeprefix("#/$defs/"), {})
+        rest = {key: item for key, item in value.items() if key != "$ref"}
+        return {key: inline(item) for key, item in (referred | rest).items()}
+
+    return cast("dict[str, Any]", inline(schema.get("properties", {})))
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ async function choose(name) {
   if (byId("model").value !== name) return; // another was chosen meanwhile
   model = detail;
   byId("summary").textContent = model.summary;
-  const facts = [`${model.name} ${model.version}`, model.backend, model.licence];
+  const which = byId("model").length > 1 ? "version" : model.name; // the choice names it already
+  const facts = [`${which} ${model.version}`, model.backend, model.licence];
   if (model.labels.length) facts.push(`${model.labels.length.toLocaleString("en")} labels`);
   if (!model.loaded) facts.push("not loaded");
   byId("facts").replaceChildren(...facts.map((fact) => element("li", {}, fact)));
@@ -62,6 +63,8 @@ byId("preview").addEventListener("load", ({ target }) => {
 });
 byId("preview").addEventListener("error", ({ target }) => {
   target.hidden = true;
+  byId("invitation").hidden = false;
+  byId("again").hidden = true;
   caption(`${bytes(picture.size)}, which this browser cannot show`);
 });
 

@@ -104,7 +104,7 @@ function show(now) {
   if (latency) tile("latency", milliseconds(latency.value), `all routes, ${age(now, latency)}`, now);
   else tile("latency", "–", "no request in this time", now);
   const gained = history.predictions.reduce((total, { value }) => total + value, 0);
-  tile("predictions", null, `${gained.toLocaleString("en")} of them in view`, now);
+  tile("predictions", null, `${gained.toLocaleString("en")} in the time shown`, now);
 }
 
 function age(now, { at }) {
