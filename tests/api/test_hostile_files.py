@@ -174,11 +174,9 @@ import sys
 from pathlib import Path
 from project.errors import InvalidImage
 from project.inference.images import ImageLimits, decode
-
 def peak():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) // 1024
-
 before = peak()
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
