@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from contextlib import aclosing
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -86,14 +87,20 @@ def _once(items: list[tuple[str, Any]], params: type[Params]) -> dict[str, Any]:
     values: dict[str, list[Any]] = {}
     for name, value in items:
         values.setdefault(name, []).append(value)
-    properties = params.model_json_schema().get("properties", {})
-    lists = {name for name, schema in properties.items() if schema.get("type") == "array"}
+    lists = _list_fields(params)
     twice = [name[:100] for name, given in values.items() if len(given) > 1 and name not in lists]
     if twice:
         fields = dict.fromkeys(twice[:MOST_FIELDS], "sent more than once")
         raise InvalidInput("send each parameter once", fields=fields)
     _check_count(len(values))
     return {name: given if name in lists else given[0] for name, given in values.items()}
+
+
+@cache
+def _list_fields(params: type[Params]) -> frozenset[str]:
+    """Names of the parameters that take a list."""
+    properties = params.model_json_schema().get("properties", {})
+    return frozenset(name for name, schema in properties.items() if schema.get("type") == "array")
 
 
 def _check_count(fields: int) -> None:

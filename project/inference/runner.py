@@ -28,7 +28,7 @@ from project.observability.labels import CountedLabels
 from project.settings import Settings
 
 WARM_UP_SIZE = (256, 256)
-FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 5, 60
+LAST_RETRY_SECONDS = 60.0
 OUTCOMES: dict[type[Exception], str] = {
     InvalidInput: "invalid",
     ContentTooLarge: "invalid",
@@ -40,9 +40,19 @@ OUTCOMES: dict[type[Exception], str] = {
 
 
 class Runner:
-    """Serves a set of models; use as an async context manager, which loads and frees them."""
+    """Serves a set of models; use as an async context manager, which loads and frees them.
 
-    def __init__(self, models: Sequence[Model[Any, Any]], settings: Settings) -> None:
+    retry_seconds: until a failed load is first tried again; it doubles up to a minute.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model[Any, Any]],
+        settings: Settings,
+        *,
+        retry_seconds: float = 5.0,
+    ) -> None:
+        self._retry_seconds = retry_seconds
         self._settings = settings
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._retries: list[asyncio.Task[None]] = []
@@ -69,7 +79,7 @@ class Runner:
             await asyncio.to_thread(_load, lane)
             lane.start()
             if lane.failure:
-                self._retries.append(asyncio.create_task(_load_again(lane)))
+                self._retries.append(asyncio.create_task(_load_again(lane, self._retry_seconds)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -145,9 +155,8 @@ def _warm_up(model: Model[Any, Any]) -> None:
         model.postprocess(outputs[0], image.size, params)
 
 
-async def _load_again(lane: Lane) -> None:
+async def _load_again(lane: Lane, delay: float) -> None:
     """Try until the weights are there: what stands in their way may pass, a disk or a network."""
-    delay = FIRST_RETRY_SECONDS
     while lane.failure:
         await asyncio.sleep(delay)
         await asyncio.to_thread(_load, lane)
