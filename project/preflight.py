@@ -2,6 +2,9 @@
 
 import errno
 import socket
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from project.errors import ConfigurationError
@@ -26,12 +29,30 @@ def faults(old: Settings, new: Settings) -> list[str]:
     found = []
     try:
         check_names(new.models)
+        if new.models != old.models:
+            _check_imports(new.models)
         for variable, port in _ports(new).items():
             if port not in _ports(old).values():  # those are taken by the server itself
                 _check_port(new.host, port, variable)
     except ConfigurationError as error:
         found.append(str(error))
     return found
+
+
+def _check_imports(names: Sequence[str]) -> None:
+    """Import the models as a worker will, in another process: torch stays out of this one."""
+    script = (
+        "import sys\n"
+        "from project.errors import ConfigurationError\n"
+        "from project.models import create\n"
+        "try:\n    create(sys.argv[1:])\n"
+        "except ConfigurationError as error:\n    sys.exit(error.detail)\n"
+    )
+    command = [sys.executable, "-c", script, *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:]
+        raise ConfigurationError("MODELS: " + "".join(last))
 
 
 def _ports(settings: Settings) -> dict[str, int]:

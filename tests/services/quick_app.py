@@ -1,16 +1,20 @@
 """The product with a fake model that can be slow or fail on demand: what most service tests serve.
 
 The model's parameters choose what happens: `seconds` holds the forward pass for so long, `fail`
-makes it raise. The setting REVISION=unloadable makes the model fail to load.
+makes it raise. The setting REVISION=unloadable makes the model fail to load, REVISION=wait:FILE
+makes it load only once that file is there, REVISION=hang makes every forward pass but the first
+hang.
 """
 
 import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from project.api.factory import create_app
-from project.models._base import Params
+from project.models._base import Array, Params
 from project.settings import load_settings
 from tests.fakes import Shade, ShadeModel, ShadeParams
 
@@ -40,9 +44,34 @@ class QuickModel(ShadeModel):
 def quick_model() -> QuickModel:
     """A model that loads, unless the settings say otherwise."""
     model = QuickModel()
-    if load_settings().revision == "unloadable":
+    wish, _, file = load_settings().revision.partition(":")
+    if wish == "unloadable":
         model.load_error = OSError("weights are corrupt")
+    elif wish == "wait":
+        model.load = lambda: wait_for(Path(file))  # type: ignore[method-assign]
+    elif wish == "hang":
+        model.forward = hang_after_the_first(model)  # type: ignore[method-assign]
     return model
+
+
+def wait_for(file: Path) -> None:
+    """Return once the file is there; the test makes it."""
+    tick = threading.Event()
+    while not file.exists():
+        tick.wait(0.01)
+
+
+def hang_after_the_first(model: QuickModel) -> Callable[[Array], Sequence[Any]]:
+    """The first forward pass is the warm-up's; those after it never end."""
+    passes = iter(range(1_000_000))
+    forward = model.forward
+
+    def hang(batch: Array) -> Sequence[Any]:
+        if next(passes):
+            threading.Event().wait()
+        return forward(batch)
+
+    return hang
 
 
 app = create_app(load_settings(), [quick_model()])
