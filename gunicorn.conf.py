@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from loguru import logger
+
 from project import preflight
 from project.errors import ConfigurationError
 from project.models import check_names
@@ -18,7 +20,9 @@ from project.server.hooks import (  # noqa: F401 - Gunicorn finds its hooks by n
 from project.settings import reload_settings
 
 # Read at start and again at HUP; the workers inherit what was read.
-settings = reload_settings(preflight.faults)
+settings, refused = reload_settings(preflight.faults)
+if refused:
+    logger.bind(faults=refused).error("settings_refused")  # the previous ones hold
 try:
     check_names(settings.models)
 except ConfigurationError as error:

@@ -1,7 +1,6 @@
 """All that the environment may change: one frozen class, read once and passed down."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -209,22 +208,20 @@ def load_settings() -> Settings:
 
 def reload_settings(
     faults: Callable[[Settings, Settings], list[str]] = lambda _old, _new: [],
-) -> Settings:
-    """Read again, as on HUP; where something is wrong, say so and keep what was.
+) -> tuple[Settings, list[str]]:
+    """Read again, as on HUP; where something is wrong, keep what was.
 
     faults: what speaks against going from the old settings to the new ones, a line each.
+    Returns the settings that hold now, and what was wrong with those that were refused.
     """
     global _current  # noqa: PLW0603 - see load_settings
     if _current is None:
-        return load_settings()
+        return load_settings(), []
     try:
         new = Settings()
         wrong = faults(_current, new)
     except ValidationError as error:
         wrong = problems(error)
-    if wrong:
-        lines = ["Wrong settings, keeping the previous ones:", *wrong]
-        sys.stderr.write("\n".join(lines) + "\n")
-    else:
+    if not wrong:
         _current = new
-    return _current
+    return _current, wrong

@@ -23,6 +23,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, tree / name, ignore=ignore)
     for name in ("gunicorn.conf.py", "prestart.sh"):
         shutil.copy(ROOT / name, tree / name)
+    (tree / "project" / "models" / "broken.py").write_text("import nothing_like_it\n")
     (tree / ".env").write_text("QUEUE_LIMIT=10\n")
     return tree
 
@@ -63,6 +64,7 @@ def test_a_reload_reads_the_settings_again(server, tree):
     [
         ("WEB_CONCURRENCY=0", "WEB_CONCURRENCY: "),
         ("MODELS=nonesuch", "MODELS: no file project/models/nonesuch.py"),
+        ("MODELS=broken", "MODELS: project/models/broken.py cannot be imported: ModuleNotFound"),
         ("METRICS_PORT={taken}", "port {taken} is taken"),
     ],
 )
@@ -73,7 +75,7 @@ def test_a_reload_with_a_wrong_setting_keeps_what_was_and_says_so(server, tree, 
         taken = other.getsockname()[1]
         (tree / ".env").write_text(f"QUEUE_LIMIT=30\n{line.format(taken=taken)}\n")
         server.reload()
-    said = server.log().rpartition("keeping the previous ones:\n")[2]
+    said = server.records("settings_refused")[-1]["faults"][0]
     assert said.startswith(advice.format(taken=taken))
     assert queue_limit(server) == before
     assert len(server.workers()) == WORKERS
