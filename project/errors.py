@@ -2,6 +2,7 @@
 
 ProjectError 500
 ├── ConfigurationError          the process cannot start as it is set
+├── BackendUnavailable          a faster way to run a net cannot serve; torch does
 ├── InvalidInput 422            what was sent cannot be used
 │   └── InvalidImage 422
 ├── ContentTooLarge 413
@@ -38,6 +39,10 @@ class ProjectError(Exception):
 
 class ConfigurationError(ProjectError):
     """The process cannot start as it is set."""
+
+
+class BackendUnavailable(ProjectError):
+    """A faster way to run a net is not installed, broke, or gave other answers."""
 
 
 class InvalidInput(ProjectError):

@@ -72,7 +72,16 @@ class Settings(BaseSettings):
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         ("classification",), description="Models to serve: file names in project/models/."
     )
-    inference_threads: int = Field(1, ge=1, description="Torch threads in each worker.")
+    inference_backend: Literal["auto", "cuda", "openvino", "torchscript", "torch"] = Field(
+        "auto", description="What runs the nets; auto: the fastest that answers as torch does."
+    )
+    inference_threads: int = Field(1, ge=1, description="Torch threads in each forward pass.")
+    inference_streams: int | None = Field(
+        None,
+        ge=1,
+        description="Forward passes at a time in each worker; unset: the processors it may use.",
+    )
+    cache_dir: Path = Field(Path("var/cache"), description="Folder for converted nets.")
     decode_threads: int = Field(
         2, ge=1, description="Threads in each worker that decode and preprocess."
     )

@@ -1,33 +1,27 @@
-"""One model's lane: its bounded queue, its batches, and the threads that serve it.
+"""One model's lane: its bounded queue, its batches, and who waits for what.
 
 A prediction is decoded and preprocessed in a small pool, waits for the forward pass, goes through
 it together with whatever else waits at that moment (no timer), and is postprocessed. Nothing of
-that runs on the event loop.
+that runs on the event loop. There are as many forward passes at a time as the worker may use
+processors: Gunicorn's shared socket may give one worker all the work.
 """
 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from loguru import logger
 from pydantic import BaseModel
 
-from project.errors import (
-    DeadlineExceeded,
-    InvalidInput,
-    ModelFailed,
-    ModelUnavailable,
-    Overloaded,
-    ProjectError,
-)
-from project.inference.images import ImageLimits, decode
-from project.models._base import Array, Model, Params
+from project.errors import DeadlineExceeded, ModelUnavailable, Overloaded, ProjectError
+from project.inference.images import ImageLimits
+from project.inference.stages import Item, Stages
+from project.models._base import Model, Params
 from project.observability import metrics
 
 STUCK_DEADLINES = 3  # a forward pass that runs for so many deadlines counts as hung
@@ -42,19 +36,12 @@ class Prediction:
     seconds: dict[str, float]
 
 
-@dataclass(slots=True)
-class _Item:
-    """One prediction on its way through the lane."""
-
-    array: Array
-    size: tuple[int, int]
-    params: Params
-    future: asyncio.Future[BaseModel]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
 class Lane:
-    """Serves one model. limit: predictions admitted at a time; deadline: seconds for each."""
+    """Serves one model.
+
+    limit: predictions admitted at a time; deadline: seconds for each; streams: forward passes at
+    a time, each in a thread of its own.
+    """
 
     def __init__(
         self,
@@ -64,39 +51,41 @@ class Lane:
         *,
         limit: int,
         deadline: float,
+        streams: int,
     ) -> None:
         self.model = model
         self.failure: str | None = "not loaded yet"
         self._decoders = decoders
-        self._forwarder = ThreadPoolExecutor(1, thread_name_prefix=f"forward-{model.name}")
-        self._limits = limits
+        self._streams = streams
+        self._forwarders = ThreadPoolExecutor(streams, thread_name_prefix=f"forward-{model.name}")
+        self._stages = Stages(model, limits)
         self._limit = limit
         self._deadline = deadline
         self._admitted = 0
         self._mean_seconds = 0.0
-        self._waiting: asyncio.Queue[_Item] = asyncio.Queue()
-        self._server: asyncio.Task[None] | None = None
-        self._busy_since: float | None = None  # when the forward pass that runs now began
+        self._waiting: asyncio.Queue[tuple[Item, asyncio.Future[BaseModel]]] = asyncio.Queue()
+        self._servers: list[asyncio.Task[None]] = []
+        self._busy_since: dict[int, float] = {}  # stream → when its forward pass began
 
     def start(self) -> None:
         """Begin to take batches from the queue."""
         metrics.INFERENCE_QUEUE_LIMIT.labels(self.model.name).set(self._limit)
-        self._server = asyncio.create_task(self._serve(), name=f"lane-{self.model.name}")
+        self._servers = [asyncio.create_task(self._serve(each)) for each in range(self._streams)]
 
     async def stop(self) -> None:
         """End the batches; whatever still waits is cancelled with its request.
 
         A forward pass that hangs is not waited for: the process is about to end.
         """
-        if self._server:
-            self._server.cancel()
-            await asyncio.wait([self._server])
-        self._forwarder.shutdown(wait=False, cancel_futures=True)
+        for server in self._servers:
+            server.cancel()
+        await asyncio.gather(*self._servers, return_exceptions=True)
+        self._forwarders.shutdown(wait=False, cancel_futures=True)
 
     def is_stuck(self) -> bool:
         """Whether a forward pass runs for so long that it will hardly end; nothing can stop it."""
-        since = self._busy_since
-        return since is not None and time.monotonic() - since > STUCK_DEADLINES * self._deadline
+        longest = time.monotonic() - STUCK_DEADLINES * self._deadline
+        return any(began < longest for began in self._busy_since.values())
 
     @contextmanager
     def admit(self) -> Iterator[None]:
@@ -138,109 +127,49 @@ class Lane:
     async def _pass_through(self, data: bytes, params: Params) -> Prediction:
         loop = asyncio.get_running_loop()
         began = time.perf_counter()
-        item: _Item = await loop.run_in_executor(
-            self._decoders, self._prepare, data, params, loop.create_future()
-        )
-        self._waiting.put_nowait(item)
+        item = await loop.run_in_executor(self._decoders, self._stages.prepare, data, params)
+        answer: asyncio.Future[BaseModel] = loop.create_future()
+        self._waiting.put_nowait((item, answer))
         try:
-            result = await item.future
+            result = await answer
         finally:  # who gave up has waited too: in a jam that is all there is to see
             total = time.perf_counter() - began
-            seconds = {"queue": max(0.0, total - sum(item.seconds.values())), **item.seconds}
+            known = dict(item.seconds)  # a thread may be adding to it
+            seconds = {"queue": max(0.0, total - sum(known.values())), **known}
             for stage, value in seconds.items():
                 metrics.INFERENCE_STAGE.labels(self.model.name, stage).observe(value)
         return Prediction(result, seconds)
 
-    def _prepare(self, data: bytes, params: Params, future: asyncio.Future[BaseModel]) -> _Item:
-        """Decode and preprocess; runs in the pool."""
-        started = time.perf_counter()
-        image = decode(data, self._limits)
-        decoded = time.perf_counter()
-        metrics.INFERENCE_PIXELS.labels(self.model.name).observe(image.width * image.height)
-        array = self._guarded(self.model.preprocess, image, params)
-        item = _Item(array, image.size, params, future)
-        item.seconds["decode"] = decoded - started
-        item.seconds["preprocess"] = time.perf_counter() - decoded
-        return item
-
-    async def _serve(self) -> None:
+    async def _serve(self, stream: int) -> None:
         """Form batches from what already waits, for ever."""
-        loop = asyncio.get_running_loop()
         while True:
             batch = [await self._waiting.get()]
             while len(batch) < self.model.max_batch and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
-            batch = [item for item in batch if not item.future.done()]  # their callers have left
-            if not batch:
-                continue
-            self._busy_since = time.monotonic()
-            try:
-                results = await loop.run_in_executor(self._forwarder, self._forward, batch)
-            except Exception as error:  # noqa: BLE001 - a bug of ours: these fail, the lane goes on
-                logger.opt(exception=error).bind(model=self.model.name).error("batch_lost")
-                results = [self._failed() for _ in batch]
-            self._busy_since = None
-            for item, result in zip(batch, results, strict=True):
-                if item.future.done():
-                    continue
-                if isinstance(result, Exception):
-                    item.future.set_exception(result)
-                else:
-                    item.future.set_result(result)
+            batch = [(item, answer) for item, answer in batch if not answer.done()]  # who is left
+            if batch:
+                began = self._busy_since[stream] = time.monotonic()
+                results = await self._forward([item for item, _ in batch])
+                del self._busy_since[stream]
+                share = (time.monotonic() - began) / len(batch) / self._streams
+                self._mean_seconds += SMOOTHING * (share - self._mean_seconds)
+                for (_, answer), result in zip(batch, results, strict=True):
+                    _give(answer, result)
 
-    def _forward(self, batch: list[_Item]) -> list[BaseModel | ProjectError]:
-        """Run the net once for all, or once for each where that fails: one bad input, one error."""
-        name = self.model.name
-        started = time.perf_counter()
+    async def _forward(self, items: list[Item]) -> list[BaseModel | ProjectError]:
+        loop = asyncio.get_running_loop()
         try:
-            outputs = self._guarded(self._run_net, [item.array for item in batch])
-        except (ModelFailed, InvalidInput) as error:
-            if len(batch) == 1:
-                return [error]
-            metrics.INFERENCE_BATCH_FAILURES.labels(name).inc()
-            log = logger.opt(exception=error.__cause__).bind(model=name, size=len(batch))
-            log.warning("batch_failed_and_is_run_one_by_one")
-            return [result for item in batch for result in self._forward([item])]
-        metrics.INFERENCE_BATCH.labels(name).observe(len(batch))
-        seconds = time.perf_counter() - started
-        self._mean_seconds += SMOOTHING * (seconds / len(batch) - self._mean_seconds)
-        return [
-            self._finish(item, output, seconds) for item, output in zip(batch, outputs, strict=True)
-        ]
+            return await loop.run_in_executor(self._forwarders, self._stages.forward, items)
+        except Exception as error:  # noqa: BLE001 - a bug of ours: these fail, the lane goes on
+            logger.opt(exception=error).bind(model=self.model.name).error("batch_lost")
+            return [self._stages.failed() for _ in items]
 
-    def _run_net(self, arrays: list[Array]) -> Sequence[Any]:
-        outputs = self.model.forward(np.stack(arrays))
-        if len(outputs) != len(arrays):
-            raise ValueError(f"forward gave {len(outputs)} outputs for {len(arrays)} inputs")
-        return outputs
 
-    def _finish(self, item: _Item, output: Any, forward: float) -> BaseModel | ProjectError:
-        started = time.perf_counter()
-        item.seconds["forward"] = forward
-        try:
-            result: BaseModel = self._guarded(self._make_result, item, output)
-        except (ModelFailed, InvalidInput) as error:
-            return error
-        item.seconds["postprocess"] = time.perf_counter() - started
-        return result
-
-    def _make_result(self, item: _Item, output: Any) -> BaseModel:
-        result = self.model.postprocess(output, item.size, item.params)
-        if not isinstance(result, self.model.result):
-            raise TypeError(f"postprocess gave a {type(result).__name__}")
-        return result
-
-    def _guarded(self, step: Callable[..., Any], *values: Any) -> Any:
-        """Call the model; what it raises that is not ours becomes ModelFailed."""
-        try:
-            return step(*values)
-        except InvalidInput:
-            raise
-        except Exception as error:
-            raise self._failed(error) from error
-
-    def _failed(self, cause: Exception | None = None) -> ModelFailed:
-        detail = "failed on this input; its operators find why in the log"
-        failed = ModelFailed(f"model {self.model.name} {detail}")
-        failed.__cause__ = cause
-        return failed
+def _give(answer: asyncio.Future[BaseModel], result: BaseModel | ProjectError) -> None:
+    """Answer the caller, unless he has left meanwhile."""
+    if answer.done():
+        return
+    if isinstance(result, ProjectError):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)

@@ -20,8 +20,10 @@ from project.errors import (
     Overloaded,
     UnsupportedMediaType,
 )
+from project.inference.backend import accelerate
 from project.inference.images import ImageLimits
 from project.inference.lane import Lane, Prediction
+from project.machine import read_machine
 from project.models._base import Model, Params
 from project.observability import metrics
 from project.observability.labels import CountedLabels
@@ -54,6 +56,7 @@ class Runner:
     ) -> None:
         self._retry_seconds = retry_seconds
         self._settings = settings
+        self._streams = settings.inference_streams or read_machine().whole_processors
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._retries: list[asyncio.Task[None]] = []
         self._labels = {
@@ -67,6 +70,7 @@ class Runner:
                 ImageLimits.of(settings),
                 limit=settings.queue_limit,
                 deadline=settings.prediction_deadline_seconds,
+                streams=self._streams,
             )
             for model in models
         }
@@ -76,10 +80,10 @@ class Runner:
         torch.set_num_threads(self._settings.inference_threads)
         metrics.declare(self.lanes)
         for lane in self.lanes.values():
-            await asyncio.to_thread(_load, lane)
+            await asyncio.to_thread(self._load, lane)
             lane.start()
             if lane.failure:
-                self._retries.append(asyncio.create_task(_load_again(lane, self._retry_seconds)))
+                self._retries.append(asyncio.create_task(self._load_again(lane)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -142,6 +146,40 @@ class Runner:
         metrics.INFERENCE_PREDICTIONS.labels(model.name, counted).inc()
         metrics.INFERENCE_CONFIDENCE.labels(model.name).observe(confidence)
 
+    async def _load_again(self, lane: Lane) -> None:
+        """Try until the weights are there: what stands in their way may pass, a disk, a network."""
+        delay = self._retry_seconds
+        while lane.failure:
+            await asyncio.sleep(delay)
+            await asyncio.to_thread(self._load, lane)
+            delay = min(2 * delay, LAST_RETRY_SECONDS)
+
+    def _load(self, lane: Lane) -> None:
+        """Load one model and say so in the log and the metrics, whichever way it goes."""
+        model, settings = lane.model, self._settings
+        started = time.perf_counter()
+        metrics.MODEL_LOADED.labels(model.name).set(0)
+        log = logger.bind(model=model.name, version=model.version)
+        try:
+            model.load()
+            cache = settings.cache_dir / "backends"
+            accelerate(model, settings.inference_backend, streams=self._streams, cache=cache)
+            _warm_up(model)
+        except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
+            lane.failure = str(error) or type(error).__name__
+            metrics.MODEL_LOAD_FAILURES.labels(model.name).inc()
+            log.opt(exception=error).error("model_load_failed")
+            return
+        seconds = time.perf_counter() - started
+        lane.failure = None
+        info = metrics.MODEL_INFO.labels(model.name, model.version, model.backend, model.weights)
+        info.set(1)
+        metrics.MODEL_LOADED.labels(model.name).set(1)
+        metrics.MODEL_LOAD_SECONDS.labels(model.name).set(seconds)
+        log.bind(backend=model.backend, streams=self._streams, seconds=round(seconds, 3)).info(
+            "model_loaded"
+        )
+
 
 def _warm_up(model: Model[Any, Any]) -> None:
     """Predict once for a blank image: the first caller then waits no longer than the rest.
@@ -153,34 +191,3 @@ def _warm_up(model: Model[Any, Any]) -> None:
     with suppress(InvalidInput):
         outputs = model.forward(model.preprocess(image, params)[np.newaxis])
         model.postprocess(outputs[0], image.size, params)
-
-
-async def _load_again(lane: Lane, delay: float) -> None:
-    """Try until the weights are there: what stands in their way may pass, a disk or a network."""
-    while lane.failure:
-        await asyncio.sleep(delay)
-        await asyncio.to_thread(_load, lane)
-        delay = min(2 * delay, LAST_RETRY_SECONDS)
-
-
-def _load(lane: Lane) -> None:
-    """Load one model and say so in the log and the metrics, whichever way it goes."""
-    model = lane.model
-    started = time.perf_counter()
-    metrics.MODEL_LOADED.labels(model.name).set(0)
-    info = metrics.MODEL_INFO.labels(model.name, model.version, model.backend, model.weights)
-    log = logger.bind(model=model.name, version=model.version, backend=model.backend)
-    try:
-        model.load()
-        _warm_up(model)
-    except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
-        lane.failure = str(error)
-        metrics.MODEL_LOAD_FAILURES.labels(model.name).inc()
-        log.opt(exception=error).error("model_load_failed")
-        return
-    seconds = time.perf_counter() - started
-    lane.failure = None
-    info.set(1)
-    metrics.MODEL_LOADED.labels(model.name).set(1)
-    metrics.MODEL_LOAD_SECONDS.labels(model.name).set(seconds)
-    log.bind(seconds=round(seconds, 3)).info("model_loaded")

@@ -34,7 +34,11 @@ class Model(ABC, Generic[P, R]):
     """One image in, one result out.
 
     The runner calls `preprocess` for many images at once in several threads, stacks what it gives,
-    calls `forward` once for the batch in one thread, then `postprocess` for each image.
+    calls `forward` for the batch, then `postprocess` for each image; several batches may be under
+    way at once, so `forward` must not change the model.
+
+    A torch module that `load` puts into `self.net`, and that takes one tensor and gives one, is
+    replaced by the fastest executable that gives the same answers (inference/backend.py).
     """
 
     version: ClassVar[str]  # of the model, shown in /v1/models and model_info

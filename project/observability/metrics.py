@@ -73,6 +73,7 @@ STAGES = ("queue", "decode", "preprocess", "forward", "postprocess")
 REJECTIONS = ("overload", "too_large", "unauthorized", "quota", "rate", "invalid")
 EXITS = ("clean", "timeout", "killed", "crash")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+BACKENDS = ("cuda", "openvino-bf16", "openvino-f32", "torchscript")
 SIGNALS = ("traces", "errors")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 
@@ -105,6 +106,7 @@ INFERENCE_CONFIDENCE = _histogram("inference_confidence", "Probability of the fo
 INFERENCE_PIXELS = _histogram("inference_input_pixels", "Width times height of the images as sent.", ["model"], buckets=_PIXELS)
 MODEL_INFO = _gauge("model_info", "1 for each model that is served, with what serves it.", ["model", "version", "backend", "weights"], mode="livemax")
 MODEL_LOADED = _gauge("model_loaded", "1 where every worker has the model's weights, 0 where one has not.", ["model"], mode="livemin")
+BACKEND_FAILURES = _counter("model_backend_failures_total", "Backends that were passed over as they broke or gave other answers than torch.", ["model", "backend"], backend=BACKENDS)
 MODEL_LOAD_SECONDS = _gauge("model_load_duration_seconds", "Time that loading took in the slowest worker.", ["model"], mode="livemax")
 MODEL_LOAD_FAILURES = _counter("model_load_failures_total", "Loads that failed.", ["model"])
 
@@ -148,6 +150,8 @@ def declare(models: Iterable[str] = ()) -> None:
         for metric in (INFERENCE_BATCH, INFERENCE_CONFIDENCE, INFERENCE_PIXELS):
             metric.labels(model)
         MODEL_LOAD_FAILURES.labels(model)
+        for backend in BACKENDS:
+            BACKEND_FAILURES.labels(model, backend)
         INFERENCE_BATCH_FAILURES.labels(model)
         INFERENCE_PREDICTIONS.labels(model, "other")
         INFERENCE_QUEUE_DEPTH.labels(model)

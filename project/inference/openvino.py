@@ -1,0 +1,185 @@
+"""OpenVINO: a traced net is converted once, in a process of its own, and kept in a cache.
+
+Native code can crash on a net or a processor that it does not know. The conversion and the first
+runs therefore happen in a child: if that dies, this backend is passed over and the worker lives.
+
+The cache holds one folder for each net, its weights, the versions and the processor's features.
+"""
+
+import fcntl
+import hashlib
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from project.errors import BackendUnavailable
+from project.inference import torchscript
+
+NET, EXAMPLE, GRAPH, WEIGHTS, SUMS = "net.pt", "example.npy", "net.xml", "net.bin", "sums.json"
+BUILD_SECONDS = 600.0
+ROOT = Path(__file__).parents[2]  # where the child finds this package
+# Numbers and source lines in the text of a graph, which change without the net.
+_ACCIDENTS = re.compile(r"___torch_mangle_\d+\.|#.*")
+
+
+def precisions() -> list[str]:
+    """What this processor computes in, fastest first. Raises BackendUnavailable without it."""
+    capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["bf16", "f32"] if "BF16" in capabilities else ["f32"]
+
+
+class OpenVINONet:
+    """A compiled net that is called as the torch module it was made from; safe in many threads.
+
+    streams: forward passes at a time, each on one thread.
+    """
+
+    def __init__(self, graph: Path, precision: str, streams: int) -> None:
+        core = _core()
+        self._compiled = core.compile_model(
+            core.read_model(graph),
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": precision,
+                "NUM_STREAMS": streams,
+                "INFERENCE_NUM_THREADS": streams,
+                "ENABLE_CPU_PINNING": False,  # pinning puts all workers on the same processors
+            },
+        )
+        self._local = threading.local()
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """batch: as the module takes it. Returns what the module returns."""
+        import openvino  # noqa: PLC0415 - optional
+
+        request = getattr(self._local, "request", None)
+        if request is None:
+            request = self._local.request = self._compiled.create_infer_request()
+        request.infer([openvino.Tensor(np.ascontiguousarray(batch.numpy()), shared_memory=True)])
+        return torch.from_numpy(request.get_output_tensor(0).data.copy())
+
+
+def graph_of(traced: torch.jit.ScriptModule, example: Tensor, cache: Path) -> Path:
+    """The converted net of a traced one, from the cache or made now.
+
+    example: a batch of two or more. Raises BackendUnavailable where it cannot be made.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        torchscript.save(traced, work / NET)
+        np.save(work / EXAMPLE, example.numpy())
+        kept = cache / _key(traced)
+        with _locked(cache, kept.name):
+            if not _is_whole(kept):
+                shutil.rmtree(kept, ignore_errors=True)
+                _build(work)
+                part = cache / f"{kept.name}.part"
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                for name in (GRAPH, WEIGHTS, SUMS):
+                    shutil.copy(work / name, part / name)
+                part.rename(kept)
+    return kept / GRAPH
+
+
+def _core() -> Any:
+    try:
+        import openvino  # noqa: PLC0415 - optional, and slow to import
+    except ImportError as error:
+        raise BackendUnavailable("OpenVINO is not installed") from error
+    return openvino.Core()
+
+
+def _key(traced: torch.jit.ScriptModule) -> str:
+    """Changes with the net, its weights, the versions and what the processor can do."""
+    import openvino  # noqa: PLC0415 - known to be there by now
+
+    digest = hashlib.sha256()
+    for name, value in sorted(traced.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    graph = _ACCIDENTS.sub("", str(traced.inlined_graph))
+    facts = (graph, torch.__version__, openvino.__version__, _features())
+    for fact in facts:
+        digest.update(fact.encode())
+    return digest.hexdigest()[:32]
+
+
+def _features() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+@contextmanager
+def _locked(cache: Path, name: str) -> Iterator[None]:
+    """One process builds, its siblings wait and find what it built."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        sums = json.loads((folder / SUMS).read_text())
+        return bool(sums == {name: _sum(folder / name) for name in (GRAPH, WEIGHTS)})
+    except (OSError, ValueError):
+        return False
+
+
+def _sum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _build(work: Path) -> None:
+    command = [sys.executable, "-m", "project.inference.openvino", str(work)]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BackendUnavailable(f"took longer than {BUILD_SECONDS:g} s to convert") from error
+    if done.returncode:
+        last = "".join(done.stderr.strip().splitlines()[-1:])
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
+        raise BackendUnavailable(f"the conversion ended with {how}: {last}")
+
+
+def _convert(work: Path) -> None:
+    """In the child: convert, keep any batch size, and run once in every precision."""
+    import openvino  # noqa: PLC0415
+    from openvino.frontend import FrontEndManager  # noqa: PLC0415
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: PLC0415
+
+    traced = torchscript.load(work / NET)
+    example = np.load(work / EXAMPLE)
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchScriptPythonDecoder(traced, example_input=torch.from_numpy(example))
+    graph = frontend.convert(frontend.load(decoder))
+    if len(graph.outputs) != 1:
+        raise SystemExit(f"the net has {len(graph.outputs)} outputs; one is supported")
+    graph.reshape({0: openvino.PartialShape([-1, *example.shape[1:]])})
+    openvino.serialize(graph, work / GRAPH)
+    for precision in precisions():
+        OpenVINONet(work / GRAPH, precision, 1)(torch.from_numpy(example))
+    (work / SUMS).write_text(json.dumps({name: _sum(work / name) for name in (GRAPH, WEIGHTS)}))
+
+
+if __name__ == "__main__":
+    _convert(Path(sys.argv[1]))

@@ -1,0 +1,187 @@
+"""A faster way to run a net serves only where it answers as torch does, and never takes it down."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from project.errors import BackendUnavailable
+from project.inference import backend, openvino
+from project.inference.backend import accelerate, check
+from project.observability import metrics
+from tests.fakes import ShadeModel
+
+FAMILIES = ["openvino", "torchscript"]
+
+
+class Small(nn.Module):
+    """A little of each: convolution, normalisation, a choice of classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU6())
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (n, 1, h, w). Returns (n, 5)."""
+        scores: torch.Tensor = self.head(self.body(x).mean(dim=(2, 3)))
+        return scores
+
+
+class NetModel(ShadeModel):
+    """A model with a torch module in `net`, as authors write it."""
+
+    def load(self) -> None:
+        self.net = Small().eval()
+
+    def preprocess(self, image: Any, params: Any) -> Any:
+        return super().preprocess(image, params)[None] / 255  # (1, 8, 8)
+
+    def forward(self, batch: Any) -> Any:
+        with torch.inference_mode():
+            return self.net(torch.from_numpy(batch)).numpy()
+
+
+@pytest.fixture
+def model() -> NetModel:
+    model = NetModel()
+    model.load()
+    return model
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all, as conversion takes seconds."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def batch(count: int) -> Any:
+    return np.random.default_rng(5).random((count, 1, 8, 8), dtype=np.float32)
+
+
+def failures(name: str) -> float:
+    value: float = metrics.BACKEND_FAILURES.labels("shade", name)._value.get()
+    return value
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_faster_backend_gives_what_torch_gives_for_any_batch(model, cache, family, count):
+    """Same winner, and differences that no one would notice."""
+    expected = model.forward(batch(count))
+    accelerate(model, family, streams=2, cache=cache)
+    assert model.backend.startswith(family)
+    given = model.forward(batch(count))
+    assert np.abs(given - expected).max() < 0.02
+    assert (given.argmax(1) == expected.argmax(1)).all()
+
+
+def test_the_fastest_that_there_is_is_chosen(model, cache):
+    """OpenVINO, in the precision that this processor is best at."""
+    accelerate(model, "auto", streams=1, cache=cache)
+    assert model.backend == f"openvino-{openvino.precisions()[0]}"
+
+
+def test_torch_is_left_alone_where_it_is_asked_for_or_there_is_no_net(model, cache, shade):
+    """A model may do its work without a torch module."""
+    net = model.net
+    accelerate(model, "torch", streams=1, cache=cache)
+    accelerate(shade, "auto", streams=1, cache=cache)
+    assert model.net is net
+    assert model.backend == shade.backend == "torch"
+
+
+def test_a_backend_that_answers_otherwise_is_passed_over_and_counted(model, cache, monkeypatch):
+    """A fast wrong answer is worth nothing."""
+    before = failures("torchscript")
+    monkeypatch.setattr(backend.torchscript, "frozen", lambda _: lambda x: model_like(x) + 1)
+    monkeypatch.setattr(backend, "precisions", list)
+    net = model.net
+
+    def model_like(x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = net(x)
+        return out
+
+    accelerate(model, "auto", streams=1, cache=cache)
+    assert model.net is net
+    assert model.backend == "torch"
+    assert failures("torchscript") == before + 1
+
+
+def test_a_conversion_that_crashes_costs_its_child_alone(model, tmp_path, monkeypatch):
+    """Native code that dies of a signal takes down no worker; the next backend serves."""
+    names = [f"openvino-{name}" for name in openvino.precisions()]
+    before = sum(map(failures, names))
+    crash = [
+        openvino.sys.executable,
+        "-c",
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    ]
+    whole = openvino.subprocess.run
+    monkeypatch.setattr(openvino.subprocess, "run", lambda _, **how: whole(crash, **how))
+    accelerate(model, "auto", streams=1, cache=tmp_path)
+    assert model.backend == "torchscript"
+    assert sum(map(failures, names)) == before + len(names)
+
+
+def test_a_net_is_converted_once_and_found_again(model, cache, monkeypatch):
+    """A restart and a second worker load what the first one made."""
+    accelerate(model, "openvino", streams=1, cache=cache)
+    monkeypatch.setattr(openvino, "_build", lambda _: pytest.fail("converted again"))
+    again = NetModel()
+    again.load()
+    accelerate(again, "openvino", streams=1, cache=cache)
+    assert again.backend == model.backend
+
+
+@pytest.mark.parametrize("name", [openvino.GRAPH, openvino.WEIGHTS, openvino.SUMS])
+def test_a_damaged_cache_is_made_anew(model, cache, tmp_path, name):
+    """A disk that was full, a process that was killed."""
+    accelerate(model, "openvino", streams=1, cache=cache)
+    copy = tmp_path / "cache"
+    shutil.copytree(cache, copy)
+    (folder,) = [path for path in copy.iterdir() if path.is_dir()]
+    (folder / name).write_bytes(b"damaged")
+    again = NetModel()
+    again.load()
+    accelerate(again, "openvino", streams=1, cache=copy)
+    assert again.backend == model.backend
+    assert openvino._is_whole(folder)
+
+
+def test_other_weights_are_another_net(model, cache):
+    """The cache is keyed by what the net computes, not by its name."""
+    accelerate(model, "openvino-f32", streams=1, cache=cache)
+    changed = NetModel()
+    changed.load()
+    with torch.no_grad():
+        changed.net.head.bias.add_(1)
+    expected = changed.forward(batch(2))
+    accelerate(changed, "openvino-f32", streams=1, cache=cache)
+    assert np.abs(changed.forward(batch(2)) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [[0.0, 1.1, 0.0]],
+        [[float("nan"), 1.0, 0.0]],
+        [[0.0, 1.0]],
+    ],
+)
+def test_what_differs_by_more_than_the_tolerance_is_refused(given):
+    """A number too far off, one that is none, another shape."""
+    with pytest.raises(BackendUnavailable):
+        check(np.array([[0.0, 1.0, 0.0]]), np.array(given))
+
+
+def test_a_winner_by_a_hair_may_change_and_a_clear_one_may_not():
+    """Within the tolerance torch itself is not sure."""
+    check(np.array([[0.50, 0.49]]), np.array([[0.49, 0.50]]))
+    with pytest.raises(BackendUnavailable, match="another class"):
+        check(np.array([[10.0, 9.6]]), np.array([[9.75, 9.85]]))
