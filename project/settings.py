@@ -66,7 +66,8 @@ class Settings(BaseSettings):
         25_000, ge=0, description="Random addition to it, so that workers do not leave together."
     )
     prometheus_multiproc_dir: Path | None = Field(
-        None, description="Folder the workers share for metrics; prestart.sh sets it."
+        None,
+        description="Folder shared for metrics; prestart.sh sets it, .env is too late for it.",
     )
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(
