@@ -6,7 +6,9 @@ before it may serve. One that is not installed, crashes or answers otherwise is 
 warning and a count.
 """
 
+import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,15 +36,21 @@ Make = Callable[[], Executable]
 def accelerate(model: Model[Any, Any], wanted: str, *, streams: int, cache: Path) -> None:
     """Put the fastest equal executable in the place of `model.net`, and its name in `backend`.
 
-    wanted: `auto`, or the family that alone may be tried. A model without a torch module in `net`
-    stays as it is. Never raises for a backend: torch as it is remains.
+    wanted: `auto`, or the family that alone may be tried. A model without a torch module in `net`,
+    or whose answers to the samples cannot be compared, stays as it is. Never raises.
     """
     net = getattr(model, "net", None)
     if not isinstance(net, nn.Module) or wanted == TORCH:
         return
-    samples = _samples(model)
-    expected = _outputs(model, samples)
-    for name, make in _candidates(net, torch.from_numpy(samples), streams, cache):
+    try:
+        samples = _samples(model)
+        with _noting_inputs(net) as inputs:
+            expected = _outputs(model, samples)
+        (first, *_) = inputs  # what `forward` makes of all samples is what the net is traced with
+    except Exception as error:  # noqa: BLE001 - a refusal, outputs that are no numbers, no call
+        logger.bind(model=model.name, reason=str(error)[:300]).info("backend_cannot_be_compared")
+        return
+    for name, make in _candidates(net, first, streams, cache):
         if wanted != "auto" and not name.startswith(wanted):
             continue
         try:
@@ -87,7 +95,7 @@ def _candidates(
         return
     try:
         known = precisions()
-    except BackendUnavailable as error:
+    except Exception as error:  # noqa: BLE001 - not installed, or not for this machine
         logger.bind(reason=str(error)).info("openvino_not_available")
         known = []
 
@@ -109,8 +117,24 @@ def _trace(net: nn.Module, samples: Tensor) -> torch.jit.ScriptModule | None:
 
 
 def _on_cuda(net: nn.Module) -> Executable:
-    moved = net.to("cuda")
+    moved = copy.deepcopy(net).to("cuda")  # torch as it is must remain, should this one fail
     return lambda batch: moved(batch.to("cuda")).to("cpu")
+
+
+@contextmanager
+def _noting_inputs(net: nn.Module) -> Iterator[list[Tensor]]:
+    """The tensors that the net is called with, one a call, while the body runs."""
+    inputs: list[Tensor] = []
+
+    def note(_net: nn.Module, given: tuple[Any, ...]) -> None:
+        (tensor,) = given  # a net of several inputs raises here, and stays as it is
+        inputs.append(tensor.detach().clone())
+
+    hook = net.register_forward_pre_hook(note)
+    try:
+        yield inputs
+    finally:
+        hook.remove()
 
 
 def _samples(model: Model[Any, Any]) -> Array:

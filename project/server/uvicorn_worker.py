@@ -35,7 +35,7 @@ class DrainingServer(Server):
     """A Uvicorn server that turns connections away politely before it closes them.
 
     listen_on: whether to go on listening, asked while the server drains, with the seconds since
-    it began to. red: turns /ready red where that is called for. ready: called when it serves.
+    it began to. ready: called when it serves.
     """
 
     def __init__(
