@@ -80,12 +80,9 @@ class Settings(BaseSettings):
     inference_streams: int | None = Field(
         None,
         ge=1,
-        description="Forward passes at a time in each worker; unset: the processors it may use.",
+        description="Threads for each model in each worker; unset: the processors it may use.",
     )
     cache_dir: Path = Field(Path("var/cache"), description="Folder for converted nets.")
-    decode_threads: int = Field(
-        2, ge=1, description="Threads in each worker that decode and preprocess."
-    )
     queue_limit: int = Field(
         64, ge=1, description="Predictions a worker admits per model; the next one gets a 503."
     )

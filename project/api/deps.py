@@ -22,12 +22,12 @@ class Services:
         return self.runner.stuck()
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:  # async, or FastAPI calls it in a thread
     return cast("Services", request.app.state.services)
 
 
-def _runner(request: Request) -> Runner:
-    return _services(request).runner
+async def _runner(request: Request) -> Runner:
+    return (await _services(request)).runner
 
 
 ServicesDep = Annotated[Services, Depends(_services)]

@@ -174,6 +174,8 @@ def _convert(work: Path) -> None:
     graph = frontend.convert(frontend.load(decoder))
     if len(graph.outputs) != 1:
         raise SystemExit(f"the net has {len(graph.outputs)} outputs; one is supported")
+    (parameter,) = graph.get_parameters()
+    parameter.set_element_type(openvino.Type(example.dtype))
     graph.reshape({0: openvino.PartialShape([-1, *example.shape[1:]])})
     openvino.serialize(graph, work / GRAPH)
     for precision in precisions():

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Self
 
@@ -57,7 +56,6 @@ class Runner:
         self._retry_seconds = retry_seconds
         self._settings = settings
         self._streams = settings.inference_streams or read_machine().whole_processors
-        self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._retries: list[asyncio.Task[None]] = []
         self._labels = {
             model.name: CountedLabels(model.name, settings.prometheus_multiproc_dir)
@@ -66,7 +64,6 @@ class Runner:
         self.lanes = {
             model.name: Lane(
                 model,
-                self._decoders,
                 ImageLimits.of(settings),
                 limit=settings.queue_limit,
                 deadline=settings.prediction_deadline_seconds,
@@ -87,12 +84,11 @@ class Runner:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop all lanes; threads that hang in a model are left to the end of the process."""
+        """Stop all lanes; a thread that hangs in a model is left to the end of the process."""
         for task in self._retries:
             task.cancel()
         for lane in self.lanes.values():
             await lane.stop()
-        self._decoders.shutdown(wait=False, cancel_futures=True)
 
     def stuck(self) -> list[str]:
         """Names of the models whose forward pass hangs."""

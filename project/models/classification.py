@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from project.models._base import Array, Model, Params, softmax
 from project.models._weights import package_file
 from project.models.nets.efficientnet_lite import load_published
+from project.models.nets.pixels import FromPixels
 
 SIDE = 224  # pixels
 CROP = 224 / (224 + 32)  # share of the shorter side that the net is shown
@@ -60,11 +61,11 @@ class Classification(Model[TopK, Classes]):
             "models/efficientnet-lite0-57934424.pth",
             sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         )
-        self.net = load_published(str(path))
+        self.net = FromPixels(load_published(str(path)), MEAN, SCALE)
         self.labels = class_names()
 
     def preprocess(self, image: Image.Image, params: TopK) -> Array:
-        """Centre crop, bicubic resize, scale to about -1 to 1: (3, 224, 224) float32.
+        """Centre crop and bicubic resize: (224, 224, 3) uint8.
 
         As TensorFlow's TPU models evaluate EfficientNet-Lite (efficientnet/preprocessing.py:
         `_decode_and_center_crop`; lite/efficientnet_lite_builder.py: mean 127, scale 128).
@@ -75,11 +76,10 @@ class Classification(Model[TopK, Classes]):
         small = image.resize(
             (SIDE, SIDE), Image.Resampling.BICUBIC, (left, top, left + side, top + side)
         )
-        pixels = np.asarray(small, dtype=np.float32)  # (224, 224, 3)
-        return np.ascontiguousarray(((pixels - MEAN) / SCALE).transpose(2, 0, 1))
+        return np.array(small)
 
     def forward(self, batch: Array) -> Sequence[Array]:
-        """batch: (n, 3, 224, 224). Returns n arrays of 1,000 probabilities."""
+        """batch: (n, 224, 224, 3) uint8. Returns n arrays of 1,000 probabilities."""
         with torch.inference_mode():
             logits = self.net(torch.from_numpy(batch)).numpy()
         return list(softmax(logits))

@@ -7,6 +7,7 @@ connections may then come once more and are told to close, and what still runs i
 """
 
 import asyncio
+import gc
 import signal
 import sys
 import time
@@ -130,14 +131,18 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        self.server = DrainingServer(
-            self.config, listen_on=self._listen_on, ready=lambda: mark_ready(self.generation)
-        )
+        self.server = DrainingServer(self.config, listen_on=self._listen_on, ready=self._ready)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGQUIT, self.server.handle_exit, signal.SIGQUIT, None)
         await self.server.serve(sockets=[listener.sock for listener in self.sockets])
         if not self.server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def _ready(self) -> None:
+        """Say that it serves. What is loaded by now stays: no collection need walk it again."""
+        gc.collect()
+        gc.freeze()  # with torch loaded, each full collection stops the worker for 0.1 s
+        mark_ready(self.generation)
 
     def _listen_on(self, seconds: float) -> bool:
         """Whether to go on listening, so many seconds after the end was called for."""

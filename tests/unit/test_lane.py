@@ -33,8 +33,8 @@ async def serving(shade: ShadeModel, settings: Settings) -> AsyncIterator[Runner
 
 
 async def until_waiting(runner: Runner, count: int) -> None:
-    """Let the loop go on until so many predictions wait for the forward pass."""
-    while runner.lanes["shade"]._waiting.qsize() < count:  # noqa: ASYNC110 - a queue has no event
+    """Let the loop go on until so many predictions wait for a thread."""
+    while runner.lanes["shade"]._streams.waiting() < count:  # noqa: ASYNC110 - a queue has no event
         await asyncio.sleep(0)
 
 
@@ -65,7 +65,7 @@ def test_what_waits_together_goes_through_the_net_together(shade):
     """While one forward pass runs, the others gather into one batch, up to the model's largest."""
 
     async def test() -> None:
-        async with serving(shade, make_settings(decode_threads=1)) as runner:
+        async with serving(shade, make_settings()) as runner:
             shade.go_on.clear()
             first = asyncio.create_task(runner.predict("shade", picture(), PARAMS))
             await asyncio.to_thread(shade.entered.wait)
@@ -126,7 +126,7 @@ def test_one_input_that_breaks_the_net_fails_alone(shade):
         return outputs
 
     async def test() -> None:
-        async with serving(shade, make_settings(decode_threads=1)) as runner:
+        async with serving(shade, make_settings()) as runner:
             shade.forward = break_on_dark
             shade.go_on.clear()
             first = asyncio.create_task(runner.predict("shade", light, PARAMS))

@@ -1,0 +1,139 @@
+"""The threads of one model. Each does what is due: decode the next picture, or run the net.
+
+A picture that comes alone is decoded, predicted and answered by one thread without a pause. Where
+many wait, batches form by themselves: of what was decoded meanwhile, up to the model's largest,
+with no timer. Decoding and the net share the threads, so that there are never more at work than
+the processors they are meant for.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
+
+from loguru import logger
+from pydantic import BaseModel
+
+from project.errors import ProjectError
+from project.inference.stages import Item, Stages
+from project.models._base import Params
+
+LEAVE_SECONDS = 1.0  # for what runs at the end; a forward pass that hangs is not waited for
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One prediction that somebody waits for. item: what it became once decoded."""
+
+    data: bytes
+    params: Params
+    answer: asyncio.Future[BaseModel]
+    item: Item | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether its caller still waits."""
+        return not self.answer.done()
+
+
+Answers = list[tuple[Task, BaseModel | ProjectError]]
+
+
+class Streams:
+    """count threads that serve tasks. give: called on the event loop with what they answered."""
+
+    def __init__(self, stages: Stages, count: int, give: Callable[[Answers], None]) -> None:
+        self._stages = stages
+        self._give = give
+        self._coming: deque[Task] = deque()  # not yet decoded
+        self._ready: deque[Task] = deque()  # waiting for the net
+        self._wake: SimpleQueue[Task | None] = SimpleQueue()  # each task; None ends a thread
+        self._busy_since: list[float | None] = [None] * count
+        name = stages.model.name
+        self._threads = [
+            Thread(target=self._run, args=(stream,), name=f"{name}-{stream}", daemon=True)
+            for stream in range(count)
+        ]
+
+    def start(self) -> None:
+        """Begin to serve; call on the event loop that the tasks' futures belong to."""
+        self._loop = asyncio.get_running_loop()
+        for thread in self._threads:
+            thread.start()
+
+    async def stop(self) -> None:
+        """End the threads; whatever still waits is cancelled with its request."""
+        self._coming.clear()
+        self._ready.clear()
+        for _ in self._threads:
+            self._wake.put(None)
+        end = time.monotonic() + LEAVE_SECONDS
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, max(0.0, end - time.monotonic()))
+
+    def add(self, task: Task) -> None:
+        """Have a task served."""
+        self._coming.append(task)
+        self._wake.put(task)
+
+    def waiting(self) -> int:
+        """Tasks that no thread has in hand."""
+        return len(self._coming) + len(self._ready)
+
+    def busy_since(self) -> float | None:
+        """When the longest of the steps that run now began, by the monotonic clock."""
+        return min((began for began in self._busy_since if began is not None), default=None)
+
+    def _run(self, stream: int) -> None:
+        while self._wake.get():
+            while self._coming or self._ready:
+                tasks, step = self._due()
+                if not tasks:
+                    continue
+                self._busy_since[stream] = time.monotonic()
+                try:
+                    answers = step(tasks)
+                except Exception as error:  # noqa: BLE001 - a bug of ours: these fail, all goes on
+                    name = self._stages.model.name
+                    logger.opt(exception=error).bind(model=name).error("batch_lost")
+                    answers = [(task, self._stages.failed()) for task in tasks]
+                self._busy_since[stream] = None
+                if answers:
+                    with suppress(RuntimeError):  # the loop has ended, and with it who waited
+                        self._loop.call_soon_threadsafe(self._give, answers)
+
+    def _due(self) -> tuple[list[Task], Callable[[list[Task]], Answers]]:
+        """The next step and its tasks: the net once a batch is full or nothing is to be decoded."""
+        most = self._stages.model.max_batch
+        if len(self._ready) >= most or not self._coming:
+            return _take(self._ready, most), self._forward
+        return _take(self._coming, 1), self._prepare
+
+    def _prepare(self, tasks: list[Task]) -> Answers:
+        (task,) = tasks
+        try:
+            task.item = self._stages.prepare(task.data, task.params)
+        except ProjectError as error:
+            return [(task, error)]
+        task.data = b""  # it may be of megabytes
+        self._ready.append(task)
+        return []
+
+    def _forward(self, tasks: list[Task]) -> Answers:
+        items = [task.item for task in tasks if task.item]
+        return list(zip(tasks, self._stages.forward(items), strict=True))
+
+
+def _take(tasks: deque[Task], most: int) -> list[Task]:
+    """Up to so many whose callers still wait; another thread may take at the same time."""
+    taken: list[Task] = []
+    with suppress(IndexError):
+        while len(taken) < most:
+            task = tasks.popleft()
+            if task.wanted:
+                taken.append(task)
+    return taken
