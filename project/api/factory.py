@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from project import __version__, models
 from project.api import documentation, problems
 from project.api.deps import Services
+from project.api.door import Door, Vitrine
 from project.api.middleware import BodyLimit, MetricsPort
 from project.api.routes import models as model_routes
 from project.api.routes import operations, page
@@ -54,7 +55,7 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
                 asyncio.to_thread(sentry.close), asyncio.to_thread(tracing.shutdown)
             )
 
-    app = FastAPI(
+    app = Vitrine(
         title="Vitrine",
         version=__version__,
         description=DESCRIPTION,
@@ -68,7 +69,9 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ],
     )
-    app.state.services = Services(settings, Runner(served, settings))
+    runner = Runner(served, settings)
+    app.door = Door(runner)
+    app.state.services = Services(settings, runner)
     problems.register(app)
     instrument(app)
     app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")

@@ -45,15 +45,19 @@ def problem(
     slug: str | None = None,
     headers: Mapping[str, str] | None = None,
     fields: dict[str, str] | None = None,
+    trace_id: str | None = None,
 ) -> Response:
-    """Build the response. slug: the last part of `type`; without one it is about:blank."""
+    """Build the response.
+
+    slug: the last part of `type`; without one it is about:blank. trace_id: where no span knows it.
+    """
     body = Problem(
         type=f"urn:vitrine:problem:{slug}" if slug else "about:blank",
         title=title,
         status=status,
         detail=detail,
         request_id=REQUEST_ID.get(),
-        trace_id=current_trace()[0],
+        trace_id=trace_id or current_trace()[0],
         errors=fields or None,
     )
     return JSONResponse(

@@ -76,21 +76,27 @@ class Lane:
         began = self._streams.busy_since()
         return began is not None and time.monotonic() - began > STUCK_DEADLINES * self._deadline
 
+    def overload(self) -> Overloaded | None:
+        """Why the next prediction would be refused: no place, or it would miss its deadline."""
+        wait = self._mean_seconds * self._admitted
+        if self._admitted < self._limit and wait <= self._deadline:
+            return None
+        return Overloaded(
+            f"{self._admitted} predictions of {self.model.name} are waiting; "
+            "come back after Retry-After seconds",
+            retry_after=max(1, math.ceil(wait)),
+        )
+
     @contextmanager
     def admit(self) -> Iterator[None]:
         """Hold one of the lane's places. Raises ModelUnavailable or Overloaded instead."""
-        name = self.model.name
         if self.failure or self.is_stuck():
             raise ModelUnavailable(
-                f"model {name} does not answer; its operators find why at /ready and in the log"
+                f"model {self.model.name} does not answer; "
+                "its operators find why at /ready and in the log"
             )
-        wait = self._mean_seconds * self._admitted
-        if self._admitted >= self._limit or wait > self._deadline:
-            raise Overloaded(
-                f"{self._admitted} predictions of {name} are waiting; "
-                "come back after Retry-After seconds",
-                retry_after=max(1, math.ceil(wait)),
-            )
+        if overload := self.overload():
+            raise overload
         self._admitted += 1
         self._depth.set(self._admitted)
         try:

@@ -39,10 +39,12 @@ class Stages:
     def prepare(self, data: bytes, params: Params) -> Item:
         """Decode and preprocess the bytes of one image. Raises InvalidInput or ModelFailed."""
         started = time.perf_counter()
-        image = decode(data, self._limits)
+        picture = decode(data, self._limits, self.model.useful_side)
         decoded = time.perf_counter()
-        metrics.INFERENCE_PIXELS.labels(self.model.name).observe(image.width * image.height)
-        item = Item(self._guarded(self.model.preprocess, image, params), image.size, params)
+        width, height = picture.size
+        metrics.INFERENCE_PIXELS.labels(self.model.name).observe(width * height)
+        array = self._guarded(self.model.preprocess, picture.image, params)
+        item = Item(array, picture.size, params)
         item.seconds["decode"] = decoded - started
         item.seconds["preprocess"] = time.perf_counter() - decoded
         return item

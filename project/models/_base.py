@@ -48,6 +48,7 @@ class Model(ABC, Generic[P, R]):
     params: ClassVar[type[Params]] = NoParams
     result: ClassVar[type[BaseModel]]
     max_batch: ClassVar[int] = 8
+    useful_side: ClassVar[int | None] = None  # see preprocess; None: every pixel counts
     backend: str = "torch"
 
     def __init__(self, name: str) -> None:
@@ -62,7 +63,9 @@ class Model(ABC, Generic[P, R]):
     def preprocess(self, image: Image.Image, params: P) -> Array:
         """Turn an RGB image, upright and at least MIN_IMAGE_SIDE a side, into the net's input.
 
-        Returns an array of one shape for all images, without a batch dimension.
+        An image whose shorter side has twice `useful_side` pixels or more may come scaled down,
+        to no less than that. Returns an array of one shape for all images, without a batch
+        dimension.
         """
 
     @abstractmethod
@@ -71,7 +74,7 @@ class Model(ABC, Generic[P, R]):
 
     @abstractmethod
     def postprocess(self, output: Any, image_size: tuple[int, int], params: P) -> R:
-        """Turn one output into the result. image_size: (width, height) of the upright image."""
+        """Turn one output into the result. image_size: (width, height) of the image as sent."""
 
     def foremost(self, result: R) -> tuple[str, float] | None:
         """The label and confidence (0 to 1) to count for a result; None where there is none."""

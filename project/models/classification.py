@@ -53,6 +53,7 @@ class Classification(Model[TopK, Classes]):
     summary = "Which of the 1,000 ImageNet classes is in the picture."
     params: ClassVar[type[Params]] = TopK
     result: ClassVar[type[BaseModel]] = Classes
+    useful_side = round(SIDE / CROP)
 
     def load(self) -> None:
         """Read the weights and the class names from their packages."""

@@ -1,0 +1,90 @@
+"""Large JPEGs are decoded at a fraction, and what the model says of them stays the same."""
+
+import functools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from project.inference.images import SPARE, ImageLimits, decode
+from project.inference.stages import Stages
+from project.models.classification import Classification, TopK
+from tests import corpus
+from tests.fakes import ShadeModel, ShadeParams
+from tests.photos import WHERE, photo
+
+LIMITS = ImageLimits(max_pixels=50_000_000, min_side=8)
+LARGEST_DIFFERENCE = 0.03  # of any of the 1,000 probabilities
+
+
+@functools.cache
+def classification() -> Classification:
+    model = Classification("classification")
+    model.load()
+    return model
+
+
+def large_jpeg(name: str, **options: object) -> bytes:
+    """A photo enlarged to four times its sides, as a camera would save it."""
+    image = Image.open(photo(name)).convert("RGB")
+    size = (4 * image.width, 4 * image.height)
+    return corpus.encoded(image.resize(size, Image.Resampling.LANCZOS), "JPEG", **options)
+
+
+@pytest.mark.parametrize("name", WHERE)
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_photo_is_classified_the_same_whichever_way_it_is_decoded(name, progressive):
+    """The same class comes first, and no probability moves by more than the bound."""
+    model, params = classification(), TopK()
+    data = large_jpeg(name, quality=90, progressive=progressive)
+    plain, scaled = decode(data, LIMITS), decode(data, LIMITS, model.useful_side)
+    assert scaled.size == plain.size == plain.image.size
+    assert min(scaled.image.size) < min(plain.image.size)
+    inputs = np.stack([model.preprocess(each.image, params) for each in (plain, scaled)])
+    expected, given = model.forward(inputs)
+    assert expected.argmax() == given.argmax()
+    assert np.abs(expected - given).max() < LARGEST_DIFFERENCE
+
+
+@pytest.mark.parametrize(
+    ("size", "useful_side", "expected"),
+    [
+        ((1024, 1024), 256, (512, 512)),
+        ((1023, 1024), 256, (1023, 1024)),  # a half would be too small by half a pixel
+        ((1100, 4000), 256, (550, 2000)),
+        ((2049, 2100), 256, (513, 525)),
+        ((4096, 4096), 16, (512, 512)),  # an eighth is all that JPEG's decoder knows
+        ((4096, 4096), None, (4096, 4096)),
+    ],
+)
+def test_no_more_is_left_out_than_the_model_can_spare(size, useful_side, expected):
+    """The shorter side keeps twice what the model can use."""
+    data = corpus.encoded(Image.new("RGB", size), "JPEG")
+    decoded = decode(data, LIMITS, useful_side)
+    assert decoded.image.size == expected
+    assert decoded.size == size
+    if useful_side:
+        assert min(decoded.image.size) >= min(*size, SPARE * useful_side)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_large_photo_is_turned_upright_all_the_same(orientation):
+    """And its size is told as a person sees it, though fewer pixels were decoded."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = corpus.encoded(Image.new("RGB", (1200, 800)), "JPEG", exif=exif)
+    decoded = decode(data, LIMITS, 200)
+    on_its_side = orientation >= 5
+    assert decoded.size == ((800, 1200) if on_its_side else (1200, 800))
+    assert decoded.image.size == ((400, 600) if on_its_side else (600, 400))
+
+
+def test_a_model_is_told_the_size_as_sent():
+    """Boxes and points are in the caller's pixels, whatever was decoded."""
+
+    class Sized(ShadeModel):
+        useful_side = 100
+
+    data = corpus.encoded(Image.new("RGB", (1600, 800)), "JPEG")
+    item = Stages(Sized(), LIMITS).prepare(data, ShadeParams())
+    assert item.size == (1600, 800)
