@@ -5,6 +5,7 @@ from pathlib import Path
 from loguru import logger
 
 from project import preflight
+from project.configuration import reload_settings
 from project.errors import ConfigurationError
 from project.models import check_names
 from project.server.hooks import (  # noqa: F401 - Gunicorn finds its hooks by name in this file
@@ -17,7 +18,7 @@ from project.server.hooks import (  # noqa: F401 - Gunicorn finds its hooks by n
     pre_fork,
     when_ready,
 )
-from project.settings import reload_settings
+from project.sizing import size
 
 # Read at start and again at HUP; the workers inherit what was read.
 settings, refused = reload_settings(preflight.faults)
@@ -34,7 +35,7 @@ wsgi_app = "project.app:app"
 bind = [f"{settings.host}:{settings.port}"]
 if settings.metrics_port:  # the workers tell the two apart by the connection's local port
     bind.append(f"{settings.host}:{settings.metrics_port}")
-workers = settings.web_concurrency
+workers = size(settings).workers
 worker_class = "project.server.uvicorn_worker.VitrineWorker"
 logger_class = "project.server.logger.LoguruLogger"
 preload_app = False  # torch's threads and a fork do not go together

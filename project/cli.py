@@ -15,8 +15,9 @@ from rich.text import Text
 
 from project import models as plugins
 from project import preflight, reference
+from project.configuration import load_settings
 from project.errors import ConfigurationError, ModelFailed, ProjectError
-from project.settings import Settings, load_settings
+from project.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 errors = Console(stderr=True)

@@ -10,6 +10,8 @@ ProjectError 500
 ├── SlowUpload 408
 ├── CallerGone 499              nobody reads the answer
 ├── Unauthorized 401
+├── Forbidden 403
+├── CacheUnavailable 503        kept results cannot be cleared now
 ├── Overloaded 503              the model's queue is full
 ├── ModelUnavailable 503        its weights did not load
 ├── DeadlineExceeded 504
@@ -100,6 +102,18 @@ class Unauthorized(ProjectError):
     def headers(self) -> dict[str, str]:
         """Ask for a bearer token (RFC 6750, section 3)."""
         return {"WWW-Authenticate": "Bearer"}
+
+
+class Forbidden(ProjectError):
+    """Nobody may do this here."""
+
+    status, slug, title = 403, "forbidden", "Forbidden"
+
+
+class CacheUnavailable(ProjectError):
+    """What is kept of results cannot be reached, so it cannot be cleared."""
+
+    status, slug, title = 503, "cache-unavailable", "Cache unavailable"
 
 
 class Overloaded(ProjectError):

@@ -1,12 +1,11 @@
 """All that the environment may change: one frozen class, read once and passed down."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
@@ -44,7 +43,12 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Proxies whose X-Forwarded-* headers are believed; * for any."
     )
 
-    web_concurrency: int = Field(2, ge=1, le=64, description="Gunicorn workers.")
+    web_concurrency: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Gunicorn workers; unset: one for two processors, as memory allows.",
+    )
     worker_timeout_seconds: int = Field(
         60, ge=2, description="A worker silent for this long is killed."
     )
@@ -80,11 +84,25 @@ class Settings(BaseSettings):
     inference_streams: int | None = Field(
         None,
         ge=1,
-        description="Threads for each model in each worker; unset: the processors it may use.",
+        description="Threads for each model in each worker; unset: twice a fair share.",
     )
     cache_dir: Path = Field(Path("var/cache"), description="Folder for converted nets.")
+    result_cache: Literal["off", "memory", "redis"] = Field(
+        "off",
+        description="Where results are kept for the same picture with the same parameters.",
+    )
+    result_cache_bytes: int = Field(
+        64 * 2**20, ge=1024, description="Memory for kept results in each worker, bytes."
+    )
+    result_cache_seconds: float = Field(3600, gt=0, description="A result is kept this long.")
+    redis_url: SecretStr | None = Field(
+        None, description="Redis or Valkey, such as redis://localhost:6379/0."
+    )
+    admin_token: SecretStr | None = Field(
+        None, min_length=16, description="Bearer token that operators' routes demand."
+    )
     queue_limit: int = Field(
-        64, ge=1, description="Predictions a worker admits per model; the next one gets a 503."
+        32, ge=1, description="Predictions a worker admits per model; the next one gets a 503."
     )
     prediction_deadline_seconds: float = Field(
         10, gt=0, description="A prediction that takes longer gets a 504."
@@ -151,6 +169,8 @@ class Settings(BaseSettings):
                 f"METRICS_TOKEN: missing with ENVIRONMENT={self.environment}; "
                 "set it, or METRICS_PORT to keep /metrics off the public port"
             )
+        if self.result_cache == "redis" and self.redis_url is None:
+            raise ValueError("REDIS_URL: missing with RESULT_CACHE=redis")
         if self.metrics_port == self.port:
             raise ValueError("METRICS_PORT: choose another than PORT")
         needed = self.shutdown_delay_seconds + self.prediction_deadline_seconds + FLUSH_SECONDS
@@ -183,52 +203,6 @@ class Settings(BaseSettings):
         values = (getattr(self, name) for name in type(self).model_fields)
         found = {value.get_secret_value() for value in values if isinstance(value, SecretStr)}
         found |= {value for value in self.otlp_headers.values() if len(value) >= SECRET_LENGTH}
+        passwords = (urlsplit(url).password or "" for url in found)
+        found |= {unquote(word) for word in passwords if len(word) >= SECRET_LENGTH}
         return sorted(found, key=len, reverse=True)
-
-
-def problems(error: ValidationError) -> list[str]:
-    """One line for each wrong setting, naming its variable, without its value."""
-    lines = []
-    for item in error.errors(include_url=False, include_input=False):
-        name = ".".join(str(part) for part in item["loc"][:1]).upper()
-        message = item["msg"].removeprefix("Value error, ")
-        lines.append(f"{name}: {message}" if name else message)
-    return lines
-
-
-_current: Settings | None = None
-
-
-def load_settings() -> Settings:
-    """The settings of this process and of those forked from it, read at the first call.
-
-    Raises SystemExit with one line per problem, so that no traceback hides them.
-    """
-    global _current  # noqa: PLW0603 - the one place that keeps what was read
-    if _current is None:
-        try:
-            _current = Settings()
-        except ValidationError as error:
-            raise SystemExit("\n".join(["Wrong settings:", *problems(error)])) from None
-    return _current
-
-
-def reload_settings(
-    faults: Callable[[Settings, Settings], list[str]] = lambda _old, _new: [],
-) -> tuple[Settings, list[str]]:
-    """Read again, as on HUP; where something is wrong, keep what was.
-
-    faults: what speaks against going from the old settings to the new ones, a line each.
-    Returns the settings that hold now, and what was wrong with those that were refused.
-    """
-    global _current  # noqa: PLW0603 - see load_settings
-    if _current is None:
-        return load_settings(), []
-    try:
-        new = Settings()
-        wrong = faults(_current, new)
-    except ValidationError as error:
-        wrong = problems(error)
-    if not wrong:
-        _current = new
-    return _current, wrong

@@ -22,7 +22,18 @@ TRACKED = subprocess.run(
     check=True,
 ).stdout.split()
 
-ORDER = ["settings", "errors", "machine", "observability", "models", "inference", "api", "server"]
+ORDER = [
+    "settings",
+    "configuration",
+    "errors",
+    "machine",
+    "sizing",
+    "observability",
+    "models",
+    "inference",
+    "api",
+    "server",
+]
 ENTRANCES = {"app", "cli", "preflight", "reference", "__main__"}  # they may import anything
 MOST_LINES = 250
 

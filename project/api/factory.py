@@ -15,8 +15,8 @@ from project.api import documentation, problems
 from project.api.deps import Services
 from project.api.door import Door, Vitrine
 from project.api.middleware import BodyLimit, MetricsPort
+from project.api.routes import cache, operations, page
 from project.api.routes import models as model_routes
-from project.api.routes import operations, page
 from project.api.routes.predictions import predictions_router
 from project.inference.runner import Runner
 from project.models._base import Model
@@ -76,7 +76,13 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
     instrument(app)
     app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")
     app.mount("/docs/files", StaticFiles(directory=documentation.swagger_files()), name="docs")
-    for router in (page.router, documentation.router, operations.router, model_routes.router):
+    for router in (
+        page.router,
+        documentation.router,
+        operations.router,
+        model_routes.router,
+        cache.router,
+    ):
         app.include_router(router)
     for model in served:
         app.include_router(predictions_router(model))

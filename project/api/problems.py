@@ -18,7 +18,14 @@ from project.observability.context import REQUEST_ID, current_trace
 from project.observability.metrics import HTTP_REJECTED
 
 MEDIA_TYPE = "application/problem+json"
-_REASONS = {400: "invalid", 401: "unauthorized", 413: "too_large", 415: "invalid", 422: "invalid"}
+_REASONS = {
+    400: "invalid",
+    401: "unauthorized",
+    403: "unauthorized",
+    413: "too_large",
+    415: "invalid",
+    422: "invalid",
+}
 _ADVICE = {
     404: "nothing is at this path; GET /v1/models lists what is served, /docs shows all routes",
     405: "this path does not take this method; the Allow header names those that it takes",

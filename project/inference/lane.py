@@ -28,10 +28,11 @@ SMOOTHING = 0.1  # weight of the newest prediction in the running mean that wait
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A result, and how many seconds each stage of it took."""
+    """A result, and how many seconds each stage of it took. cached: None with no cache."""
 
     result: BaseModel
     seconds: dict[str, float]
+    cached: bool | None = None
 
 
 class Lane:

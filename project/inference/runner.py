@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -20,13 +21,14 @@ from project.errors import (
     UnsupportedMediaType,
 )
 from project.inference.backend import accelerate
+from project.inference.cache import make_cache
 from project.inference.images import ImageLimits
 from project.inference.lane import Lane, Prediction
-from project.machine import read_machine
 from project.models._base import Model, Params
 from project.observability import metrics
 from project.observability.labels import CountedLabels
 from project.settings import Settings
+from project.sizing import size
 
 WARM_UP_SIZE = (256, 256)
 LAST_RETRY_SECONDS = 60.0
@@ -55,7 +57,8 @@ class Runner:
     ) -> None:
         self._retry_seconds = retry_seconds
         self._settings = settings
-        self._streams = settings.inference_streams or read_machine().whole_processors
+        self._streams = size(settings).streams
+        self.cache = make_cache(settings)
         self._retries: list[asyncio.Task[None]] = []
         self._labels = {
             model.name: CountedLabels(model.name, settings.prometheus_multiproc_dir)
@@ -89,6 +92,8 @@ class Runner:
             task.cancel()
         for lane in self.lanes.values():
             await lane.stop()
+        if self.cache:
+            await self.cache.store.close()
 
     def stuck(self) -> list[str]:
         """Names of the models whose forward pass hangs."""
@@ -116,9 +121,21 @@ class Runner:
     async def run(self, name: str, data: bytes, params: Params) -> Prediction:
         """Predict for the bytes of one image while a place is held; raises what Lane.run raises."""
         lane = self.lanes[name]
-        prediction = await lane.run(data, params)
+        prediction = await self._cached(lane, data, params)
         self._count(lane.model, prediction)
         return prediction
+
+    async def _cached(self, lane: Lane, data: bytes, params: Params) -> Prediction:
+        """Take the result from the cache, or predict and keep it; an error is never kept."""
+        if self.cache is None:
+            return await lane.run(data, params)
+        key = await asyncio.to_thread(self.cache.key, lane.model, params, data)
+        result = await self.cache.find(lane.model, key)
+        if result is not None:
+            return Prediction(result, {}, cached=True)
+        prediction = await lane.run(data, params)
+        await self.cache.keep(key, prediction.result)
+        return replace(prediction, cached=False)
 
     async def predict(self, name: str, data: bytes, params: Params) -> Prediction:
         """Take a place and predict; raises what Lane.admit and Lane.run raise."""

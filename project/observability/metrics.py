@@ -68,6 +68,7 @@ def _histogram(
     return Histogram(name, text, labels, buckets=buckets)
 
 
+CACHE_RESULTS = ("hit", "miss")
 OUTCOMES = ("ok", "invalid", "overload", "timeout", "cancelled", "error")
 STAGES = ("queue", "decode", "preprocess", "forward", "postprocess")
 REJECTIONS = ("overload", "too_large", "unauthorized", "quota", "rate", "invalid")
@@ -104,6 +105,7 @@ INFERENCE_QUEUE_LIMIT = _gauge("inference_queue_limit", "Predictions that may be
 INFERENCE_PREDICTIONS = _counter("inference_predictions_total", "Predictions by label: the first 50 labels seen, the rest as `other`.", ["model", "label"])
 INFERENCE_CONFIDENCE = _histogram("inference_confidence", "Probability of the foremost label.", ["model"], buckets=_CONFIDENCE)
 INFERENCE_PIXELS = _histogram("inference_input_pixels", "Width times height of the images as sent.", ["model"], buckets=_PIXELS)
+INFERENCE_CACHE = _counter("inference_cache_total", "Predictions looked up among the kept results, where RESULT_CACHE is on.", ["model", "result"], result=CACHE_RESULTS)
 MODEL_INFO = _gauge("model_info", "1 for each model that is served, with what serves it.", ["model", "version", "backend", "weights"], mode="livemax")
 MODEL_LOADED = _gauge("model_loaded", "1 where every worker has the model's weights, 0 where one has not.", ["model"], mode="livemin")
 BACKEND_FAILURES = _counter("model_backend_failures_total", "Backends that were passed over as they broke or gave other answers than torch.", ["model", "backend"], backend=BACKENDS)
@@ -143,15 +145,21 @@ def declare(models: Iterable[str] = ()) -> None:
     for reason in EXITS:
         WORKER_EXITS.labels(reason)
     for model in models:
-        for outcome in OUTCOMES:
-            INFERENCE_REQUESTS.labels(model, outcome)
-        for stage in STAGES:
-            INFERENCE_STAGE.labels(model, stage)
-        for metric in (INFERENCE_BATCH, INFERENCE_CONFIDENCE, INFERENCE_PIXELS):
-            metric.labels(model)
-        MODEL_LOAD_FAILURES.labels(model)
-        for backend in BACKENDS:
-            BACKEND_FAILURES.labels(model, backend)
-        INFERENCE_BATCH_FAILURES.labels(model)
-        INFERENCE_PREDICTIONS.labels(model, "other")
-        INFERENCE_QUEUE_DEPTH.labels(model)
+        _declare_model(model)
+
+
+def _declare_model(model: str) -> None:
+    for outcome in OUTCOMES:
+        INFERENCE_REQUESTS.labels(model, outcome)
+    for result in CACHE_RESULTS:
+        INFERENCE_CACHE.labels(model, result)
+    for stage in STAGES:
+        INFERENCE_STAGE.labels(model, stage)
+    for metric in (INFERENCE_BATCH, INFERENCE_CONFIDENCE, INFERENCE_PIXELS):
+        metric.labels(model)
+    MODEL_LOAD_FAILURES.labels(model)
+    for backend in BACKENDS:
+        BACKEND_FAILURES.labels(model, backend)
+    INFERENCE_BATCH_FAILURES.labels(model)
+    INFERENCE_PREDICTIONS.labels(model, "other")
+    INFERENCE_QUEUE_DEPTH.labels(model)

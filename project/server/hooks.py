@@ -7,13 +7,18 @@ import mmap
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import asdict
 from types import FrameType
 from typing import Any
 
+from loguru import logger
+
+from project.configuration import load_settings
+from project.machine import read_machine
 from project.observability import metrics, multiprocess
 from project.observability.logging import configure_logging
 from project.server import slots
-from project.settings import load_settings
+from project.sizing import size
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
@@ -42,8 +47,17 @@ def stopping() -> bool:
 
 
 def on_starting(_server: Any) -> None:
-    """Keep others from emptying the folder that this server counts in."""
+    """Keep others from emptying the folder that this server counts in; say what was chosen."""
     slots.share(metrics_directory())
+    settings, machine = load_settings(), read_machine()
+    logger.bind(
+        processors=machine.processors,
+        memory_bytes=machine.memory_bytes,
+        **asdict(size(settings, machine)),
+        threads_in_each_stream=settings.inference_threads,
+        queue_limit=settings.queue_limit,
+        models=settings.models,
+    ).info("server_starting")
 
 
 def nworkers_changed(_server: Any, new: int, _old: int | None) -> None:

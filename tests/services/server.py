@@ -48,6 +48,7 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
         "HOME": str(folder),
         "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
         "LOG_FORMAT": "json",
+        "WEB_CONCURRENCY": "2",  # whatever the machine
     }
     return base | {name: str(value) for name, value in settings.items()}
 

@@ -3,8 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from project import settings as module
-from project.settings import Settings, load_settings, problems, reload_settings
+from project import configuration as module
+from project.configuration import load_settings, problems, reload_settings
+from project.settings import Settings
 from tests.conftest import make_settings
 
 TOKEN = "t" * 16
@@ -24,7 +25,7 @@ def test_defaults_are_enough_for_a_machine_of_ones_own(nothing_read):
     """`make run` needs no configuration."""
     settings = load_settings()
     assert settings.models == ("classification",)
-    assert settings.web_concurrency == 2
+    assert settings.web_concurrency is None
     assert not settings.log_json
 
 

@@ -1,7 +1,6 @@
 """What operators and their machines ask: /health, /ready, /metadata, /metrics."""
 
 import platform
-import secrets
 import time
 
 import torch
@@ -11,12 +10,13 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from project import __version__
+from project.api import bearer
 from project.api.deps import Services, ServicesDep
 from project.api.problems import documented
 from project.api.routes.models import ModelSummary, list_models
-from project.errors import Unauthorized
 from project.observability.metrics import COLLECT_SECONDS, MULTIPROC_FILES
 from project.observability.multiprocess import exposition
+from project.sizing import size
 
 router = APIRouter(tags=["operations"])
 metrics_router = APIRouter(tags=["operations"])
@@ -108,7 +108,7 @@ async def metadata(services: ServicesDep) -> Metadata:
         version=__version__,
         revision=settings.revision,
         environment=settings.environment,
-        workers=settings.web_concurrency,
+        workers=size(settings).workers,
         python=platform.python_version(),
         torch=torch.__version__,
         models=(await list_models(services.runner)).models,
@@ -118,13 +118,8 @@ async def metadata(services: ServicesDep) -> Metadata:
 @metrics_router.get("/metrics", response_class=Response, responses=documented(401))
 async def metrics(request: Request, services: ServicesDep) -> Response:
     """The metrics of all workers, in the Prometheus text format."""
-    token = services.settings.metrics_token
-    if token is not None:
-        given = request.headers.get("authorization", "")
-        if not secrets.compare_digest(
-            given.encode(), f"Bearer {token.get_secret_value()}".encode()
-        ):
-            raise Unauthorized("send the header `Authorization: Bearer` with METRICS_TOKEN")
+    if (token := services.settings.metrics_token) is not None:
+        bearer.demand(request, token, "METRICS_TOKEN")
     directory = services.settings.prometheus_multiproc_dir
     text, seconds, files = await run_in_threadpool(exposition, directory)
     COLLECT_SECONDS.observe(seconds)

@@ -12,6 +12,7 @@ from project.api.inputs import FIELD, JSON, MULTIPART, read_image
 from project.api.patience import unless_gone, within
 from project.api.problems import documented
 from project.inference.images import MEDIA_TYPES, READABLE
+from project.inference.lane import Prediction
 from project.models._base import Model, Params
 
 PROBLEMS = (400, 408, 413, 415, 422, 500, 503, 504)
@@ -29,9 +30,7 @@ def predictions_router(model: Model[Any, Any]) -> APIRouter:
             data, params = await within(seconds, read_image(request, model.params))
             prediction = await unless_gone(request, runner.run(model.name, data, params))
         return Response(
-            prediction.result.model_dump_json(),
-            media_type=JSON,
-            headers={"Server-Timing": server_timing(prediction.seconds)},
+            prediction.result.model_dump_json(), media_type=JSON, headers=headers(prediction)
         )
 
     router.add_api_route(
@@ -42,7 +41,8 @@ def predictions_router(model: Model[Any, Any]) -> APIRouter:
         description=(
             f"{model.summary}\n\nSend one image ({READABLE}) in any of the three ways; the answer "
             "is the same. Parameters stand in the query, in form fields or beside the image in "
-            "the JSON object. The header `Server-Timing` tells each stage's milliseconds."
+            "the JSON object. The header `Server-Timing` tells each stage's milliseconds; where "
+            "results are kept, `Cache-Status` tells whether this one was."
         ),
         operation_id=f"predict_{model.name}",
         response_model=model.result,
@@ -50,6 +50,14 @@ def predictions_router(model: Model[Any, Any]) -> APIRouter:
         openapi_extra=_takes(model),
     )
     return router
+
+
+def headers(prediction: Prediction) -> dict[str, str]:
+    """How the result came about: `Server-Timing`, and `Cache-Status` (RFC 9211) with a cache."""
+    timing = {"Server-Timing": server_timing(prediction.seconds)} if prediction.seconds else {}
+    if prediction.cached is None:
+        return timing
+    return timing | {"Cache-Status": "vitrine; hit" if prediction.cached else "vitrine; fwd=miss"}
 
 
 def server_timing(seconds: dict[str, float]) -> str:

@@ -1,0 +1,36 @@
+"""How many workers and threads to run: what the settings say, else what suits the container."""
+
+import math
+from dataclasses import dataclass
+
+from project.machine import Machine, read_machine
+from project.settings import Settings
+
+WORKER_BYTES = 700 * 2**20  # a worker with the models that are on by default, under full load
+MOST_WORKERS = 64
+USABLE = 0.9  # of the memory; the rest is for the arbiter and the kernel's buffers
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """workers: Gunicorn's. streams: threads for each model in each of them."""
+
+    workers: int
+    streams: int
+
+
+def size(settings: Settings, machine: Machine | None = None) -> Sizing:
+    """Choose for this machine, or for the one given.
+
+    A worker for every two processors, but two where there are two processors, so that one serves
+    while the other is replaced; fewer where memory is short. Gunicorn's workers share a socket, and
+    the kernel may give one of them most connections: each has threads for twice its share, which
+    costs nothing while the others are busy too.
+    """
+    machine = machine or read_machine()
+    processors = machine.whole_processors
+    useful = max(min(2, processors), math.ceil(processors / 2))
+    fitting = int(USABLE * machine.memory_bytes / WORKER_BYTES)
+    workers = settings.web_concurrency or max(1, min(useful, fitting, MOST_WORKERS))
+    streams = settings.inference_streams or min(processors, math.ceil(2 * processors / workers))
+    return Sizing(workers, streams)

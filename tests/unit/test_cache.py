@@ -1,0 +1,193 @@
+"""The result cache: the same question is answered once, within bounds, and never wrongly."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from project.errors import CacheUnavailable, InvalidImage, ModelFailed
+from project.inference.cache import ENTRY_BYTES, MemoryStore, ResultCache, make_cache
+from project.inference.runner import Runner
+from project.observability import metrics
+from project.settings import Settings
+from tests.conftest import make_settings, picture
+from tests.fakes import ShadeModel, ShadeParams
+
+HOUR = 3600.0
+
+
+def caching(tmp_path: Path, **changes: object) -> Settings:
+    return make_settings(result_cache="memory", cache_dir=tmp_path, **changes)
+
+
+def store(tmp_path: Path, max_bytes: int = 10_000, seconds: float = HOUR) -> MemoryStore:
+    return MemoryStore(max_bytes, seconds, tmp_path / "cleared")
+
+
+def test_the_same_picture_is_predicted_once(tmp_path, shade):
+    """The second caller gets the same result, counted, without a forward pass."""
+    hits = metrics.INFERENCE_CACHE.labels("shade", "hit")
+    labels = metrics.INFERENCE_PREDICTIONS.labels("shade", "light")
+
+    async def test() -> None:
+        async with Runner([shade], caching(tmp_path)) as runner:
+            before, counted = hits._value.get(), labels._value.get()
+            shade.batches.clear()
+            first = await runner.predict("shade", picture(), ShadeParams())
+            second = await runner.predict("shade", picture(), ShadeParams())
+        assert (first.cached, second.cached) == (False, True)
+        assert first.result == second.result
+        assert shade.batches == [1]
+        assert hits._value.get() == before + 1
+        assert labels._value.get() == counted + 2  # both were answered so
+
+    asyncio.run(test())
+
+
+def test_another_parameter_is_another_question(tmp_path, shade):
+    """What is light depends on the threshold."""
+
+    async def test() -> None:
+        async with Runner([shade], caching(tmp_path)) as runner:
+            for threshold, label in ((0.0, "light"), (255.0, "dark"), (0.0, "light")):
+                params = ShadeParams(threshold=threshold)
+                prediction = await runner.predict("shade", picture(colour="grey"), params)
+                assert prediction.result.label == label
+
+    asyncio.run(test())
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    one=st.tuples(st.text(), st.text(), st.floats(0, 255), st.binary()),
+    other=st.tuples(st.text(), st.text(), st.floats(0, 255), st.binary()),
+)
+def test_keys_are_equal_where_everything_is_and_nowhere_else(one, other):
+    """Name, version, parameters and content cannot run into each other."""
+
+    def key(question: tuple[str, str, float, bytes]) -> str:
+        name, version, threshold, data = question
+        model = ShadeModel(name.replace("\0", ""))
+        model.version = version.replace("\0", "")
+        return ResultCache.key(model, ShadeParams(threshold=threshold), data)
+
+    def plain(question: tuple[str, str, float, bytes]) -> tuple[str, str, float, bytes]:
+        name, version, threshold, data = question
+        return name.replace("\0", ""), version.replace("\0", ""), threshold, data
+
+    assert (key(one) == key(other)) == (plain(one) == plain(other))
+
+
+def test_errors_are_never_kept(tmp_path, shade):
+    """A model that failed once, or bytes that are no picture, are tried again."""
+
+    async def test() -> None:
+        async with Runner([shade], caching(tmp_path)) as runner:
+            for _ in range(2):
+                with pytest.raises(InvalidImage):
+                    await runner.predict("shade", b"no picture", ShadeParams())
+            shade.forward_error = ValueError("broken")
+            with pytest.raises(ModelFailed):
+                await runner.predict("shade", picture(), ShadeParams())
+            shade.forward_error = None
+            prediction = await runner.predict("shade", picture(), ShadeParams())
+            assert prediction.cached is False
+
+    asyncio.run(test())
+
+
+def test_memory_is_bounded_and_what_was_used_last_stays(tmp_path):
+    """Neither many values nor one huge value can exceed the bound."""
+
+    async def test() -> None:
+        kept = store(tmp_path, max_bytes=3 * (ENTRY_BYTES + 100))
+        for key in ("a", "b", "c"):
+            await kept.put(key, bytes(100))
+        assert await kept.get("a")  # used: b is now the oldest
+        await kept.put("d", bytes(100))
+        assert [bool(await kept.get(key)) for key in "abcd"] == [True, False, True, True]
+        await kept.put("a", bytes(50))  # replaced, not added
+        assert await kept.get("c")
+        await kept.put("huge", bytes(100_000))
+        assert await kept.get("huge") is None
+        assert kept._bytes == 0
+
+    asyncio.run(test())
+
+
+def test_a_result_is_kept_for_its_time(tmp_path):
+    """And not a moment longer."""
+
+    async def test() -> None:
+        kept, gone = store(tmp_path), store(tmp_path, seconds=-1)
+        for each in (kept, gone):
+            await each.put("key", b"value")
+        assert await kept.get("key") == b"value"
+        assert await gone.get("key") is None
+
+    asyncio.run(test())
+
+
+def test_every_worker_forgets_when_one_is_told_to(tmp_path):
+    """Requests to clear reach one worker; the others see it at their next look."""
+
+    async def test() -> None:
+        one, other = store(tmp_path), store(tmp_path)
+        for each in (one, other):
+            await each.put("key", b"value")
+        await one.clear()
+        assert await one.get("key") is None
+        assert await other.get("key") is None
+        await other.put("key", b"new")
+        assert await other.get("key") == b"new"
+        later = time.time_ns() + 10**9
+        os.utime(tmp_path / "cleared", ns=(later, later))
+        assert await other.get("key") is None
+
+    asyncio.run(test())
+
+
+def test_a_folder_that_cannot_be_written_makes_clearing_an_error(tmp_path):
+    """Better than to say that all is forgotten."""
+    (tmp_path / "file").write_text("not a folder")
+    kept = MemoryStore(1000, HOUR, tmp_path / "file" / "cleared")
+    with pytest.raises(CacheUnavailable):
+        asyncio.run(kept.clear())
+
+
+def test_a_kept_value_that_is_no_result_of_the_model_is_a_miss(tmp_path, shade):
+    """Another release may have kept it; the caller must not pay for that."""
+
+    async def test() -> None:
+        async with Runner([shade], caching(tmp_path)) as runner:
+            key = ResultCache.key(shade, ShadeParams(), picture())
+            assert runner.cache
+            await runner.cache.store.put(key, b'{"colour": "red"}')
+            prediction = await runner.predict("shade", picture(), ShadeParams())
+            assert prediction.cached is False
+            assert prediction.result.label == "light"
+
+    asyncio.run(test())
+
+
+def test_it_is_off_unless_asked_for(shade):
+    """Then nothing is hashed, kept or said."""
+
+    async def test() -> None:
+        async with Runner([shade], make_settings()) as runner:
+            assert runner.cache is None
+            prediction = await runner.predict("shade", picture(), ShadeParams())
+            assert prediction.cached is None
+
+    assert make_cache(make_settings()) is None
+    asyncio.run(test())
+
+
+def test_redis_demands_its_address():
+    """Said at start, not at the first request."""
+    with pytest.raises(ValueError, match="REDIS_URL"):
+        make_settings(result_cache="redis")
