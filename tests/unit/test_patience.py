@@ -44,6 +44,20 @@ def test_work_is_cancelled_when_its_caller_hangs_up():
     asyncio.run(test())
 
 
+def test_a_request_that_is_ended_from_outside_is_not_taken_for_a_caller_who_left():
+    """At shutdown a patient caller has not hung up, and the metrics must not say so."""
+
+    async def test() -> None:
+        request, silent = request_that_receives()
+        served = asyncio.create_task(unless_gone(request, asyncio.sleep(3600)))
+        await silent.wait()
+        served.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await served
+
+    asyncio.run(test())
+
+
 def test_work_for_a_patient_caller_gives_its_result_or_its_error():
     """And no task is left behind."""
 
