@@ -63,7 +63,12 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
         redirect_slashes=False,  # a redirect would label the raw path: cardinality without a login
         docs_url=None,
         redoc_url=None,
-        telemetry={"tracer_provider": tracing},
+        telemetry={
+            "tracer_provider": tracing,
+            "operation_spans": settings.otel_exporter_otlp_endpoint is not None,
+            "metrics": False,  # Prometheus has them
+            "logs": False,  # and Loguru these
+        },
         middleware=[
             Middleware(RequestContext, answer=problems.unexpected),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
@@ -76,6 +81,8 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
     instrument(app)
     app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")
     app.mount("/docs/files", StaticFiles(directory=documentation.swagger_files()), name="docs")
+    for model in served:  # first, as routes are tried in their order
+        app.include_router(predictions_router(model))
     for router in (
         page.router,
         documentation.router,
@@ -84,8 +91,6 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
         cache.router,
     ):
         app.include_router(router)
-    for model in served:
-        app.include_router(predictions_router(model))
     if settings.metrics_port is None:
         app.include_router(operations.metrics_router)
     else:

@@ -88,6 +88,7 @@ def decode(data: bytes, limits: ImageLimits, useful_side: int | None = None) -> 
         if _codec(image) == "ppm":
             upright = scaled_ppm(image, data).convert("RGB")
         else:
+            image.decodermaxblock = len(data)  # at once, not in pieces with a lock between them
             image.load()
             upright = _to_rgb(image)
         if drafted is None:

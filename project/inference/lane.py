@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from project.errors import DeadlineExceeded, ModelUnavailable, Overloaded, ProjectError
 from project.inference.images import ImageLimits
+from project.inference.places import Place, Places
 from project.inference.stages import Stages
 from project.inference.streams import Answers, Streams, Task
 from project.models._base import Model, Params
@@ -52,13 +53,12 @@ class Lane:
     ) -> None:
         self.model = model
         self.failure: str | None = "not loaded yet"
-        self._limit = limit
         self._deadline = deadline
         self._count = streams
         self._streams = Streams(Stages(model, limits), streams, self._give)
-        self._admitted = 0
         self._mean_seconds = 0.0  # from one answer to the next while all streams are busy
-        self._depth = metrics.INFERENCE_QUEUE_DEPTH.labels(model.name)
+        self._limit = limit
+        self._places = Places(limit, metrics.INFERENCE_QUEUE_DEPTH.labels(model.name))
         self._stage_seconds = {
             stage: metrics.INFERENCE_STAGE.labels(model.name, stage) for stage in metrics.STAGES
         }
@@ -79,17 +79,17 @@ class Lane:
 
     def overload(self) -> Overloaded | None:
         """Why the next prediction would be refused: no place, or it would miss its deadline."""
-        wait = self._mean_seconds * self._admitted
-        if self._admitted < self._limit and wait <= self._deadline:
+        wait = self._mean_seconds * self._places.taken
+        if not self._places.full and wait <= self._deadline:
             return None
         return Overloaded(
-            f"{self._admitted} predictions of {self.model.name} are waiting; "
+            f"{self._places.taken} predictions of {self.model.name} are waiting; "
             "come back after Retry-After seconds",
             retry_after=max(1, math.ceil(wait)),
         )
 
     @contextmanager
-    def admit(self) -> Iterator[None]:
+    def admit(self) -> Iterator[Place]:
         """Hold one of the lane's places. Raises ModelUnavailable or Overloaded instead."""
         if self.failure or self.is_stuck():
             raise ModelUnavailable(
@@ -98,19 +98,18 @@ class Lane:
             )
         if overload := self.overload():
             raise overload
-        self._admitted += 1
-        self._depth.set(self._admitted)
-        try:
-            yield
-        finally:
-            self._admitted -= 1
-            self._depth.set(self._admitted)
+        with self._places.take() as place:
+            yield place
 
-    async def run(self, data: bytes, params: Params) -> Prediction:
-        """Predict for the bytes of one image; call it while a place is held.
+    async def run(self, place: Place, data: bytes, params: Params) -> Prediction:
+        """Predict for the bytes of one image.
 
-        Raises DeadlineExceeded, InvalidImage and other InvalidInput, or ModelFailed.
+        Raises DeadlineExceeded, InvalidImage and other InvalidInput, or ModelFailed; Overloaded
+        where the image was so long in coming that its place was given back, and all are taken.
         """
+        if not place.held and (overload := self.overload()):
+            raise overload
+        place.keep()
         task = Task(data, params, asyncio.get_running_loop().create_future())
         began = time.perf_counter()
         self._streams.add(task)

@@ -24,6 +24,7 @@ from project.inference.backend import accelerate
 from project.inference.cache import make_cache
 from project.inference.images import ImageLimits
 from project.inference.lane import Lane, Prediction
+from project.inference.places import Place
 from project.models._base import Model, Params
 from project.observability import metrics
 from project.observability.labels import CountedLabels
@@ -100,12 +101,12 @@ class Runner:
         return [name for name, lane in self.lanes.items() if lane.is_stuck()]
 
     @contextmanager
-    def admit(self, name: str) -> Iterator[None]:
+    def admit(self, name: str) -> Iterator[Place]:
         """Hold a place for a prediction, and count how what is done with it ends."""
         outcome = "error"
         try:
-            with self.lanes[name].admit():
-                yield
+            with self.lanes[name].admit() as place:
+                yield place
             outcome = "ok"
         except Exception as error:
             outcome = next(
@@ -118,29 +119,29 @@ class Runner:
         finally:
             metrics.INFERENCE_REQUESTS.labels(name, outcome).inc()
 
-    async def run(self, name: str, data: bytes, params: Params) -> Prediction:
-        """Predict for the bytes of one image while a place is held; raises what Lane.run raises."""
+    async def run(self, name: str, place: Place, data: bytes, params: Params) -> Prediction:
+        """Predict for the bytes of one image; raises what Lane.run raises."""
         lane = self.lanes[name]
-        prediction = await self._cached(lane, data, params)
+        prediction = await self._cached(lane, place, data, params)
         self._count(lane.model, prediction)
         return prediction
 
-    async def _cached(self, lane: Lane, data: bytes, params: Params) -> Prediction:
+    async def _cached(self, lane: Lane, place: Place, data: bytes, params: Params) -> Prediction:
         """Take the result from the cache, or predict and keep it; an error is never kept."""
         if self.cache is None:
-            return await lane.run(data, params)
+            return await lane.run(place, data, params)
         key = await asyncio.to_thread(self.cache.key, lane.model, params, data)
         result = await self.cache.find(lane.model, key)
         if result is not None:
             return Prediction(result, {}, cached=True)
-        prediction = await lane.run(data, params)
+        prediction = await lane.run(place, data, params)
         await self.cache.keep(key, prediction.result)
         return replace(prediction, cached=False)
 
     async def predict(self, name: str, data: bytes, params: Params) -> Prediction:
         """Take a place and predict; raises what Lane.admit and Lane.run raise."""
-        with self.admit(name):
-            return await self.run(name, data, params)
+        with self.admit(name) as place:
+            return await self.run(name, place, data, params)
 
     def _count(self, model: Model[Any, Any], prediction: Prediction) -> None:
         """Count label and confidence; a bug in `foremost` costs the count, not the result."""

@@ -8,6 +8,7 @@ sends a header without end would fill the machine.
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 1 << 16  # as Uvicorn's other parser, h11, has it
+PIECE_BYTES = 1 << 20  # of a body, before the application sees any of it
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -31,9 +32,15 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body came."""
+        """A piece of the body came. Uvicorn would wake the application for each, of 64 KiB."""
         self._fruitless = 0
-        super().on_body(body)
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > PIECE_BYTES:
+            self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The request is whole."""

@@ -109,7 +109,7 @@ def test_a_prediction_that_takes_too_long_ends_at_its_deadline(shade):
             with pytest.raises(DeadlineExceeded):
                 await runner.predict("shade", picture(), PARAMS)
             shade.go_on.set()
-            assert runner.lanes["shade"]._admitted == 0
+            assert runner.lanes["shade"]._places.taken == 0
 
     run(test)
 

@@ -2,12 +2,14 @@
 
 import base64
 import io
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 from PIL import Image
 
-from project.api.deps import ServicesDep
+from project.api.deps import Services
 from project.api.inputs import FIELD, JSON, MULTIPART, read_image
 from project.api.patience import unless_gone, within
 from project.api.problems import documented
@@ -18,17 +20,26 @@ from project.models._base import Model, Params
 PROBLEMS = (400, 408, 413, 415, 422, 500, 503, 504)
 
 
+class _Direct(APIRoute):
+    """A route whose endpoint is given the request and nothing else, and answers for itself."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The endpoint, without FastAPI's solving of dependencies and its serialisation."""
+        return self.endpoint
+
+
 def predictions_router(model: Model[Any, Any]) -> APIRouter:
     """The routes of one quick model under its literal path."""
-    router = APIRouter(tags=[model.name])
+    router = APIRouter(tags=[model.name], route_class=_Direct)
 
-    async def predict(request: Request, services: ServicesDep) -> Response:
+    async def predict(request: Request) -> Response:
+        services: Services = request.app.state.services
         runner = services.runner
         request.state.model = model.name
-        with runner.admit(model.name):
+        with runner.admit(model.name) as place:
             seconds = services.settings.body_timeout_seconds
             data, params = await within(seconds, read_image(request, model.params))
-            prediction = await unless_gone(request, runner.run(model.name, data, params))
+            prediction = await unless_gone(request, runner.run(model.name, place, data, params))
         return Response(
             prediction.result.model_dump_json(), media_type=JSON, headers=headers(prediction)
         )

@@ -1,0 +1,79 @@
+"""The places of a lane: how many predictions may wait, and what slow uploads hold meanwhile.
+
+A place is taken before the body is read, so that under overload nothing is read in vain. But who
+uploads slowly must not keep others out: after a second he gives his place back, and needs another
+once his picture is there.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import Gauge
+
+UPLOAD_SECONDS = 1.0  # for which an upload holds a place
+MOST_UPLOADS = 4  # for each place; each may hold a body's worth of memory
+
+
+class Places:
+    """limit: places. depth: shows how many are taken."""
+
+    def __init__(self, limit: int, depth: Gauge) -> None:
+        self._limit = limit
+        self._depth = depth
+        self._uploads = 0  # those that gave their places back
+        self.taken = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the next one must be refused."""
+        return self.taken >= self._limit or self._uploads >= MOST_UPLOADS * self._limit
+
+    @contextmanager
+    def take(self) -> Iterator["Place"]:
+        """Hold a place for the length of the body; ask first whether all are taken."""
+        place = Place(self)
+        try:
+            yield place
+        finally:
+            place.leave()
+
+    def count(self, *, taken: int = 0, uploads: int = 0) -> None:
+        """Count who comes and goes."""
+        self.taken += taken
+        self._uploads += uploads
+        self._depth.set(self.taken)
+
+
+class Place:
+    """One of the places; `keep` it once all that is needed is there."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._held = True
+        places.count(taken=1)
+        self._timer = asyncio.get_running_loop().call_later(UPLOAD_SECONDS, self._lend)
+
+    @property
+    def held(self) -> bool:
+        """Whether it was not given back."""
+        return self._held
+
+    def keep(self) -> None:
+        """Hold it to the end; where it was given back, take another."""
+        self._timer.cancel()
+        if not self._held:
+            self._held = True
+            self._places.count(taken=1, uploads=-1)
+
+    def leave(self) -> None:
+        """Make room for the next one."""
+        self._timer.cancel()
+        if self._held:
+            self._places.count(taken=-1)
+        else:
+            self._places.count(uploads=-1)
+
+    def _lend(self) -> None:
+        self._held = False
+        self._places.count(taken=-1, uploads=1)
