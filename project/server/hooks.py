@@ -3,7 +3,6 @@
 They run in the arbiter, one at a time, except `post_fork`, which runs in the new worker.
 """
 
-import mmap
 import os
 import signal
 from collections.abc import Callable
@@ -17,33 +16,10 @@ from project.configuration import load_settings
 from project.machine import read_machine
 from project.observability import metrics, multiprocess
 from project.observability.logging import configure_logging
-from project.server import slots
+from project.server import shared, slots
 from project.sizing import size
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-
-_shared = mmap.mmap(-1, 3)  # between the arbiter and its workers, a byte each:
-_GENERATION, _READY, _STOPPING = range(3)
-
-
-def generation() -> int:
-    """The number of reloads so far, modulo 256; a worker of an older one is being replaced."""
-    return _shared[_GENERATION]
-
-
-def mark_ready(of_generation: int) -> None:
-    """In a worker: say that one of this generation serves."""
-    _shared[_READY] = of_generation
-
-
-def successor_ready() -> bool:
-    """Whether a worker of the newest generation serves, so that older ones may leave."""
-    return _shared[_READY] == generation()
-
-
-def stopping() -> bool:
-    """Whether the whole server was told to stop, and not this worker alone."""
-    return bool(_shared[_STOPPING])
 
 
 def on_starting(_server: Any) -> None:
@@ -67,7 +43,7 @@ def nworkers_changed(_server: Any, new: int, _old: int | None) -> None:
 
 def on_reload(_server: Any) -> None:
     """Begin a new generation before the old workers are told to go."""
-    _shared[_GENERATION] = (generation() + 1) % 256
+    shared.begin_generation()
 
 
 def when_ready(server: Any) -> None:
@@ -81,7 +57,7 @@ def when_ready(server: Any) -> None:
 
     def note_stop() -> None:
         if os.getpid() == server.pid:  # not in a worker that has the handler for a moment yet
-            _shared[_STOPPING] = 1
+            shared.mark_stopping()
 
     _before(signal.SIGCHLD, note_statuses)
     for number in STOP_SIGNALS:
@@ -116,7 +92,7 @@ def pre_fork(_server: Any, worker: Any) -> None:
     worker.slot = slots.take(directory)
     multiprocess.prepare(directory, worker.slot.identity, metrics.gauge_modes())
     multiprocess.identify_child(worker.slot.identity)
-    worker.generation = generation()
+    worker.generation = shared.generation()
     worker.ended = None
 
 
@@ -132,6 +108,7 @@ def child_exit(_server: Any, worker: Any) -> None:
     """Count how the worker ended, forget what was true of it alive, free its slot."""
     metrics.WORKER_EXITS.labels(exit_reason(worker)).inc()
     multiprocess.forget_live_gauges(metrics_directory(), worker.slot.identity)
+    shared.tell_connections(worker.slot.number, shared.NOT_LISTENING)
     worker.slot.close()
 
 

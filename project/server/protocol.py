@@ -5,6 +5,8 @@ the trailers after a chunked body, until they are whole, and knows no limit: one
 sends a header without end would fill the machine.
 """
 
+from collections.abc import Callable
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 1 << 16  # as Uvicorn's other parser, h11, has it
@@ -14,7 +16,14 @@ PIECE_BYTES = 1 << 20  # of a body, before the application sees any of it
 class BoundedProtocol(HttpToolsProtocol):
     """Hangs up on a caller whose bytes bring neither a whole head nor a body for too long."""
 
+    lost: Callable[[], object] | None = None  # called when the connection has ended
     _fruitless = 0  # bytes since a head ended or a piece of a body came
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        super().connection_lost(exc)
+        if self.lost:
+            self.lost()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, whose callbacks below tell whether anything came of it."""

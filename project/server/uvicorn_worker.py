@@ -23,7 +23,8 @@ from uvicorn_worker import UvicornWorker
 
 from project.configuration import load_settings
 from project.errors import ConfigurationError
-from project.server.hooks import generation, mark_ready, stopping, successor_ready
+from project.server import shared
+from project.server.listener import Listener
 from project.server.protocol import BoundedProtocol
 
 LINGER_SECONDS = 1.0  # idle connections have this long to come once more, and be told to close
@@ -36,7 +37,7 @@ class DrainingServer(Server):
     """A Uvicorn server that turns connections away politely before it closes them.
 
     listen_on: whether to go on listening, asked while the server drains, with the seconds since
-    it began to. ready: called when it serves.
+    it began to. ready: called when it serves. slot: of its worker.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class DrainingServer(Server):
         *,
         listen_on: Callable[[float], bool],
         ready: Callable[[], None],
+        slot: int,
     ) -> None:
         super().__init__(config)
+        self._slot = slot
         self._listen_on = listen_on
         self._ready = ready
         self._draining_since: float | None = None
@@ -65,10 +68,35 @@ class DrainingServer(Server):
         """Run the lifespan's start, which loads the models, with the heart beating."""
         heart = asyncio.create_task(self._beat())
         try:
-            await super().startup(sockets)
+            await super().startup([])
         finally:
             heart.cancel()
+        self.servers: list[Listener] = [  # type: ignore[assignment]
+            Listener(sock, self._protocol, self.config.ssl, self._has_more) for sock in sockets
+        ]
+        self._tell_connections()
+        for server in self.servers:
+            server.start()
         self._ready()
+
+    def _protocol(self) -> asyncio.Protocol:
+        """What serves a connection, as Uvicorn makes it."""
+        protocol = BoundedProtocol(self.config, self.server_state, self.lifespan.state)
+        protocol.lost = self._tell_connections
+        return protocol
+
+    def _tell_connections(self) -> int:
+        """Tell the other workers how many connections there are here; returns it."""
+        if self._linger_until:
+            return 0
+        opening = sum(server.opening for server in self.servers)
+        count = len(self.server_state.connections) + opening
+        shared.tell_connections(self._slot, count)
+        return count
+
+    def _has_more(self) -> bool:
+        """Whether another worker has fewer connections and should have the next."""
+        return self._tell_connections() > shared.fewest_connections(besides=self._slot)
 
     async def _beat(self) -> None:
         while self.config.callback_notify is not None:
@@ -90,6 +118,7 @@ class DrainingServer(Server):
                 return False
             self._linger_until = now + LINGER_SECONDS
             self.say_close()
+            shared.tell_connections(self._slot, shared.NOT_LISTENING)
             for server in self.servers:
                 server.close()
         return now >= self._linger_until or not self.server_state.connections
@@ -131,7 +160,12 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        self.server = DrainingServer(self.config, listen_on=self._listen_on, ready=self._ready)
+        self.server = DrainingServer(
+            self.config,
+            listen_on=self._listen_on,
+            ready=self._ready,
+            slot=self.slot.number,
+        )
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGQUIT, self.server.handle_exit, signal.SIGQUIT, None)
         await self.server.serve(sockets=[listener.sock for listener in self.sockets])
@@ -142,19 +176,19 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
         """Say that it serves. What is loaded by now stays: no collection need walk it again."""
         gc.collect()
         gc.freeze()  # with torch loaded, each full collection stops the worker for 0.1 s
-        mark_ready(self.generation)
+        shared.mark_ready(self.generation)
 
     def _listen_on(self, seconds: float) -> bool:
         """Whether to go on listening, so many seconds after the end was called for."""
         settings = load_settings()
         if not self.server.told_to_stop:
             return False  # max_requests
-        if stopping():
+        if shared.stopping():
             self.wsgi.state.services.draining = True
             self.server.say_close()
             return seconds < settings.shutdown_delay_seconds
-        if self.generation != generation():
-            return not successor_ready() and seconds < settings.graceful_timeout_seconds
+        if self.generation != shared.generation():
+            return not shared.successor_ready() and seconds < settings.graceful_timeout_seconds
         return seconds < HEARSAY_SECONDS
 
 

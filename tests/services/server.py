@@ -96,9 +96,12 @@ class Server:
 
     def workers(self) -> list[int]:
         """Process ids of the workers that live."""
+        return sorted(child.pid for child in self._children() if _lives(child))
+
+    def _children(self) -> list[psutil.Process]:
+        """Workers that live, and those whose end the arbiter has not noticed yet."""
         with suppress(psutil.NoSuchProcess):
-            children = psutil.Process(self.master).children()
-            return sorted(child.pid for child in children if _lives(child))
+            return list(psutil.Process(self.master).children())
         return []
 
     def log(self) -> str:
@@ -130,7 +133,7 @@ class Server:
         self.signal(signal.SIGHUP)
 
         def replaced() -> bool:
-            now = self.workers()
+            now = [child.pid for child in self._children()]
             new = len(now) == len(before) and not set(now) & set(before)
             return new and self.log().count("worker_ready") >= ready + len(before)
 

@@ -62,7 +62,7 @@ def test_a_reload_reads_the_settings_again(server, tree):
 @pytest.mark.parametrize(
     ("line", "advice"),
     [
-        ("WEB_CONCURRENCY=0", "WEB_CONCURRENCY: "),
+        ("MAX_REQUESTS=-1", "MAX_REQUESTS: "),
         ("MODELS=nonesuch", "MODELS: no file project/models/nonesuch.py"),
         ("MODELS=broken", "MODELS: project/models/broken.py cannot be imported: ModuleNotFound"),
         ("METRICS_PORT={taken}", "port {taken} is taken"),
