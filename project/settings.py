@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     inference_streams: int | None = Field(
         None,
         ge=1,
-        description="Threads for each model in each worker; unset: twice a fair share.",
+        description="Threads for each model in each worker; unset: one for each processor.",
     )
     cache_dir: Path = Field(Path("var/cache"), description="Folder for converted nets.")
     result_cache: Literal["off", "memory", "redis"] = Field(

@@ -23,14 +23,12 @@ def size(settings: Settings, machine: Machine | None = None) -> Sizing:
     """Choose for this machine, or for the one given.
 
     A worker for every two processors, but two where there are two processors, so that one serves
-    while the other is replaced; fewer where memory is short. Gunicorn's workers share a socket, and
-    the kernel may give one of them most connections: each has threads for twice its share, which
-    costs nothing while the others are busy too.
+    while the other is replaced; fewer where memory is short. Each has threads for all processors,
+    as it may be the only one with work; inference/turns.py keeps them from using too many at once.
     """
     machine = machine or read_machine()
     processors = machine.whole_processors
     useful = max(min(2, processors), math.ceil(processors / 2))
     fitting = int(USABLE * machine.memory_bytes / WORKER_BYTES)
     workers = settings.web_concurrency or max(1, min(useful, fitting, MOST_WORKERS))
-    streams = settings.inference_streams or min(processors, math.ceil(2 * processors / workers))
-    return Sizing(workers, streams)
+    return Sizing(workers, settings.inference_streams or processors)

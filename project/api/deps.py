@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from project.inference.runner import Runner
+from project.inference.turns import Board
 from project.settings import Settings
 
 
@@ -16,6 +17,10 @@ class Services:
     settings: Settings
     runner: Runner
     draining: bool = field(default=False)
+
+    def join(self, board: Board) -> None:
+        """Share the machine with the other workers that look at this board."""
+        self.runner.turns.board = board
 
     def stuck(self) -> list[str]:
         """Names of the models that hang, which only a new process cures."""

@@ -20,6 +20,7 @@ from project.inference.images import ImageLimits
 from project.inference.places import Place, Places
 from project.inference.stages import Stages
 from project.inference.streams import Answers, Streams, Task
+from project.inference.turns import Turns
 from project.models._base import Model, Params
 from project.observability import metrics
 
@@ -39,7 +40,8 @@ class Prediction:
 class Lane:
     """Serves one model.
 
-    limit: predictions admitted at a time; deadline: seconds for each; streams: threads.
+    limit: predictions admitted at a time; deadline: seconds for each; streams: threads; turns:
+    what they share with the other lanes.
     """
 
     def __init__(
@@ -50,12 +52,13 @@ class Lane:
         limit: int,
         deadline: float,
         streams: int,
+        turns: Turns,
     ) -> None:
         self.model = model
         self.failure: str | None = "not loaded yet"
         self._deadline = deadline
         self._count = streams
-        self._streams = Streams(Stages(model, limits), streams, self._give)
+        self._streams = Streams(Stages(model, limits), streams, turns, self._give)
         self._mean_seconds = 0.0  # from one answer to the next while all streams are busy
         self._limit = limit
         self._places = Places(limit, metrics.INFERENCE_QUEUE_DEPTH.labels(model.name))

@@ -25,6 +25,7 @@ from project.inference.cache import make_cache
 from project.inference.images import ImageLimits
 from project.inference.lane import Lane, Prediction
 from project.inference.places import Place
+from project.inference.turns import Turns
 from project.models._base import Model, Params
 from project.observability import metrics
 from project.observability.labels import CountedLabels
@@ -58,7 +59,9 @@ class Runner:
     ) -> None:
         self._retry_seconds = retry_seconds
         self._settings = settings
-        self._streams = size(settings).streams
+        sizing = size(settings)
+        self._streams = sizing.streams
+        self.turns = Turns(sizing.streams, max(1, sizing.streams // sizing.workers))
         self.cache = make_cache(settings)
         self._retries: list[asyncio.Task[None]] = []
         self._labels = {
@@ -72,6 +75,7 @@ class Runner:
                 limit=settings.queue_limit,
                 deadline=settings.prediction_deadline_seconds,
                 streams=self._streams,
+                turns=self.turns,
             )
             for model in models
         }

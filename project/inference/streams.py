@@ -7,19 +7,19 @@ the processors they are meant for.
 """
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Thread
 
 from loguru import logger
 from pydantic import BaseModel
 
 from project.errors import ProjectError
 from project.inference.stages import Item, Stages
+from project.inference.turns import Turns
 from project.models._base import Params
 
 LEAVE_SECONDS = 1.0  # for what runs at the end; a forward pass that hangs is not waited for
@@ -44,18 +44,28 @@ Answers = list[tuple[Task, BaseModel | ProjectError]]
 
 
 class Streams:
-    """count threads that serve tasks. give: called on the event loop with what they answered."""
+    """count threads that serve tasks as they get turns.
 
-    def __init__(self, stages: Stages, count: int, give: Callable[[Answers], None]) -> None:
+    give: called on the event loop with what they answered.
+    """
+
+    def __init__(
+        self, stages: Stages, count: int, turns: Turns, give: Callable[[Answers], None]
+    ) -> None:
         self._stages = stages
+        self._turns = turns
         self._give = give
         self._coming: deque[Task] = deque()  # not yet decoded
         self._ready: deque[Task] = deque()  # waiting for the net
-        self._wake: SimpleQueue[Task | None] = SimpleQueue()  # each task; None ends a thread
+        self._lock = threading.Lock()
+        self._idle: list[
+            threading.Lock
+        ] = []  # one for each thread that sleeps; released to wake it
+        self._ending = False
         self._busy_since: list[float | None] = [None] * count
         name = stages.model.name
         self._threads = [
-            Thread(target=self._run, args=(stream,), name=f"{name}-{stream}", daemon=True)
+            threading.Thread(target=self._run, args=(stream,), name=f"{name}-{stream}", daemon=True)
             for stream in range(count)
         ]
 
@@ -69,8 +79,10 @@ class Streams:
         """End the threads; whatever still waits is cancelled with its request."""
         self._coming.clear()
         self._ready.clear()
-        for _ in self._threads:
-            self._wake.put(None)
+        with self._lock:
+            self._ending = True
+            for gate in self._idle:
+                gate.release()
         end = time.monotonic() + LEAVE_SECONDS
         for thread in self._threads:
             await asyncio.to_thread(thread.join, max(0.0, end - time.monotonic()))
@@ -78,7 +90,7 @@ class Streams:
     def add(self, task: Task) -> None:
         """Have a task served."""
         self._coming.append(task)
-        self._wake.put(task)
+        self._wake_one()
 
     def waiting(self) -> int:
         """Tasks that no thread has in hand."""
@@ -88,23 +100,50 @@ class Streams:
         """When the longest of the steps that run now began, by the monotonic clock."""
         return min((began for began in self._busy_since if began is not None), default=None)
 
+    def _wake_one(self) -> None:
+        """Wake the thread that worked last, if none is awake or there is a turn for another."""
+        with self._lock:
+            none_awake = len(self._idle) == len(self._threads)
+            if self._idle and (none_awake or self._turns.spare()):
+                self._idle.pop().release()
+
     def _run(self, stream: int) -> None:
-        while self._wake.get():
-            while self._coming or self._ready:
-                tasks, step = self._due()
-                if not tasks:
-                    continue
-                self._busy_since[stream] = time.monotonic()
-                try:
-                    answers = step(tasks)
-                except Exception as error:  # noqa: BLE001 - a bug of ours: these fail, all goes on
-                    name = self._stages.model.name
-                    logger.opt(exception=error).bind(model=name).error("batch_lost")
-                    answers = [(task, self._stages.failed()) for task in tasks]
-                self._busy_since[stream] = None
-                if answers:
-                    with suppress(RuntimeError):  # the loop has ended, and with it who waited
-                        self._loop.call_soon_threadsafe(self._give, answers)
+        gate = threading.Lock()
+        gate.acquire()
+        while self._is_due_or_sleep(gate):
+            self._turns.take(self)
+            while (self._coming or self._ready) and self._turns.go_on(self):
+                if self._coming:
+                    self._wake_one()
+                self._step(stream)
+            self._turns.give()
+
+    def _is_due_or_sleep(self, gate: threading.Lock) -> bool:
+        """Sleep while there is nothing to do; False once there never will be."""
+        with self._lock:
+            if self._ending:
+                return False
+            if self._coming or self._ready:
+                return True
+            self._idle.append(gate)
+        gate.acquire()
+        return not self._ending
+
+    def _step(self, stream: int) -> None:
+        """Do what is due, and answer who can be answered."""
+        tasks, step = self._due()
+        if not tasks:
+            return
+        self._busy_since[stream] = time.monotonic()
+        try:
+            answers = step(tasks)
+        except Exception as error:  # noqa: BLE001 - a bug of ours: these fail, all goes on
+            logger.opt(exception=error).bind(model=self._stages.model.name).error("batch_lost")
+            answers = [(task, self._stages.failed()) for task in tasks]
+        self._busy_since[stream] = None
+        if answers:
+            with suppress(RuntimeError):  # the loop has ended, and with it who waited
+                self._loop.call_soon_threadsafe(self._give, answers)
 
     def _due(self) -> tuple[list[Task], Callable[[list[Task]], Answers]]:
         """The next step and its tasks: the net once a batch is full or nothing is to be decoded."""

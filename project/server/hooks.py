@@ -108,7 +108,7 @@ def child_exit(_server: Any, worker: Any) -> None:
     """Count how the worker ended, forget what was true of it alive, free its slot."""
     metrics.WORKER_EXITS.labels(exit_reason(worker)).inc()
     multiprocess.forget_live_gauges(metrics_directory(), worker.slot.identity)
-    shared.tell_connections(worker.slot.number, shared.NOT_LISTENING)
+    shared.forget(worker.slot.number)
     worker.slot.close()
 
 

@@ -1,46 +1,51 @@
 """What the arbiter and its workers know of each other: a page of memory that they inherit."""
 
 import mmap
+import time
 
-_GENERATION, _READY, _STOPPING = range(3)  # a byte each
-_COUNTS = 8  # from here on, two bytes for each worker's connections
 MOST_WORKERS = 256  # by slot; no more than 64 are asked for, and a reload has twice as many
 NOT_LISTENING = 0xFFFF
+RECENT_SECONDS = 0.02  # a worker that ran a step so lately will run the next one soon
 
-_page = mmap.mmap(-1, _COUNTS + 2 * MOST_WORKERS)
-_connections = memoryview(_page)[_COUNTS:].cast("H")
+_page = mmap.mmap(-1, 16 * MOST_WORKERS)
+_view = memoryview(_page)
+_active_at = _view[: 8 * MOST_WORKERS].cast("d")  # when each worker last ran a step
+_connections = _view[8 * MOST_WORKERS : 10 * MOST_WORKERS].cast("H")
+_steps = _view[10 * MOST_WORKERS : 11 * MOST_WORKERS]
+_flags = _view[11 * MOST_WORKERS :]
+_GENERATION, _READY, _STOPPING, _SLOTS = range(4)
 for _slot in range(MOST_WORKERS):
     _connections[_slot] = NOT_LISTENING
 
 
 def generation() -> int:
     """The number of reloads so far, modulo 256; a worker of an older one is being replaced."""
-    return _page[_GENERATION]
+    return _flags[_GENERATION]
 
 
 def begin_generation() -> None:
     """In the arbiter: a reload begins."""
-    _page[_GENERATION] = (generation() + 1) % 256
+    _flags[_GENERATION] = (generation() + 1) % 256
 
 
 def mark_ready(of_generation: int) -> None:
     """In a worker: say that one of this generation serves."""
-    _page[_READY] = of_generation
+    _flags[_READY] = of_generation
 
 
 def successor_ready() -> bool:
     """Whether a worker of the newest generation serves, so that older ones may leave."""
-    return _page[_READY] == generation()
+    return _flags[_READY] == generation()
 
 
 def mark_stopping() -> None:
     """In the arbiter: the whole server was told to stop."""
-    _page[_STOPPING] = 1
+    _flags[_STOPPING] = 1
 
 
 def stopping() -> bool:
     """Whether the whole server was told to stop, and not this worker alone."""
-    return bool(_page[_STOPPING])
+    return bool(_flags[_STOPPING])
 
 
 def tell_connections(slot: int, count: int) -> None:
@@ -53,3 +58,32 @@ def fewest_connections(besides: int) -> int:
     """The least that any other worker has that listens; NOT_LISTENING where there is none."""
     others = (count for slot, count in enumerate(_connections) if slot != besides)
     return min(others)
+
+
+class StepBoard:
+    """How many steps each worker runs (inference/turns.py). slot: of this worker."""
+
+    def __init__(self, slot: int) -> None:
+        self._slot = min(slot, MOST_WORKERS - 1)
+        _flags[_SLOTS] = max(_flags[_SLOTS], self._slot)
+
+    def tell(self, steps: int) -> None:
+        """Say how many run here."""
+        _steps[self._slot] = min(steps, 255)
+        _active_at[self._slot] = time.monotonic()  # the same clock for all processes
+
+    def others(self) -> int:
+        """How many run in the other workers; one is about to where one has just ended."""
+        recent = time.monotonic() - RECENT_SECONDS
+        return sum(
+            _steps[slot] or _active_at[slot] > recent
+            for slot in range(_flags[_SLOTS] + 1)
+            if slot != self._slot
+        )
+
+
+def forget(slot: int) -> None:
+    """In the arbiter: the worker in a slot has ended."""
+    tell_connections(slot, NOT_LISTENING)
+    if slot < MOST_WORKERS:
+        _steps[slot] = 0

@@ -70,5 +70,5 @@ app = Starlette(
     middleware=[Middleware(RequestContext, answer=lambda _error: Response(status_code=500))],
     lifespan=lifespan,
 )
-app.state.services = SimpleNamespace(draining=False, stuck=list)
+app.state.services = SimpleNamespace(draining=False, stuck=list, join=lambda _board: None)
 instrument(app)
