@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH_INDEX ?=
 
-.PHONY: help run test check format docs tools clean
+.PHONY: help run test check format bench docs tools clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +33,15 @@ format: .venv/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench: .venv/.dev ## Measure against the limit and other servers: most of an hour (BENCH=--quick)
+	@scripts/install_tools.sh bench
+	$(BIN)/python -m benchmarks $(BENCH)
+
 docs: .venv/.dev ## Write the generated files again: .env.example, docs/metrics.md
 	$(BIN)/python -m project docs
 
 tools: ## Install the system's packages that some tests use, where that is possible
-	@scripts/install_tools.sh
+	@scripts/install_tools.sh test
 
 clean: ## Remove .venv, var/ and every cache
 	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis

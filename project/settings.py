@@ -86,6 +86,9 @@ class Settings(BaseSettings):
         ge=1,
         description="Threads for each model in each worker; unset: one for each processor.",
     )
+    inference_batch: int | None = Field(
+        None, ge=1, description="Most pictures in a forward pass; unset: the fastest number."
+    )
     cache_dir: Path = Field(Path("var/cache"), description="Folder for converted nets.")
     result_cache: Literal["off", "memory", "redis"] = Field(
         "off",

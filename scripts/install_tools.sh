@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the system packages that some tests use; where it cannot, those tests say that they skip.
+# install_tools.sh test|bench: installs the system packages that tests or benchmarks use; where it
+# cannot, it says what will be skipped.
 set -euo pipefail
 
 as_root=()
@@ -20,4 +21,16 @@ need() { # need COMMAND PACKAGE WHAT-FOR
   } >/dev/null || echo "$2 could not be installed, so $3 will be skipped"
 }
 
-need chromium chromium "the tests of the page"
+case "${1:-test}" in
+  test)
+    need chromium chromium "the tests of the page"
+    ;;
+  bench)
+    need wrk wrk "the benchmarks"
+    need h2load nghttp2-client "the benchmark of overload"
+    ;;
+  *)
+    echo "usage: $0 test|bench" >&2
+    exit 2
+    ;;
+esac

@@ -16,9 +16,8 @@ from tests.fakes import ShadeModel
 
 def make_settings(**changes: Any) -> Settings:
     """Settings from defaults and these changes alone: no .env, no environment of the machine."""
-    return Settings(
-        _env_file=None, **{"prometheus_multiproc_dir": None, "inference_streams": 1, **changes}
-    )  # type: ignore[call-arg]
+    fixed = {"prometheus_multiproc_dir": None, "inference_streams": 1, "inference_batch": 8}
+    return Settings(_env_file=None, **fixed | changes)  # type: ignore[call-arg]
 
 
 def picture(kind: str = "PNG", *, size: tuple[int, int] = (32, 32), colour: str = "white") -> bytes:

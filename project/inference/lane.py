@@ -57,14 +57,18 @@ class Lane:
         self.model = model
         self.failure: str | None = "not loaded yet"
         self._deadline = deadline
-        self._count = streams
         self._streams = Streams(Stages(model, limits), streams, turns, self._give)
-        self._mean_seconds = 0.0  # from one answer to the next while all streams are busy
+        self._mean_seconds = 0.0  # from one answer to the next, while somebody waits
+        self._others_waited_at: float | None = None  # the last answer's time, if others waited then
         self._limit = limit
-        self._places = Places(limit, metrics.INFERENCE_QUEUE_DEPTH.labels(model.name))
+        self._places = Places(limit, metrics.INFERENCE_QUEUE_DEPTH.labels(model.name).set)
         self._stage_seconds = {
             stage: metrics.INFERENCE_STAGE.labels(model.name, stage) for stage in metrics.STAGES
         }
+
+    def limit_batches(self, size: int) -> None:
+        """Put so many pictures through the net at a time, at most."""
+        self._streams.batch = size
 
     def start(self) -> None:
         """Begin to serve."""
@@ -138,12 +142,12 @@ class Lane:
 
     def _give(self, answers: Answers) -> None:
         """Answer those callers who have not left meanwhile."""
+        now = time.monotonic()
+        if self._others_waited_at is not None:
+            each = (now - self._others_waited_at) / len(answers)
+            self._mean_seconds += SMOOTHING * (each - self._mean_seconds)
+        self._others_waited_at = now if self._places.taken > len(answers) else None
         for task, result in answers:
-            if task.item:
-                spent = dict(task.item.seconds)
-                spent["forward"] = spent.get("forward", 0.0) / len(answers)  # it was for all
-                share = sum(spent.values()) / self._count
-                self._mean_seconds += SMOOTHING * (share - self._mean_seconds)
             if not task.wanted:
                 continue
             if isinstance(result, ProjectError):

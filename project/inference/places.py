@@ -6,21 +6,19 @@ once his picture is there.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from prometheus_client import Gauge
 
 UPLOAD_SECONDS = 1.0  # for which an upload holds a place
 MOST_UPLOADS = 4  # for each place; each may hold a body's worth of memory
 
 
 class Places:
-    """limit: places. depth: shows how many are taken."""
+    """limit: places. tell: called with how many are taken, whenever that changes."""
 
-    def __init__(self, limit: int, depth: Gauge) -> None:
+    def __init__(self, limit: int, tell: Callable[[int], None]) -> None:
         self._limit = limit
-        self._depth = depth
+        self._tell = tell
         self._uploads = 0  # those that gave their places back
         self.taken = 0
 
@@ -42,7 +40,7 @@ class Places:
         """Count who comes and goes."""
         self.taken += taken
         self._uploads += uploads
-        self._depth.set(self.taken)
+        self._tell(self.taken)
 
 
 class Place:

@@ -21,12 +21,13 @@ from project.errors import (
     UnsupportedMediaType,
 )
 from project.inference.backend import accelerate
+from project.inference.batching import fastest_batch
 from project.inference.cache import make_cache
 from project.inference.images import ImageLimits
 from project.inference.lane import Lane, Prediction
 from project.inference.places import Place
 from project.inference.turns import Turns
-from project.models._base import Model, Params
+from project.models._base import Array, Model, Params
 from project.observability import metrics
 from project.observability.labels import CountedLabels
 from project.settings import Settings
@@ -182,7 +183,7 @@ class Runner:
             model.load()
             cache = settings.cache_dir / "backends"
             accelerate(model, settings.inference_backend, streams=self._streams, cache=cache)
-            _warm_up(model)
+            lane.limit_batches(batch := self._batch(model))
         except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
             lane.failure = str(error) or type(error).__name__
             metrics.MODEL_LOAD_FAILURES.labels(model.name).inc()
@@ -194,18 +195,30 @@ class Runner:
         info.set(1)
         metrics.MODEL_LOADED.labels(model.name).set(1)
         metrics.MODEL_LOAD_SECONDS.labels(model.name).set(seconds)
-        log.bind(backend=model.backend, streams=self._streams, seconds=round(seconds, 3)).info(
-            "model_loaded"
-        )
+        log = log.bind(backend=model.backend, streams=self._streams, batch=batch)
+        log.bind(seconds=round(seconds, 3)).info("model_loaded")
+
+    def _batch(self, model: Model[Any, Any]) -> int:
+        """The largest batch for a model, and the model warm."""
+        wanted = self._settings.inference_batch
+        sample = _warm_up(model)
+        if wanted is None and sample is not None:
+            return fastest_batch(model, sample)
+        return min(wanted or model.max_batch, model.max_batch)
 
 
-def _warm_up(model: Model[Any, Any]) -> None:
+def _warm_up(model: Model[Any, Any]) -> Array | None:
     """Predict once for a blank image: the first caller then waits no longer than the rest.
 
-    A model may refuse a blank image; any other error is one that callers would meet.
+    A model may refuse a blank image; any other error is one that callers would meet. Returns what
+    the net was given, or None where it was given nothing.
     """
     params = model.params()
     image = Image.new("RGB", WARM_UP_SIZE)
+    sample = None
     with suppress(InvalidInput):
-        outputs = model.forward(model.preprocess(image, params)[np.newaxis])
+        prepared = model.preprocess(image, params)
+        outputs = model.forward(prepared[np.newaxis])
+        sample = prepared
         model.postprocess(outputs[0], image.size, params)
+    return sample

@@ -55,6 +55,7 @@ class Streams:
         self._stages = stages
         self._turns = turns
         self._give = give
+        self.batch = stages.model.max_batch  # pictures in a forward pass, at most
         self._coming: deque[Task] = deque()  # not yet decoded
         self._ready: deque[Task] = deque()  # waiting for the net
         self._lock = threading.Lock()
@@ -147,9 +148,8 @@ class Streams:
 
     def _due(self) -> tuple[list[Task], Callable[[list[Task]], Answers]]:
         """The next step and its tasks: the net once a batch is full or nothing is to be decoded."""
-        most = self._stages.model.max_batch
-        if len(self._ready) >= most or not self._coming:
-            return _take(self._ready, most), self._forward
+        if len(self._ready) >= self.batch or not self._coming:
+            return _take(self._ready, self.batch), self._forward
         return _take(self._coming, 1), self._prepare
 
     def _prepare(self, tasks: list[Task]) -> Answers:

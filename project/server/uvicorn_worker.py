@@ -31,6 +31,7 @@ LINGER_SECONDS = 1.0  # idle connections have this long to come once more, and b
 MARGIN_SECONDS = 5  # before Gunicorn's graceful_timeout: the lifespan's end flushes Sentry, traces
 HEARSAY_SECONDS = 0.5  # a signal to the whole group may reach a worker before the arbiter
 BEAT_SECONDS = 1.0
+GARBAGE = 10_000  # objects between two collections; Python's 700 is one in each request
 
 
 class DrainingServer(Server):
@@ -177,6 +178,7 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
         """Say that it serves. What is loaded by now stays: no collection need walk it again."""
         gc.collect()
         gc.freeze()  # with torch loaded, each full collection stops the worker for 0.1 s
+        gc.set_threshold(GARBAGE)
         shared.mark_ready(self.generation)
 
     def _listen_on(self, seconds: float) -> bool:

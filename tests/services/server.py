@@ -49,6 +49,7 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
         "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
         "LOG_FORMAT": "json",
         "WEB_CONCURRENCY": "2",  # whatever the machine
+        "INFERENCE_BATCH": "8",  # however fast it is
     }
     return base | {name: str(value) for name, value in settings.items()}
 

@@ -32,7 +32,7 @@ def test_a_place_is_free_again_whatever_happens_in_it():
     """An error gives it back as an answer does."""
 
     async def test() -> None:
-        places = Places(1, DEPTH)
+        places = Places(1, DEPTH.set)
 
         def fail() -> None:
             with places.take():
@@ -52,7 +52,7 @@ def test_who_dawdles_gives_his_place_to_the_next_and_takes_another_at_the_end():
     """A slow upload costs others nothing; kept in time, a place stays."""
 
     async def test() -> None:
-        places = Places(1, DEPTH)
+        places = Places(1, DEPTH.set)
         with places.take() as slow:
             assert places.full
             await given_back(slow)
@@ -71,7 +71,7 @@ def test_a_place_that_is_kept_is_never_given_back(monkeypatch):
     monkeypatch.setattr(module, "UPLOAD_SECONDS", 0.0)
 
     async def test() -> None:
-        places = Places(1, DEPTH)
+        places = Places(1, DEPTH.set)
         with places.take() as place:
             place.keep()
             for _ in range(10):
@@ -87,7 +87,7 @@ def test_uploads_without_a_place_have_a_bound_too(monkeypatch):
     monkeypatch.setattr(module, "UPLOAD_SECONDS", 0.0)
 
     async def test() -> None:
-        places = Places(2, DEPTH)
+        places = Places(2, DEPTH.set)
         with ExitStack() as uploads:
             for _ in range(2 * MOST_UPLOADS):
                 assert not places.full

@@ -1,0 +1,133 @@
+"""More requests than can be served: what is still answered, and how fast.
+
+h2load's 400 clients send at a fixed rate each, in HTTP/1.1, and come one after another so that
+their requests are spread evenly. A client has one request under way at a time: where answers take
+longer than its pace, it falls behind, and less is sent than was asked for. Both rates are reported.
+"""
+
+import http.client
+import resource
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load import Post, load
+from benchmarks.places import PHOTO, VAR
+from benchmarks.processes import ASK_SECONDS, NotRunnable, Server
+from benchmarks.statistic import quantile
+from benchmarks.subjects import photo_post, product
+
+CLIENTS = 400
+CAME_AT_ONCE = 10  # clients that connect together
+FACTORS = (2, 5, 10)
+HEALTH_SECONDS = 0.05
+REST_SECONDS = 2.0  # between loads, until the former one's last answers are out
+MOST_SECONDS = 90.0
+OPEN_FILES = 4096
+MICROSECONDS = 1e6
+COLUMNS = 3  # of its log: start, status, duration
+OK, REFUSED = 200, 503
+
+
+def measure(seconds: float, rounds: int) -> dict[str, Any]:
+    """The peak by closed loops, then the overload at each factor of it, in one server a round."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, most), most))
+    post = photo_post()
+    found = []
+    for _ in range(rounds):
+        with product("overload") as server:
+            load(server, post, 4, REST_SECONDS)
+            sixteen, full = load(server, post, 16, seconds), load(server, post, 64, seconds)
+            peak = max(sixteen["requests_per_second"], full["requests_per_second"])
+            steps = {}
+            for factor in FACTORS:
+                time.sleep(REST_SECONDS)
+                steps[str(factor)] = _overload(server, post, factor * peak, seconds)
+            found.append({"peak": peak, "p99_full": full["p99"], "steps": steps})
+    return {"rounds": found, "clients": CLIENTS}
+
+
+def _overload(server: Server, post: Post, rate: float, seconds: float) -> dict[str, float]:
+    log = VAR / "load" / "h2load.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)  # it would append
+    pace = rate / CLIENTS
+    arrival = max(1, round(1000 * CAME_AT_ONCE / rate))  # the first requests at that rate, too
+    command = [
+        *("h2load", "--h1", "--threads", "1", "--clients", str(CLIENTS)),
+        *("--requests", str(max(CLIENTS, round(rate * seconds)))),
+        *("--rate", str(CAME_AT_ONCE), "--rate-period", f"{arrival}ms", "--rps", f"{pace:.4f}"),
+        *("--data", str(PHOTO), "--header", f"content-type: {post.content_type}"),
+        *("--log-file", str(log), server.url(post.path)),
+    ]
+    before, began = _children_seconds(), time.perf_counter()
+    with _asking_health(server) as health, suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, capture_output=True, check=False, timeout=seconds + MOST_SECONDS)
+    taken = (_children_seconds() - before) / (time.perf_counter() - began)
+    found = {"asked": rate, "generator_processors": taken}
+    return found | _split(log, seconds) | _health(health)
+
+
+def _children_seconds() -> float:
+    """Processor time of the load generators that have ended: it is taken from the server's."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _split(log: Path, seconds: float) -> dict[str, float]:
+    """What h2load saw within the seconds that the load should last; after them it runs out."""
+    lines = (line.split() for line in log.read_text().splitlines()) if log.exists() else ()
+    rows = [(int(line[0]), int(line[1]), int(line[2])) for line in lines if len(line) >= COLUMNS]
+    if not rows:
+        raise NotRunnable("h2load noted no request")
+    end = min(start for start, _, _ in rows) + seconds * MICROSECONDS
+    sent = [row for row in rows if row[0] <= end]
+    ended = [status for start, status, took in rows if start + took <= end]
+    admitted = sorted(took / MICROSECONDS for _, status, took in sent if status == OK)
+    refused = sorted(took / MICROSECONDS for _, status, took in sent if status == REFUSED)
+    return {
+        "sent": len(sent) / seconds,
+        "goodput": ended.count(OK) / seconds,
+        "refused": ended.count(REFUSED) / seconds,
+        "other": len(rows) - sum(status in (OK, REFUSED) for _, status, _ in rows),
+        "p50": quantile(admitted, 0.5),
+        "p99": quantile(admitted, 0.99),
+        "refused_p50": quantile(refused, 0.5),
+    }
+
+
+def _health(times: list[float]) -> dict[str, float]:
+    return {"health_worst": max(times), "health_p99": quantile(times, 0.99)}
+
+
+@contextmanager
+def _asking_health(server: Server) -> Iterator[list[float]]:
+    """Seconds that each GET /health took meanwhile, on a connection of its own."""
+    times: list[float] = []
+    over = threading.Event()
+
+    def run() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=ASK_SECONDS)
+        while not over.is_set():
+            before = time.perf_counter()
+            try:
+                connection.request("GET", "/health")
+                connection.getresponse().read()
+            except (OSError, http.client.HTTPException):
+                connection.close()  # what it took until then counts; the next one connects again
+            times.append(time.perf_counter() - before)
+            over.wait(HEALTH_SECONDS)
+        connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield times
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,29 @@
+"""Where things are, and what every started process gets of its surroundings."""
+
+import os
+from pathlib import Path
+
+import sklearn
+
+from project.machine import read_machine
+
+ROOT = Path(__file__).parent.parent
+VAR = ROOT / "var" / "bench"
+RESULTS = VAR / "results.json"
+PHOTO = Path(sklearn.__file__).parent / "datasets" / "images" / "china.jpg"  # 640 x 427
+
+
+CORES = read_machine().whole_processors
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """The least that a process needs, and these settings; nothing else of this machine."""
+    home = VAR / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    base = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(ROOT),
+    }
+    return base | {name: str(value) for name, value in settings.items()}

@@ -1,0 +1,54 @@
+"""The batch size is the one that makes the net fastest."""
+
+import numpy as np
+import pytest
+
+from project.inference import batching
+from project.inference.batching import fastest_batch
+from tests.fakes import ShadeModel
+
+SAMPLE = np.zeros((8, 8), np.float32)
+
+
+class Timed(ShadeModel):
+    """A model whose forward pass takes what a table says, on a clock of the test's own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float]) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.seconds = seconds
+        monkeypatch.setattr(batching.time, "perf_counter", lambda: self.now)
+
+    def forward(self, batch):
+        first = len(batch) not in self.batches
+        self.now += self.seconds[len(batch)] * (10 if first else 1)  # the first prepares
+        return super().forward(batch)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({1: 0.010, 2: 0.012, 4: 0.016, 8: 0.024}, 8),  # an accelerator
+        ({1: 0.010, 2: 0.024, 4: 0.060, 8: 0.200}, 1),  # torch as it is
+        ({1: 0.010, 2: 0.018, 4: 0.030, 8: 0.064}, 4),
+        ({1: 0.010, 2: 0.0199, 4: 0.016, 8: 0.024}, 1),  # no gain worth the longer wait
+    ],
+)
+def test_it_grows_as_long_as_that_pays(monkeypatch, seconds, expected):
+    """The time for each picture decides, not the first run at a size."""
+    assert fastest_batch(Timed(monkeypatch, seconds), SAMPLE) == expected
+
+
+def test_a_slow_net_is_not_measured_for_ever(monkeypatch):
+    """Loading must come to an end; the sizes that there was no time for are not used."""
+    model = Timed(monkeypatch, {1: 3.0, 2: 3.1, 4: 3.2, 8: 3.3})
+    assert fastest_batch(model, SAMPLE) == 1
+    assert set(model.batches) == {1}
+
+
+def test_the_models_own_largest_is_never_exceeded(monkeypatch):
+    """Its author knows what fits into memory."""
+    model = Timed(monkeypatch, {1: 0.010, 2: 0.011, 3: 0.012, 4: 0.012})
+    model.max_batch = 3
+    assert fastest_batch(model, SAMPLE) == 2
+    assert set(model.batches) == {1, 2}
