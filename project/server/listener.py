@@ -89,7 +89,7 @@ class Listener:
             logger.bind(reason=error.strerror).error("connection_not_accepted")
             self._pause(REST_SECONDS, self.start)
             return
-        connection.setblocking(False)  # noqa: FBT003 - the socket module's own
+        connection.settimeout(0)
         task = self._loop.create_task(self._open(connection))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)

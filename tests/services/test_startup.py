@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 
 from tests.services.load import Client
@@ -105,3 +106,24 @@ def test_a_model_that_does_not_load_leaves_the_server_up_and_not_ready(tmp_path:
         assert record["severity"] == "ERROR"
         assert "weights are corrupt" in record["exception"]
         assert "corrupt" not in readiness.text
+
+
+def test_it_says_once_what_it_found_and_chose(tmp_path: Path):
+    """Processors, memory, workers and threads: what an operator asks first of a slow server."""
+    with serve(tmp_path, WEB_CONCURRENCY=2, INFERENCE_STREAMS=3) as server:
+        (record,) = server.records("server_starting")
+    assert (record["workers"], record["streams"]) == (2, 3)
+    assert record["processors"] > 0
+    assert record["memory_bytes"] > 2**20
+    assert record["queue_limit"] == 32
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "1"), ({"OMP_NUM_THREADS": 4}, "4")])
+def test_no_library_opens_a_pool_of_threads_of_its_own(tmp_path, given, expected):
+    """Unless the operator says so; the workers inherit it before anything is imported."""
+    with serve(tmp_path, WEB_CONCURRENCY=1, **given) as server:
+        (worker,) = server.workers()
+        inherited = psutil.Process(worker).environ()
+    assert inherited["OMP_NUM_THREADS"] == expected
+    assert inherited["OPENBLAS_NUM_THREADS"] == "1"
+    assert int(inherited["MALLOC_MMAP_THRESHOLD_"]) > 0

@@ -1,0 +1,167 @@
+"""The listener: connections go to the worker with the fewest, and none is lost on the way."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from project.server import listener as module
+from project.server import shared
+from project.server.listener import Listener
+
+GREETING = b"served"
+
+
+class Greeting(asyncio.Protocol):
+    """Says one word and closes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(GREETING)
+        transport.close()
+
+
+@asynccontextmanager
+async def listening(
+    leave: Callable[[], bool], sock: socket.socket | None = None
+) -> AsyncIterator[tuple[Listener, int]]:
+    """A listener on a free port of loopback, and the port."""
+    with sock or socket.create_server(("127.0.0.1", 0)) as bound:
+        bound.settimeout(0)
+        made = Listener(bound, Greeting, None, leave)
+        made.start()
+        try:
+            yield made, bound.getsockname()[1]
+        finally:
+            made.close()
+            await made.wait_closed()
+
+
+async def ask(port: int) -> bytes:
+    async with asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
+
+
+def test_a_connection_is_served():
+    """Each that comes, one after the other and together."""
+
+    async def test() -> None:
+        async with listening(lambda: False) as (_, port):
+            assert await ask(port) == GREETING
+            assert await asyncio.gather(*(ask(port) for _ in range(20))) == [GREETING] * 20
+
+    run(test)
+
+
+def test_a_connection_that_nobody_else_takes_is_served_after_a_moment():
+    """The worker with fewer connections may hang."""
+    asked = 0
+
+    def leave() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    async def test() -> None:
+        async with listening(leave) as (_, port):
+            assert [await ask(port) for _ in range(3)] == [GREETING] * 3
+        assert asked >= 3
+
+    run(test)
+
+
+def test_another_worker_takes_what_is_left_to_it():
+    """Two listeners on one socket: the one that leaves everything gets nothing meanwhile."""
+    taken: list[str] = []
+
+    class Noting(Greeting):
+        name = ""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            taken.append(self.name)
+            super().connection_made(transport)
+
+    class Eager(Noting):
+        name = "fewer"
+
+    class Patient(Noting):
+        name = "more"
+
+    async def test() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as bound, bound.dup() as same:
+            for each in (bound, same):
+                each.settimeout(0)
+            more = Listener(bound, Patient, None, lambda: True)
+            more.start()
+            more._pause(3600, more._take)  # its moment never ends
+            fewer = Listener(same, Eager, None, lambda: False)
+            fewer.start()
+            port = bound.getsockname()[1]
+            assert [await ask(port) for _ in range(5)] == [GREETING] * 5
+            for each in (more, fewer):
+                each.close()
+        assert taken == ["fewer"] * 5
+
+    run(test)
+
+
+def test_want_of_descriptors_is_told_and_outlived(monkeypatch):
+    """The socket is left alone for a while instead of spinning."""
+    monkeypatch.setattr(module, "REST_SECONDS", 0.0)
+    failures = iter([OSError(errno.EMFILE, "Too many open files")])
+
+    class Exhausted(socket.socket):
+        def accept(self) -> tuple[socket.socket, Any]:
+            for failure in failures:
+                raise failure
+            return super().accept()
+
+    async def test() -> None:
+        sock = Exhausted(socket.AF_INET, socket.SOCK_STREAM)
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        async with listening(lambda: False, sock) as (_, port):
+            assert await ask(port) == GREETING
+        assert next(failures, None) is None
+
+    run(test)
+
+
+def test_workers_know_who_has_the_fewest_connections():
+    """A worker that listens no more, or has died, is out of the comparison."""
+    for slot, count in ((10, 3), (11, 5), (12, 1)):
+        shared.tell_connections(slot, count)
+    assert shared.fewest_connections(besides=10) == 1
+    assert shared.fewest_connections(besides=12) == 3
+    shared.tell_connections(12, shared.NOT_LISTENING)
+    assert shared.fewest_connections(besides=10) == 5
+    shared.forget(11)
+    assert shared.fewest_connections(besides=10) == shared.NOT_LISTENING
+    shared.forget(10)
+
+
+def test_workers_know_how_many_steps_the_others_run(monkeypatch):
+    """One that has just ended a step counts a moment longer; one that has died does not."""
+    one, other = shared.StepBoard(10), shared.StepBoard(11)
+    monkeypatch.setattr(shared, "RECENT_SECONDS", 0.0)
+    one.tell(2)
+    other.tell(1)
+    assert one.others() == 1
+    assert other.others() == 2
+    other.tell(0)
+    assert one.others() == 0
+    monkeypatch.setattr(shared, "RECENT_SECONDS", 3600.0)
+    assert one.others() == 1
+    monkeypatch.setattr(shared, "RECENT_SECONDS", 0.0)
+    one.tell(3)
+    shared.forget(10)
+    assert other.others() == 0
