@@ -6,8 +6,6 @@ line a second, `requests_refused`, with their number, and it has no span.
 """
 
 import asyncio
-import re
-import secrets
 from collections import Counter
 
 from fastapi import FastAPI
@@ -20,10 +18,9 @@ from project.errors import Overloaded
 from project.inference.lane import Lane
 from project.inference.runner import Runner
 from project.observability import metrics
-from project.observability.context import REQUEST_ID, accept_request_id
+from project.observability.context import REQUEST_ID, accept_request_id, trace_of
 
 LOG_SECONDS = 1.0
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Vitrine(FastAPI):
@@ -64,7 +61,6 @@ class Door:
     ) -> None:
         headers = Headers(scope=scope)
         request_id = accept_request_id(headers.get("x-request-id"))
-        traced = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
         token = REQUEST_ID.set(request_id)
         answer = problem(
             overload.status,
@@ -72,7 +68,7 @@ class Door:
             overload.detail,
             slug=overload.slug,
             headers={**overload.headers, "X-Request-ID": request_id},
-            trace_id=traced[1] if traced else secrets.token_hex(16),
+            trace_id=format(trace_of(headers.get("traceparent")), "032x"),
         )
         REQUEST_ID.reset(token)
         await answer(scope, receive, send)

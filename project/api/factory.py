@@ -51,9 +51,8 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
                 yield
         finally:
             logger.info("worker_stopped")
-            await asyncio.gather(
-                asyncio.to_thread(sentry.close), asyncio.to_thread(tracing.shutdown)
-            )
+            closers = [sentry.close, *([tracing.shutdown] if tracing else [])]
+            await asyncio.gather(*(asyncio.to_thread(close) for close in closers))
 
     app = Vitrine(
         title="Vitrine",
@@ -64,8 +63,8 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
         docs_url=None,
         redoc_url=None,
         telemetry={
+            "tracing": tracing is not None,
             "tracer_provider": tracing,
-            "operation_spans": settings.otel_exporter_otlp_endpoint is not None,
             "metrics": False,  # Prometheus has them
             "logs": False,  # and Loguru these
         },

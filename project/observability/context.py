@@ -2,12 +2,19 @@
 
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
-from opentelemetry import trace
+from opentelemetry import context, trace
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import NonRecordingSpan, SpanContext
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
+_IDS = RandomIdGenerator()
+_PROPAGATOR = TraceContextTextMapPropagator()
 _WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 
 
@@ -16,6 +23,30 @@ def accept_request_id(value: str | None) -> str:
     if value and _WELL_FORMED.fullmatch(value):
         return value
     return uuid.uuid4().hex
+
+
+def trace_of(traceparent: str | None) -> int:
+    """The id of the caller's trace, where he sent a valid one (W3C Trace Context), or a new one."""
+    if traceparent:
+        parent = _PROPAGATOR.extract({"traceparent": traceparent}, context.Context())
+        sent = trace.get_current_span(parent).get_span_context()
+        if sent.is_valid:
+            return sent.trace_id
+    return _IDS.generate_trace_id()
+
+
+@contextmanager
+def traced(traceparent: str | None) -> Iterator[None]:
+    """Have ids for what is logged, where no tracer has made a span: nothing is recorded of it."""
+    if trace.get_current_span().get_span_context().is_valid:
+        yield
+        return
+    ids = SpanContext(trace_of(traceparent), _IDS.generate_span_id(), is_remote=False)
+    token = context.attach(trace.set_span_in_context(NonRecordingSpan(ids)))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 def current_trace() -> tuple[str | None, str | None]:

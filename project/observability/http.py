@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from project.observability import sentry
-from project.observability.context import REQUEST_ID, accept_request_id
+from project.observability.context import REQUEST_ID, accept_request_id, traced
 from project.observability.metrics import (
     HTTP_BODY_BYTES,
     HTTP_DURATION,
@@ -74,7 +74,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = accept_request_id(Headers(scope=scope).get("x-request-id"))
+        headers = Headers(scope=scope)
+        request_id = accept_request_id(headers.get("x-request-id"))
         token = REQUEST_ID.set(request_id)
         traffic = _Traffic()
         began = time.perf_counter()
@@ -93,13 +94,14 @@ class RequestContext:
 
         counted = scope["path"] not in QUIET
         HTTP_IN_PROGRESS.inc(counted)
-        try:
-            with sentry.request_scope(lambda: f"{scope['method']} {handler_of(scope)}"):
-                await self._serve(scope, count_in, count_out, traffic)
-        finally:
-            HTTP_IN_PROGRESS.dec(counted)
-            _report(scope, traffic, time.perf_counter() - began)
-            REQUEST_ID.reset(token)
+        with traced(headers.get("traceparent")):
+            try:
+                with sentry.request_scope(lambda: f"{scope['method']} {handler_of(scope)}"):
+                    await self._serve(scope, count_in, count_out, traffic)
+            finally:
+                HTTP_IN_PROGRESS.dec(counted)
+                _report(scope, traffic, time.perf_counter() - began)
+                REQUEST_ID.reset(token)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, traffic: _Traffic) -> None:
         try:

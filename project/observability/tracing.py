@@ -1,8 +1,8 @@
 """Traces: every request has a W3C trace id; spans leave the process where a collector is named.
 
-FastAPI makes the server span itself where a tracer provider is given. With no collector the sampler
-says no to all: a span then costs next to nothing and still carries a valid trace id for the logs.
-Probes and scrapes have ids as well, but are never exported, and no query string ever is.
+FastAPI makes the server span itself where a tracer provider is given. With no collector there is
+none, as spans that nobody gets cost as much as others; the ids for the logs then come from
+context.py. Probes and scrapes have ids as well, but are never exported, and no query string is.
 """
 
 from collections.abc import Sequence
@@ -104,11 +104,11 @@ class CountingExporter(SpanExporter):
         return self._inner.force_flush(timeout_millis)
 
 
-def make_provider(settings: Settings) -> TracerProvider:
-    """A tracer provider for these settings; shut it down to flush it."""
+def make_provider(settings: Settings) -> TracerProvider | None:
+    """A tracer provider, where there is a collector; shut it down to flush it."""
     endpoint = settings.otel_exporter_otlp_endpoint
     if endpoint is None:
-        return TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+        return None
     resource = Resource.create(
         {
             "service.name": settings.otel_service_name,

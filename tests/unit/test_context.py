@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from project.observability.context import accept_request_id, current_trace
+from project.observability.context import accept_request_id, current_trace, trace_of, traced
 
 HARMLESS = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -43,3 +43,42 @@ def test_a_span_that_is_not_sampled_has_ids_all_the_same():
         trace_id, span_id = current_trace()
     assert re.fullmatch(r"[0-9a-f]{32}", trace_id)
     assert re.fullmatch(r"[0-9a-f]{16}", span_id)
+
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+def test_without_a_span_there_are_ids_all_the_same():
+    """New ones for each request, and none once it is over."""
+    seen = set()
+    for _ in range(3):
+        with traced(None):
+            trace_id, span_id = current_trace()
+        assert re.fullmatch(r"[0-9a-f]{32}", trace_id or "")
+        assert re.fullmatch(r"[0-9a-f]{16}", span_id or "")
+        seen |= {trace_id, span_id}
+    assert len(seen) == 6
+    assert current_trace() == (None, None)
+
+
+def test_the_callers_trace_is_continued_with_a_span_of_ours():
+    """As a tracer would."""
+    with traced(f"00-{TRACE}-{SPAN}-01"):
+        trace_id, span_id = current_trace()
+    assert trace_id == TRACE
+    assert span_id not in {SPAN, None}
+
+
+def test_a_span_that_a_tracer_made_is_left_alone():
+    """Its ids are those that the collector knows."""
+    tracer = TracerProvider().get_tracer("test")
+    with tracer.start_as_current_span("work"):
+        before = current_trace()
+        with traced(f"00-{TRACE}-{SPAN}-01"):
+            assert current_trace() == before
+
+
+@given(st.text())
+def test_whatever_comes_as_a_traceparent_the_id_is_a_valid_one(value):
+    """Never zero, never longer than 128 bits."""
+    assert 0 < trace_of(value) < 1 << 128

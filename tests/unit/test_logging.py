@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from project.observability.context import REQUEST_ID
+from project.observability.context import REQUEST_ID, traced
 from project.observability.logging import configure_logging
 from project.observability.metrics import LEVELS, LOG_MESSAGES
-from project.observability.tracing import make_provider
 from tests.conftest import make_settings
 
 ROOT = Path(__file__).parents[2]
@@ -56,8 +55,7 @@ def test_a_line_is_flat_json_with_the_ids_of_its_request():
 
     def act():
         token = REQUEST_ID.set("my-id")
-        tracer = make_provider(make_settings()).get_tracer("test")
-        with tracer.start_as_current_span("work"):
+        with traced(None):
             logger.bind(model="shade", count=3).info("model_loaded")
         REQUEST_ID.reset(token)
 
@@ -80,7 +78,7 @@ def test_cloud_logging_finds_its_own_names(project, prefix):
     """Cloud Logging shows severity, and links the trace, by these names alone."""
 
     def act():
-        with make_provider(make_settings()).get_tracer("test").start_as_current_span("work"):
+        with traced(None):
             logger.warning("prediction_gave_up")
 
     line = record(act, log_cloud="gcp", log_format="auto", google_cloud_project=project)
