@@ -108,15 +108,21 @@ class Lane:
         with self._places.take() as place:
             yield place
 
-    async def run(self, place: Place, data: bytes, params: Params) -> Prediction:
-        """Predict for the bytes of one image.
+    def keep(self, place: Place) -> None:
+        """Hold a place to the end, now that the image is there.
 
-        Raises DeadlineExceeded, InvalidImage and other InvalidInput, or ModelFailed; Overloaded
-        where the image was so long in coming that its place was given back, and all are taken.
+        Raises Overloaded where it was so long in coming that its place was given back, and all are
+        taken.
         """
         if not place.held and (overload := self.overload()):
             raise overload
         place.keep()
+
+    async def run(self, data: bytes, params: Params) -> Prediction:
+        """Predict for the bytes of one image; call it while a place is kept.
+
+        Raises DeadlineExceeded, InvalidImage and other InvalidInput, or ModelFailed.
+        """
         task = Task(data, params, asyncio.get_running_loop().create_future())
         began = time.perf_counter()
         self._streams.add(task)

@@ -125,21 +125,22 @@ class Runner:
             metrics.INFERENCE_REQUESTS.labels(name, outcome).inc()
 
     async def run(self, name: str, place: Place, data: bytes, params: Params) -> Prediction:
-        """Predict for the bytes of one image; raises what Lane.run raises."""
+        """Predict for the bytes of one image; raises what Lane.keep and Lane.run raise."""
         lane = self.lanes[name]
-        prediction = await self._cached(lane, place, data, params)
+        lane.keep(place)
+        prediction = await self._cached(lane, data, params)
         self._count(lane.model, prediction)
         return prediction
 
-    async def _cached(self, lane: Lane, place: Place, data: bytes, params: Params) -> Prediction:
+    async def _cached(self, lane: Lane, data: bytes, params: Params) -> Prediction:
         """Take the result from the cache, or predict and keep it; an error is never kept."""
         if self.cache is None:
-            return await lane.run(place, data, params)
+            return await lane.run(data, params)
         key = await asyncio.to_thread(self.cache.key, lane.model, params, data)
         result = await self.cache.find(lane.model, key)
         if result is not None:
             return Prediction(result, {}, cached=True)
-        prediction = await lane.run(place, data, params)
+        prediction = await lane.run(data, params)
         await self.cache.keep(key, prediction.result)
         return replace(prediction, cached=False)
 

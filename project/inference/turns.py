@@ -53,7 +53,7 @@ class Turns:
 
     def spare(self) -> bool:
         """Whether another turn would be granted now."""
-        return self._out < self._share or self._out + self.board.others() < self._processors
+        return self._may_go(self._steps())
 
     def take(self, who: Hashable) -> None:
         """Wait for a turn. who: threads of the same one need not relieve each other."""
@@ -83,13 +83,18 @@ class Turns:
 
     def _grant(self) -> None:
         """Let those go who may, in the order in which they came; call with the lock held."""
-        started = time.monotonic() - LONG_SECONDS
-        long = sum(began < started for began in tuple(self._began.values()))
-        others = self.board.others()
-        while self._waiting:
-            steps = self._out - long
-            if steps >= self._share and steps + others >= self._processors:
-                break
+        steps = self._steps()
+        while self._waiting and self._may_go(steps):
             self._out += 1
+            steps += 1
             self._waiting.popleft()[1].release()
-        self.board.tell(self._out - long)
+        self.board.tell(steps)
+
+    def _steps(self) -> int:
+        """Turns that count."""
+        started = time.monotonic() - LONG_SECONDS
+        return self._out - sum(began < started for began in tuple(self._began.values()))
+
+    def _may_go(self, steps: int) -> bool:
+        """Whether there may be one more."""
+        return steps < self._share or steps + self.board.others() < self._processors
