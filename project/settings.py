@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis.connection import parse_url
 
 SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
 
@@ -101,6 +102,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None, description="Redis or Valkey, such as redis://localhost:6379/0."
     )
+    redis_timeout_seconds: float = Field(
+        0.1, gt=0, description="A Redis that takes longer to answer is done without."
+    )
     admin_token: SecretStr | None = Field(
         None, min_length=16, description="Bearer token that operators' routes demand."
     )
@@ -155,6 +159,16 @@ class Settings(BaseSettings):
             except ValueError as error:
                 raise ValueError('write it as ["classification"] or classification') from error
         return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("redis_url")
+    @classmethod
+    def _read_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            if value:
+                parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]
+        except ValueError as error:  # it may say the address, and with it a password
+            raise ValueError("write it as redis://, rediss:// or unix://") from error
+        return value
 
     @field_validator("models")
     @classmethod

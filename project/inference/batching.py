@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import numpy as np
+from loguru import logger
 
 from project.models._base import Array, Model
 
@@ -22,11 +23,18 @@ def fastest_batch(model: Model[Any, Any], sample: Array) -> int:
     sample: one preprocessed picture. Raises what the model raises.
     """
     began = time.perf_counter()
-    least = {1: np.inf}  # size → the least time for a picture
+    most = model.max_batch
+    least = {1: _seconds(model, sample, 1)}  # size → the least time for a picture
     for _ in range(TRIES):
         size = 1
-        while size <= model.max_batch and time.perf_counter() - began < MOST_SECONDS:
-            least[size] = min(least.get(size, np.inf), _seconds(model, sample, size))
+        while size <= most and time.perf_counter() - began < MOST_SECONDS:
+            try:
+                least[size] = min(least.get(size, np.inf), _seconds(model, sample, size))
+            except Exception as error:  # noqa: BLE001 - too large for the net or for memory
+                logger.bind(model=model.name, size=size, reason=str(error)[:300]).warning(
+                    "batch_size_passed_over"
+                )
+                most = size - 1
             size *= 2
     fast_enough = min(least.values()) / GAIN
     return min(size for size, seconds in least.items() if seconds <= fast_enough)

@@ -5,6 +5,7 @@ kept or found is predicted; a cache never fails a request.
 """
 
 import hashlib
+import os
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -24,7 +25,6 @@ from project.observability import metrics
 from project.settings import Settings
 
 PREFIX = "vitrine:result:"
-ANSWER_SECONDS = 0.1  # for Redis; what takes longer is no gain over predicting
 REST_SECONDS = 5.0  # for which a Redis that failed is left alone
 ENTRY_BYTES = 400  # of Python's, for each key and value in memory
 
@@ -37,8 +37,8 @@ class Store(ABC):
         """What was put, or None where it is no longer there."""
 
     @abstractmethod
-    async def put(self, key: str, value: bytes) -> None:
-        """Keep a value."""
+    async def put(self, key: str, value: bytes, asked: int) -> None:
+        """Keep a value that was asked for at that time, in nanoseconds since 1970."""
 
     @abstractmethod
     async def clear(self) -> None:
@@ -71,9 +71,11 @@ class MemoryStore(Store):
         self._values.move_to_end(key)
         return value
 
-    async def put(self, key: str, value: bytes) -> None:
+    async def put(self, key: str, value: bytes, asked: int) -> None:
         """Keep a value, and drop those that were not used for the longest time."""
         self._forget_if_cleared()
+        if asked <= self._cleared_at:
+            return  # what was to be forgotten may have gone into it
         self._drop(key)
         self._values[key] = (time.monotonic() + self._seconds, value)
         self._bytes += len(value) + ENTRY_BYTES
@@ -85,6 +87,8 @@ class MemoryStore(Store):
         try:
             self._cleared.parent.mkdir(parents=True, exist_ok=True)
             self._cleared.touch()
+            now = time.time_ns()  # the kernel's own stamp may be some milliseconds old
+            os.utime(self._cleared, ns=(now, now))
         except OSError as error:
             raise CacheUnavailable(
                 "CACHE_DIR is not writable, so workers cannot be told"
@@ -107,15 +111,18 @@ class MemoryStore(Store):
 
 
 class RedisStore(Store):
-    """A Redis or Valkey that all workers share; how much it keeps is its own `maxmemory`."""
+    """A Redis or Valkey that all workers share; how much it keeps is its own `maxmemory`.
 
-    def __init__(self, url: str, seconds: float) -> None:
+    seconds: how long a value is kept. answer_seconds: what takes longer counts as not there.
+    """
+
+    def __init__(self, url: str, seconds: float, answer_seconds: float) -> None:
         self._seconds = max(1, round(seconds))
         self._rest_until = 0.0
         self._redis: Redis = Redis.from_url(
             url,
-            socket_timeout=ANSWER_SECONDS,
-            socket_connect_timeout=ANSWER_SECONDS,
+            socket_timeout=answer_seconds,
+            socket_connect_timeout=answer_seconds,
             retry=Retry(NoBackoff(), 0),
         )
 
@@ -130,7 +137,7 @@ class RedisStore(Store):
             return None
         return value if isinstance(value, bytes) else None
 
-    async def put(self, key: str, value: bytes) -> None:
+    async def put(self, key: str, value: bytes, asked: int) -> None:  # noqa: ARG002
         """Keep a value, if Redis takes it at once."""
         if time.monotonic() < self._rest_until:
             return
@@ -181,9 +188,9 @@ class ResultCache:
         metrics.INFERENCE_CACHE.labels(model.name, "miss" if result is None else "hit").inc()
         return result
 
-    async def keep(self, key: str, result: BaseModel) -> None:
-        """Keep a result."""
-        await self.store.put(key, result.model_dump_json().encode())
+    async def keep(self, key: str, result: BaseModel, asked: int) -> None:
+        """Keep a result. asked: when, in nanoseconds since 1970."""
+        await self.store.put(key, result.model_dump_json().encode(), asked)
 
 
 def make_cache(settings: Settings) -> ResultCache | None:
@@ -193,5 +200,6 @@ def make_cache(settings: Settings) -> ResultCache | None:
         cleared = settings.cache_dir / "results-cleared"
         return ResultCache(MemoryStore(settings.result_cache_bytes, seconds, cleared))
     if settings.result_cache == "redis" and settings.redis_url:
-        return ResultCache(RedisStore(settings.redis_url.get_secret_value(), seconds))
+        url, patience = settings.redis_url.get_secret_value(), settings.redis_timeout_seconds
+        return ResultCache(RedisStore(url, seconds, patience))
     return None

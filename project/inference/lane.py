@@ -58,8 +58,8 @@ class Lane:
         self.failure: str | None = "not loaded yet"
         self._deadline = deadline
         self._streams = Streams(Stages(model, limits), streams, turns, self._give)
-        self._mean_seconds = 0.0  # from one answer to the next, while somebody waits
-        self._others_waited_at: float | None = None  # the last answer's time, if others waited then
+        self._mean_seconds = 0.0  # from one answer to the next, while there is something to do
+        self._last_answer = 0.0
         self._limit = limit
         self._places = Places(limit, metrics.INFERENCE_QUEUE_DEPTH.labels(model.name).set)
         self._stage_seconds = {
@@ -85,14 +85,26 @@ class Lane:
         return began is not None and time.monotonic() - began > STUCK_DEADLINES * self._deadline
 
     def overload(self) -> Overloaded | None:
-        """Why the next prediction would be refused: no place, or it would miss its deadline."""
-        wait = self._mean_seconds * self._places.taken
-        if not self._places.full and wait <= self._deadline:
-            return None
+        """Why the next caller would be refused."""
+        if self._places.crowded:
+            return self._refusal("slow uploads")
+        return self._no_place()
+
+    def _no_place(self) -> Overloaded | None:
+        """Why a prediction would be refused: no place is free, or it would miss its deadline."""
+        if self._places.full or self._wait() > self._deadline:
+            return self._refusal("predictions")
+        return None
+
+    def _wait(self) -> float:
+        """Seconds until all who have a place are answered, at the current rate."""
+        return self._mean_seconds * self._places.taken
+
+    def _refusal(self, what: str) -> Overloaded:
         return Overloaded(
-            f"{self._places.taken} predictions of {self.model.name} are waiting; "
+            f"{self.model.name} has as many {what} as it can take; "
             "come back after Retry-After seconds",
-            retry_after=max(1, math.ceil(wait)),
+            retry_after=max(1, math.ceil(self._wait())),
         )
 
     @contextmanager
@@ -114,7 +126,7 @@ class Lane:
         Raises Overloaded where it was so long in coming that its place was given back, and all are
         taken.
         """
-        if not place.held and (overload := self.overload()):
+        if not place.held and (overload := self._no_place()):
             raise overload
         place.keep()
 
@@ -149,10 +161,10 @@ class Lane:
     def _give(self, answers: Answers) -> None:
         """Answer those callers who have not left meanwhile."""
         now = time.monotonic()
-        if self._others_waited_at is not None:
-            each = (now - self._others_waited_at) / len(answers)
-            self._mean_seconds += SMOOTHING * (each - self._mean_seconds)
-        self._others_waited_at = now if self._places.taken > len(answers) else None
+        since = max(self._last_answer, min(task.came for task, _ in answers))
+        self._last_answer = now
+        each = (now - since) / len(answers)
+        self._mean_seconds += SMOOTHING * (each - self._mean_seconds)
         for task, result in answers:
             if not task.wanted:
                 continue

@@ -24,8 +24,13 @@ class Places:
 
     @property
     def full(self) -> bool:
-        """Whether the next one must be refused."""
-        return self.taken >= self._limit or self._uploads >= MOST_UPLOADS * self._limit
+        """Whether all are taken."""
+        return self.taken >= self._limit
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are as many uploads without a place as memory is meant for."""
+        return self._uploads >= MOST_UPLOADS * self._limit
 
     @contextmanager
     def take(self) -> Iterator["Place"]:

@@ -136,12 +136,13 @@ class Runner:
         """Take the result from the cache, or predict and keep it; an error is never kept."""
         if self.cache is None:
             return await lane.run(data, params)
+        asked = time.time_ns()
         key = await asyncio.to_thread(self.cache.key, lane.model, params, data)
         result = await self.cache.find(lane.model, key)
         if result is not None:
             return Prediction(result, {}, cached=True)
         prediction = await lane.run(data, params)
-        await self.cache.keep(key, prediction.result)
+        await self.cache.keep(key, prediction.result, asked)
         return replace(prediction, cached=False)
 
     async def predict(self, name: str, data: bytes, params: Params) -> Prediction:

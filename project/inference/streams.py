@@ -12,14 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loguru import logger
 from pydantic import BaseModel
 
 from project.errors import ProjectError
 from project.inference.stages import Item, Stages
-from project.inference.turns import Turns
+from project.inference.turns import LONG_SECONDS, Turns
 from project.models._base import Params
 
 LEAVE_SECONDS = 1.0  # for what runs at the end; a forward pass that hangs is not waited for
@@ -33,6 +33,7 @@ class Task:
     params: Params
     answer: asyncio.Future[BaseModel]
     item: Item | None = None
+    came: float = field(default_factory=time.monotonic)
 
     @property
     def wanted(self) -> bool:
@@ -75,9 +76,11 @@ class Streams:
         self._loop = asyncio.get_running_loop()
         for thread in self._threads:
             thread.start()
+        self._watcher = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
         """End the threads; whatever still waits is cancelled with its request."""
+        self._watcher.cancel()
         self._coming.clear()
         self._ready.clear()
         with self._lock:
@@ -100,6 +103,14 @@ class Streams:
     def busy_since(self) -> float | None:
         """When the longest of the steps that run now began, by the monotonic clock."""
         return min((began for began in self._busy_since if began is not None), default=None)
+
+    async def _watch(self) -> None:
+        """See to it that a step that hangs holds up nothing but itself."""
+        while True:
+            await asyncio.sleep(LONG_SECONDS)
+            self._turns.look()
+            if self._coming or self._ready:
+                self._wake_one()
 
     def _wake_one(self) -> None:
         """Wake the thread that worked last, if none is awake or there is a turn for another."""

@@ -72,7 +72,14 @@ class Turns:
         self._began[threading.get_ident()] = time.monotonic()
         with self._lock:
             self._grant()
-            return all(other == who for other, _ in self._waiting)
+            steps = self._steps()
+            borrowed = steps > self._share and steps + self.board.others() > self._processors
+            return not borrowed and all(other == who for other, _ in self._waiting)
+
+    def look(self) -> None:
+        """Count again, as steps become long while nobody takes or gives a turn."""
+        with self._lock:
+            self._grant()
 
     def give(self) -> None:
         """End the turn."""

@@ -92,6 +92,7 @@ def pre_fork(_server: Any, worker: Any) -> None:
     worker.slot = slots.take(directory)
     multiprocess.prepare(directory, worker.slot.identity, metrics.gauge_modes())
     multiprocess.identify_child(worker.slot.identity)
+    shared.expect(worker.slot.number)
     worker.generation = shared.generation()
     worker.ended = None
 

@@ -5,6 +5,7 @@ the trailers after a chunked body, until they are whole, and knows no limit: one
 sends a header without end would fill the machine.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,14 +17,20 @@ PIECE_BYTES = 1 << 20  # of a body, before the application sees any of it
 class BoundedProtocol(HttpToolsProtocol):
     """Hangs up on a caller whose bytes bring neither a whole head nor a body for too long."""
 
-    lost: Callable[[], object] | None = None  # called when the connection has ended
+    changed: Callable[[], object] | None = None  # called when a connection has come or gone
     _fruitless = 0  # bytes since a head ended or a piece of a body came
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The connection has come."""
+        super().connection_made(transport)
+        if self.changed:
+            self.changed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         super().connection_lost(exc)
-        if self.lost:
-            self.lost()
+        if self.changed:
+            self.changed()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, whose callbacks below tell whether anything came of it."""
@@ -34,6 +41,15 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.send_400_response("The head of the request is too large.")
             else:  # an answer may be half out: only breaking the connection tells so
                 self.transport.close()
+        self._expect_more()
+
+    def _expect_more(self) -> None:
+        """After an answer to a request whose body came later: an idle connection has its end."""
+        answered = self.cycle is not None and self.cycle.response_complete and not self.pipeline
+        if answered and self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -49,7 +65,9 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle.body += body
         if len(cycle.body) > PIECE_BYTES:
             self.flow.pause_reading()
-            cycle.message_event.set()
+        elif not cycle.response_started:  # else it is thrown away, and silence is measured
+            return
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The request is whole."""

@@ -18,6 +18,11 @@ for _slot in range(MOST_WORKERS):
     _connections[_slot] = NOT_LISTENING
 
 
+def expect(slot: int) -> None:
+    """In the arbiter: a worker is about to have this slot."""
+    _flags[_SLOTS] = max(_flags[_SLOTS], min(slot, MOST_WORKERS - 1))
+
+
 def generation() -> int:
     """The number of reloads so far, modulo 256; a worker of an older one is being replaced."""
     return _flags[_GENERATION]
@@ -65,7 +70,6 @@ class StepBoard:
 
     def __init__(self, slot: int) -> None:
         self._slot = min(slot, MOST_WORKERS - 1)
-        _flags[_SLOTS] = max(_flags[_SLOTS], self._slot)
 
     def tell(self, steps: int) -> None:
         """Say how many run here."""

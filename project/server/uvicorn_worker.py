@@ -56,6 +56,7 @@ class DrainingServer(Server):
         self._draining_since: float | None = None
         self._linger_until: float | None = None
         self._impatient = False
+        self._left = False  # it listens no more
         self.told_to_stop = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -83,12 +84,12 @@ class DrainingServer(Server):
     def _protocol(self) -> asyncio.Protocol:
         """What serves a connection, as Uvicorn makes it."""
         protocol = BoundedProtocol(self.config, self.server_state, self.lifespan.state)
-        protocol.lost = self._tell_connections
+        protocol.changed = self._tell_connections
         return protocol
 
     def _tell_connections(self) -> int:
         """Tell the other workers how many connections there are here; returns it."""
-        if self._linger_until:
+        if self._left:
             return 0
         opening = sum(server.opening for server in self.servers)
         count = len(self.server_state.connections) + opening
@@ -119,10 +120,22 @@ class DrainingServer(Server):
                 return False
             self._linger_until = now + LINGER_SECONDS
             self.say_close()
-            shared.tell_connections(self._slot, shared.NOT_LISTENING)
-            for server in self.servers:
-                server.close()
-        return now >= self._linger_until or not self.server_state.connections
+            self._stop_listening()
+        opening = any(server.opening for server in self.servers)
+        return now >= self._linger_until or not (self.server_state.connections or opening)
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """End all connections, those too that were accepted a moment ago."""
+        self._stop_listening()
+        for server in self.servers:
+            await server.wait_closed()
+        await super().shutdown(sockets)
+
+    def _stop_listening(self) -> None:
+        self._left = True
+        shared.tell_connections(self._slot, shared.NOT_LISTENING)
+        for server in self.servers:
+            server.close()
 
     def say_close(self) -> None:
         """From now on, every answer tells its client to open a new connection for the next."""

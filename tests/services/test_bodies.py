@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -171,3 +172,34 @@ def assert_no_faults(server: Server) -> None:
     assert faults == []
     assert metrics.value("inference_requests_total", outcome="error") == 0
     assert server.records("request_failed") == []
+
+
+def test_a_slow_sender_can_read_the_refusal_too(server):
+    """Its body comes in small pieces with pauses, each of which shows that it is still there."""
+    lines = (IMAGE, f"Content-Length: {MUCH}")
+    with connect(server.port) as connection:
+        connection.sendall(head("POST", PATH, *lines))
+        pause = threading.Event()
+        for _ in range(20):
+            connection.sendall(b"x" * 1000)
+            pause.wait(0.3)  # six seconds in all: silence of five would end the courtesy
+        connection.shutdown(socket.SHUT_WR)
+        assert_refused_as_too_large(read_answer(connection))
+
+
+def test_a_connection_that_was_refused_while_it_sent_ends_when_it_is_idle(tmp_path):
+    """Its answer was out before its body was in; nothing else would ever close it."""
+    settings = {"WEB_CONCURRENCY": 1, "QUEUE_LIMIT": 1, "KEEPALIVE_SECONDS": 1}
+    with serve(tmp_path, **settings) as server, connect(server.port) as refused:
+        busy = Client(server.port)
+        inside = threading.Thread(target=busy.predict, kwargs={"seconds": 2})
+        inside.start()
+        wait_until(lambda: server.metrics().value("inference_queue_depth") == 1, "it is full")
+        refused.sendall(head("POST", PATH, IMAGE, "Content-Length: 2000") + b"x" * 1000)
+        refused.settimeout(DEADLINE)
+        assert refused.recv(1 << 16).startswith(b"HTTP/1.1 503 ")
+        refused.sendall(b"x" * 1000)
+        while refused.recv(1 << 16):
+            pass  # the rest of the answer, then the end
+        inside.join()
+        busy.close()

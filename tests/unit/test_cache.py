@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from project.configuration import problems
 from project.errors import CacheUnavailable, InvalidImage, ModelFailed
 from project.inference.cache import ENTRY_BYTES, MemoryStore, ResultCache, make_cache
 from project.inference.runner import Runner
@@ -106,13 +108,13 @@ def test_memory_is_bounded_and_what_was_used_last_stays(tmp_path):
     async def test() -> None:
         kept = store(tmp_path, max_bytes=3 * (ENTRY_BYTES + 100))
         for key in ("a", "b", "c"):
-            await kept.put(key, bytes(100))
+            await kept.put(key, bytes(100), time.time_ns())
         assert await kept.get("a")  # used: b is now the oldest
-        await kept.put("d", bytes(100))
+        await kept.put("d", bytes(100), time.time_ns())
         assert [bool(await kept.get(key)) for key in "abcd"] == [True, False, True, True]
-        await kept.put("a", bytes(50))  # replaced, not added
+        await kept.put("a", bytes(50), time.time_ns())  # replaced, not added
         assert await kept.get("c")
-        await kept.put("huge", bytes(100_000))
+        await kept.put("huge", bytes(100_000), time.time_ns())
         assert await kept.get("huge") is None
         assert kept._bytes == 0
 
@@ -125,7 +127,7 @@ def test_a_result_is_kept_for_its_time(tmp_path):
     async def test() -> None:
         kept, gone = store(tmp_path), store(tmp_path, seconds=-1)
         for each in (kept, gone):
-            await each.put("key", b"value")
+            await each.put("key", b"value", time.time_ns())
         assert await kept.get("key") == b"value"
         assert await gone.get("key") is None
 
@@ -138,15 +140,28 @@ def test_every_worker_forgets_when_one_is_told_to(tmp_path):
     async def test() -> None:
         one, other = store(tmp_path), store(tmp_path)
         for each in (one, other):
-            await each.put("key", b"value")
+            await each.put("key", b"value", time.time_ns())
         await one.clear()
         assert await one.get("key") is None
         assert await other.get("key") is None
-        await other.put("key", b"new")
+        await other.put("key", b"new", time.time_ns())
         assert await other.get("key") == b"new"
         later = time.time_ns() + 10**9
         os.utime(tmp_path / "cleared", ns=(later, later))
         assert await other.get("key") is None
+
+    asyncio.run(test())
+
+
+def test_what_was_asked_for_before_a_clearing_is_not_kept_after_it(tmp_path):
+    """A prediction that was under way may be the very one that was to be forgotten."""
+
+    async def test() -> None:
+        kept = store(tmp_path)
+        asked = time.time_ns()
+        await kept.clear()
+        await kept.put("key", b"old", asked)
+        assert await kept.get("key") is None
 
     asyncio.run(test())
 
@@ -166,7 +181,7 @@ def test_a_kept_value_that_is_no_result_of_the_model_is_a_miss(tmp_path, shade):
         async with Runner([shade], caching(tmp_path)) as runner:
             key = ResultCache.key(shade, ShadeParams(), picture())
             assert runner.cache
-            await runner.cache.store.put(key, b'{"colour": "red"}')
+            await runner.cache.store.put(key, b'{"colour": "red"}', time.time_ns())
             prediction = await runner.predict("shade", picture(), ShadeParams())
             assert prediction.cached is False
             assert prediction.result.label == "light"
@@ -185,6 +200,18 @@ def test_it_is_off_unless_asked_for(shade):
 
     assert make_cache(make_settings()) is None
     asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    "wrong", ["localhost:6379", "valkey://localhost", "redis://host:port/0", "http://a:secret@b"]
+)
+def test_an_address_that_is_none_is_said_at_start_without_showing_it(wrong):
+    """A reload with a slip of the pen must not end the server, nor print a password."""
+    with pytest.raises(ValidationError) as refused:
+        make_settings(redis_url=wrong)
+    (line,) = problems(refused.value)
+    assert line.startswith("REDIS_URL: write it as redis://")
+    assert "secret" not in line
 
 
 def test_redis_demands_its_address():

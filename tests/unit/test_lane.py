@@ -1,6 +1,7 @@
 """The lane: bounded, batched from what waits, and one bad input is one error."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -183,5 +184,61 @@ def test_a_model_that_did_not_load_is_unavailable_and_harms_no_other(shade):
             with pytest.raises(ModelUnavailable):
                 await runner.predict("shade", picture(), PARAMS)
             assert (await runner.predict("other", picture(), PARAMS)).result.label == "light"
+
+    run(test)
+
+
+def test_an_idle_hour_refuses_nobody(shade):
+    """Waits are guessed from what predictions take, not from how seldom they come."""
+
+    async def test() -> None:
+        async with serving(shade, make_settings()) as runner:
+            lane = runner.lanes["shade"]
+            with runner.admit("shade"):  # somebody uploads all the while
+                for _ in range(3):
+                    lane._last_answer -= 3600.0
+                    await runner.predict("shade", picture(), PARAMS)
+                assert lane._mean_seconds < lane._deadline / 2
+                assert lane.overload() is None
+
+    run(test)
+
+
+def test_who_would_miss_his_deadline_is_refused_at_once(shade):
+    """An answer that comes too late costs as much as one in time."""
+
+    async def test() -> None:
+        async with serving(shade, make_settings(prediction_deadline_seconds=10)) as runner:
+            lane = runner.lanes["shade"]
+            lane._mean_seconds = 6.0
+            assert lane.overload() is None  # alone he is served, whatever was before
+            with runner.admit("shade"), runner.admit("shade"):
+                overload = lane.overload()
+            assert overload is not None
+            assert overload.retry_after == 12
+
+    run(test)
+
+
+def test_a_step_that_hangs_holds_up_nothing_but_itself(shade, monkeypatch):
+    """Where there is another thread, who comes later is served by it, other workers or not."""
+    monkeypatch.setattr("project.inference.streams.LONG_SECONDS", 0.01)
+    monkeypatch.setattr("project.inference.turns.LONG_SECONDS", 0.01)
+    forward = shade.forward
+    hanging = threading.Event()
+
+    def hang_on_dark(batch):
+        if batch.max() == 0:
+            hanging.wait()
+        return forward(batch)
+
+    async def test() -> None:
+        async with serving(shade, make_settings(inference_streams=2)) as runner:
+            shade.forward = hang_on_dark
+            dark = asyncio.create_task(runner.predict("shade", picture(colour="black"), PARAMS))
+            answers = [await runner.predict("shade", picture(), PARAMS) for _ in range(3)]
+            assert [answer.result.label for answer in answers] == ["light"] * 3
+            hanging.set()
+            assert (await dark).result.label == "dark"
 
     run(test)

@@ -151,6 +151,7 @@ def test_workers_know_who_has_the_fewest_connections():
 
 def test_workers_know_how_many_steps_the_others_run(monkeypatch):
     """One that has just ended a step counts a moment longer; one that has died does not."""
+    shared.expect(11)
     one, other = shared.StepBoard(10), shared.StepBoard(11)
     monkeypatch.setattr(shared, "RECENT_SECONDS", 0.0)
     one.tell(2)

@@ -90,11 +90,12 @@ def test_uploads_without_a_place_have_a_bound_too(monkeypatch):
         places = Places(2, DEPTH.set)
         with ExitStack() as uploads:
             for _ in range(2 * MOST_UPLOADS):
-                assert not places.full
+                assert not places.crowded
                 await given_back(uploads.enter_context(places.take()))
             assert places.taken == 0
-            assert places.full
-        assert not places.full
+            assert places.crowded
+            assert not places.full  # whose picture has come may have one
+        assert not places.crowded
 
     run(test)
 
@@ -117,6 +118,25 @@ def test_a_picture_that_comes_late_to_a_full_lane_is_refused(monkeypatch):
                 shade.go_on.set()
                 await inside
                 answer = await runner.run("shade", late, picture(), ShadeParams())
+                assert answer.result.label == "light"
+
+    run(test)
+
+
+def test_an_upload_that_has_ended_is_served_however_many_still_go_on(monkeypatch):
+    """It has been sent; to refuse it would have been in vain."""
+    monkeypatch.setattr(module, "UPLOAD_SECONDS", 0.0)
+    shade = ShadeModel()
+
+    async def test() -> None:
+        async with Runner([shade], make_settings(queue_limit=1)) as runner:
+            with ExitStack() as uploads:
+                for _ in range(MOST_UPLOADS):
+                    place = uploads.enter_context(runner.admit("shade"))
+                    await given_back(place)
+                with pytest.raises(Overloaded), runner.admit("shade"):
+                    pass
+                answer = await runner.run("shade", place, picture(), ShadeParams())
                 assert answer.result.label == "light"
 
     run(test)

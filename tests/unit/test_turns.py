@@ -12,6 +12,12 @@ from project.inference.turns import Turns
 DEADLINE = 60.0
 
 
+@pytest.fixture(autouse=True)
+def _no_step_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine that runs the tests."""
+    monkeypatch.setattr(module, "LONG_SECONDS", 3600.0)
+
+
 class FixedBoard:
     """A board on which the others run as many steps as the test says."""
 
@@ -105,6 +111,19 @@ def test_what_others_leave_idle_is_taken_between_two_steps():
         of.give()
 
 
+def test_what_was_borrowed_is_given_back_when_its_owner_comes():
+    """Between two steps, however much there is left to do."""
+    of = turns(processors=2, share=1, others=0)
+    with takers(of, "a") as (other,):
+        of.take("a")
+        assert other.has.wait(DEADLINE)
+        assert of.go_on("a")
+        of.board.running = 1
+        assert not of.go_on("a")
+        of.give()
+        assert of.board.told[-1] == 1  # the share is kept
+
+
 def test_threads_of_other_models_are_not_kept_waiting():
     """A model under constant load gives its turn to another after a step, not to itself."""
     of = turns(processors=1)
@@ -126,3 +145,15 @@ def test_a_step_that_hangs_does_not_stop_the_other_models(monkeypatch: pytest.Mo
     with takers(of, "hangs", "other") as (hangs, other):
         assert hangs.has.wait(DEADLINE)
         assert other.has.wait(DEADLINE)  # though the first has not given its turn back
+
+
+def test_a_step_that_hangs_is_not_counted_for_the_other_workers(monkeypatch: pytest.MonkeyPatch):
+    """They may use the processor that it may not be using."""
+    of = turns(processors=1)
+    of.take("hangs")
+    of.look()
+    assert of.board.told[-1] == 1
+    monkeypatch.setattr(module, "LONG_SECONDS", -1.0)
+    of.look()
+    assert of.board.told[-1] == 0
+    of.give()
