@@ -73,6 +73,7 @@ class DrainingServer(Server):
             await super().startup([])
         finally:
             heart.cancel()
+        _keep_what_is_loaded()
         self.servers: list[Listener] = [  # type: ignore[assignment]
             Listener(sock, self._protocol, self.config.ssl, self._has_more) for sock in sockets
         ]
@@ -178,7 +179,7 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
         self.server = DrainingServer(
             self.config,
             listen_on=self._listen_on,
-            ready=self._ready,
+            ready=lambda: shared.mark_ready(self.generation),
             slot=self.slot.number,
         )
         loop = asyncio.get_running_loop()
@@ -186,13 +187,6 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
         await self.server.serve(sockets=[listener.sock for listener in self.sockets])
         if not self.server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
-
-    def _ready(self) -> None:
-        """Say that it serves. What is loaded by now stays: no collection need walk it again."""
-        gc.collect()
-        gc.freeze()  # with torch loaded, each full collection stops the worker for 0.1 s
-        gc.set_threshold(GARBAGE)
-        shared.mark_ready(self.generation)
 
     def _listen_on(self, seconds: float) -> bool:
         """Whether to go on listening, so many seconds after the end was called for."""
@@ -206,6 +200,13 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
         if self.generation != shared.generation():
             return not shared.successor_ready() and seconds < settings.graceful_timeout_seconds
         return seconds < HEARSAY_SECONDS
+
+
+def _keep_what_is_loaded() -> None:
+    """What is loaded by now stays to the end: no collection need walk it again."""
+    gc.collect()
+    gc.freeze()  # with torch loaded, each full collection stops the worker for 0.1 s
+    gc.set_threshold(GARBAGE)
 
 
 def _time_to_finish() -> int:

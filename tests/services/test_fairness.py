@@ -1,6 +1,7 @@
 """Connections that stay open are shared out over the workers, and one alone has the machine."""
 
 import http.client
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -26,27 +27,32 @@ def connections_of(worker: int, port: int) -> int:
 
 def test_connections_that_stay_open_are_shared_out(tmp_path: Path):
     """Without that the kernel gives one worker most of them, and the rest of the machine idles."""
-    with serve(tmp_path, WEB_CONCURRENCY=2) as server:
-        opened = [open_connection(server) for _ in range(CONNECTIONS)]
-        counts = [connections_of(worker, server.port) for worker in server.workers()]
-        assert sum(counts) == CONNECTIONS
-        assert min(counts) >= CONNECTIONS // 4  # evenly, unless a worker was slow to look
-        for connection in opened:
-            connection.close()
+    with serve(tmp_path, WEB_CONCURRENCY=2) as server, ExitStack() as opened:
+
+        def counts() -> list[int]:
+            return [connections_of(worker, server.port) for worker in server.workers()]
+
+        def both_listen() -> bool:
+            opened.callback(open_connection(server).close)
+            return min(counts()) > 0
+
+        wait_until(both_listen, "each worker has a connection")
+        for _ in range(CONNECTIONS):
+            opened.callback(open_connection(server).close)
+        assert min(counts()) >= CONNECTIONS // 4  # evenly, unless a worker was slow to look
 
 
 def test_a_worker_that_is_stopped_keeps_no_connection_from_being_served(tmp_path: Path):
     """The others wait a moment for it, and no longer."""
     with serve(tmp_path, WEB_CONCURRENCY=2) as server:
-        first = [open_connection(server) for _ in range(4)]
-        stopped = psutil.Process(server.workers()[0])
-        stopped.suspend()
-        try:
-            more = [open_connection(server) for _ in range(8)]
-        finally:
-            stopped.resume()
-        for connection in (*first, *more):
-            connection.close()
+        with ExitStack() as opened:
+            for _ in range(4):
+                opened.callback(open_connection(server).close)
+            stopped = psutil.Process(server.workers()[0])
+            stopped.suspend()
+            opened.callback(stopped.resume)
+            for _ in range(8):
+                opened.callback(open_connection(server).close)
         wait_until(
             lambda: not sum(connections_of(pid, server.port) for pid in server.workers()),
             "every connection is closed",
