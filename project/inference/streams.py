@@ -60,9 +60,7 @@ class Streams:
         self._coming: deque[Task] = deque()  # not yet decoded
         self._ready: deque[Task] = deque()  # waiting for the net
         self._lock = threading.Lock()
-        self._idle: list[
-            threading.Lock
-        ] = []  # one for each thread that sleeps; released to wake it
+        self._idle: list[threading.Lock] = []  # of each thread that sleeps; released to wake it
         self._ending = False
         self._busy_since: list[float | None] = [None] * count
         name = stages.model.name
@@ -124,10 +122,12 @@ class Streams:
         gate.acquire()
         while self._is_due_or_sleep(gate):
             self._turns.take(self)
-            while (self._coming or self._ready) and self._turns.go_on(self):
+            going = True
+            while going and (self._coming or self._ready):
                 if self._coming:
                     self._wake_one()
                 self._step(stream)
+                going = self._turns.go_on(self)  # after a step, or two models hand it to and fro
             self._turns.give()
 
     def _is_due_or_sleep(self, gate: threading.Lock) -> bool:

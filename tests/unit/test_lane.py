@@ -242,3 +242,20 @@ def test_a_step_that_hangs_holds_up_nothing_but_itself(shade, monkeypatch):
             assert (await dark).result.label == "dark"
 
     run(test)
+
+
+def test_two_models_under_load_share_the_turns(shade):
+    """On one processor each makes a step in its turn; neither only hands the turn on."""
+    other = ShadeModel("other")
+
+    async def test() -> None:
+        async with Runner([shade, other], make_settings(queue_limit=64)) as runner:
+            asked = [
+                runner.predict(name, picture(), PARAMS)
+                for _ in range(20)
+                for name in ("shade", "other")
+            ]
+            answers = await asyncio.gather(*asked)
+        assert {answer.result.label for answer in answers} == {"light"}
+
+    run(test)
