@@ -19,11 +19,11 @@ DEADLINE = 60.0  # seconds; generous, as the machine may be busy with other thin
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], what: str) -> T:
+def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
     """Ask until the condition holds and return what it gave; fails with `what` at the deadline."""
-    end = time.monotonic() + DEADLINE
+    end = time.monotonic() + deadline
     while not (answer := condition()):
-        assert time.monotonic() < end, f"not within {DEADLINE:g} s: {what}"
+        assert time.monotonic() < end, f"not within {deadline:g} s: {what}"
         time.sleep(0.01)
     return answer
 

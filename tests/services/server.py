@@ -6,23 +6,21 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from tests.collectors import DEADLINE, wait_until
+
 ROOT = Path(__file__).parents[2]
 QUICK_APP = "tests.services.quick_app:app"
-DEADLINE = 60.0  # seconds; generous, as the machine may be busy with other things
-
-T = TypeVar("T")
 
 
 def free_port() -> int:
@@ -30,15 +28,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
-    """Ask until the condition holds and return what it gave; fails with `what` at the deadline."""
-    end = time.monotonic() + deadline
-    while not (answer := condition()):
-        assert time.monotonic() < end, f"not within {deadline:g} s: {what}"
-        time.sleep(0.02)
-    return answer
 
 
 def environment(folder: Path, **settings: object) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from project.errors import InvalidImage
-from project.inference.images import ImageLimits, _scans, decode
+from project.inference.images import ImageLimits, decode
 from tests import corpus
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as in the product
@@ -238,16 +238,3 @@ def test_the_limits_say_which_they_are():
         decode(data, ImageLimits(exact.max_pixels - 1, 8))
     with pytest.raises(InvalidImage, match=r"at least 65 pixels"):
         decode(data, ImageLimits(exact.max_pixels, exact.min_side + 1))
-
-
-def test_a_progressive_jpeg_of_ordinary_many_scans_is_read():
-    """The limit on scans stands far above what encoders write; a second picture does not count."""
-    assert decode(corpus.jpeg_of_scans(90), ImageLimits(5_000_000, 8)).size == (2048, 2048)
-    appended = corpus.in_every_format()["jpeg"] + corpus.jpeg_of_scans(500)
-    assert picture_of(appended).size == (corpus.WIDTH, corpus.HEIGHT)
-
-
-def test_no_marker_hides_the_scans_that_follow_it():
-    """Markers that may stand inside a scan have no length, whatever bytes follow them."""
-    for marker in (b"\xff\x05", b"\xff\xd0", b"\xff\x00", b"\xff\x01", b"\xff\xff"):
-        assert _scans(corpus.jpeg_of_scans(500, marker + b"\x7f\xff")) == 501

@@ -1,0 +1,17 @@
+"""JPEGs of many scans, each of which may cost a pass over all pixels."""
+
+from project.inference.images import ImageLimits, _scans, decode
+from tests import corpus
+
+
+def test_a_progressive_jpeg_of_ordinary_many_scans_is_read():
+    """The limit on scans stands far above what encoders write; a second picture does not count."""
+    assert decode(corpus.jpeg_of_scans(90), ImageLimits(5_000_000, 8)).size == (2048, 2048)
+    appended = corpus.in_every_format()["jpeg"] + corpus.jpeg_of_scans(500)
+    assert decode(appended, ImageLimits(5_000_000, 8)).size == (corpus.WIDTH, corpus.HEIGHT)
+
+
+def test_no_marker_hides_the_scans_that_follow_it():
+    """Markers that may stand inside a scan have no length, whatever bytes follow them."""
+    for marker in (b"\xff\x05", b"\xff\xd0", b"\xff\x00", b"\xff\x01", b"\xff\xff"):
+        assert _scans(corpus.jpeg_of_scans(500, marker + b"\x7f\xff")) == 501
