@@ -21,7 +21,7 @@ SECTIONS: dict[str, Section] = {
     "throughput": lambda given: throughput.measure(given.seconds, given.rounds, given.only),
     "fairness": lambda given: throughput.fairness(given.seconds),
     "overload": lambda given: overload.measure(given.seconds, given.rounds),
-    "observability": lambda given: observability.measure(given.seconds, given.rounds),
+    "observability": lambda given: observability.measure(given.rounds),
     "scrape": lambda given: scrape.measure(given.replaced),
     "starts": lambda _: operations.starts(),
     "memory": lambda _: operations.memory(),
@@ -69,6 +69,7 @@ def main() -> None:
     need("wrk", "wrk")
     if "overload" in given.sections:
         need("h2load", "nghttp2-client")
+        need("nginx", "nginx-light")
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     kept = json.loads(RESULTS.read_text()) if given.keep and RESULTS.exists() else {}
     names = (given.only or list(NAMES)) if "throughput" in given.sections else []

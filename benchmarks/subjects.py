@@ -97,7 +97,7 @@ def product(
     port = free_port()
     variables = {
         "LOG_FORMAT": "json",
-        "PROMETHEUS_MULTIPROC_DIR": VAR / "metrics",
+        "PROMETHEUS_MULTIPROC_DIR": VAR / "metrics" / name,
         "RESULT_CACHE": "off",  # the same photo comes again and again; each is to be predicted
     }
     with running(

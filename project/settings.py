@@ -109,7 +109,10 @@ class Settings(BaseSettings):
         None, min_length=16, description="Bearer token that operators' routes demand."
     )
     queue_limit: int = Field(
-        32, ge=1, description="Predictions a worker admits per model; the next one gets a 503."
+        64, ge=1, description="Predictions a worker admits per model; the next one gets a 503."
+    )
+    queue_seconds: float = Field(
+        0.3, gt=0, description="Who would wait longer, at the current rate, gets a 503 as well."
     )
     prediction_deadline_seconds: float = Field(
         10, gt=0, description="A prediction that takes longer gets a 504."

@@ -28,6 +28,7 @@ case "${1:-test}" in
   bench)
     need wrk wrk "the benchmarks"
     need h2load nghttp2-client "the benchmark of overload"
+    need nginx nginx-light "the benchmark of overload"
     ;;
   *)
     echo "usage: $0 test|bench" >&2

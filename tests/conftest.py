@@ -54,3 +54,9 @@ def real_client() -> Iterator[TestClient]:
     """The application as shipped, with its real weights."""
     with TestClient(create_app(make_settings()), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Tests that are coroutines run on asyncio, as the product does."""
+    return "asyncio"

@@ -1,86 +1,62 @@
 """The door: under overload a prediction is refused before anything is spent on it.
 
 A refusal by the route has passed every layer, and at ten times the load that a machine can carry
-such refusals alone would take half of it. This one is counted like any other; in the log it is one
-line a second, `requests_refused`, with their number, and it has no span.
+such refusals alone would take half of it. So the HTTP protocol asks here as soon as the head of a
+request is whole. Such a refusal is counted like any other; in the log it is one line a second,
+`requests_refused`, with their number, and it has no span.
 """
 
 import asyncio
+import json
 from collections import Counter
+from functools import lru_cache
 
-from fastapi import FastAPI
 from loguru import logger
-from starlette.datastructures import Headers
-from starlette.types import Receive, Scope, Send
 
-from project.api.problems import problem
+from project.api.problems import MEDIA_TYPE, problem_type
 from project.errors import Overloaded
 from project.inference.lane import Lane
 from project.inference.runner import Runner
 from project.observability import metrics
-from project.observability.context import REQUEST_ID, accept_request_id, trace_of
+from project.observability.context import accept_request_id, trace_of
 
 LOG_SECONDS = 1.0
 
 
-class Vitrine(FastAPI):
-    """FastAPI behind a door. door: set once the models are known."""
-
-    door: "Door | None" = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve, unless the door refuses."""
-        if self.door is None or not await self.door.refuses(scope, receive, send):
-            await super().__call__(scope, receive, send)
-
-
 class Door:
-    """Knows the paths of all predictions and asks their lanes for a place."""
+    """Knows the paths of all predictions and asks their lanes for a place.
 
-    def __init__(self, runner: Runner) -> None:
-        self._lanes = {
-            f"/v1/models/{name}/predictions": lane for name, lane in runner.lanes.items()
+    but_on: a port on which no predictions are served.
+    """
+
+    def __init__(self, runner: Runner, but_on: int | None = None) -> None:
+        self._gates = {
+            gate.path.encode(): gate for gate in (Gate(lane) for lane in runner.lanes.values())
         }
+        self._but_on = but_on
         self._unsaid: Counter[str] = Counter()  # refusals that no log line has told of yet
         self._saying: asyncio.TimerHandle | None = None
 
-    async def refuses(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Answer a prediction that has no place; its body is thrown away as it comes."""
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return False
-        lane = self._lanes.get(scope["path"])
-        overload = lane.overload() if lane else None
-        if lane is None or overload is None:
-            return False
-        self._count(lane, scope["path"])
-        await self._answer(overload, scope, receive, send)
-        return True
+    def refusal(
+        self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], port: int | None
+    ) -> bytes | None:
+        """Refuse a prediction that would have no place; None for everything else.
 
-    async def _answer(
-        self, overload: Overloaded, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        headers = Headers(scope=scope)
-        request_id = accept_request_id(headers.get("x-request-id"))
-        token = REQUEST_ID.set(request_id)
-        answer = problem(
-            overload.status,
-            overload.title,
-            overload.detail,
-            slug=overload.slug,
-            headers={**overload.headers, "X-Request-ID": request_id},
-            trace_id=format(trace_of(headers.get("traceparent")), "032x"),
-        )
-        REQUEST_ID.reset(token)
-        await answer(scope, receive, send)
-
-    def _count(self, lane: Lane, path: str) -> None:
-        name = lane.model.name
-        metrics.HTTP_REQUESTS.labels("POST", path, str(Overloaded.status)).inc()
-        metrics.HTTP_REJECTED.labels("overload").inc()
-        metrics.INFERENCE_REQUESTS.labels(name, "overload").inc()
-        self._unsaid[name] += 1
+        target: as in the request line; headers: names in lower case; port: it came to. Returns
+        the lines of the answer after its status line, and its body.
+        """
+        gate = self._gates.get(target.partition(b"?")[0])
+        if gate is None or method != b"POST" or port == self._but_on:
+            return None
+        overload = gate.lane.overload()
+        if overload is None:
+            gate.lane.expect()
+            return None
+        gate.count()
+        self._unsaid[gate.lane.model.name] += 1
         if self._saying is None:
             self._say()
+        return _answer(overload, headers)
 
     def _say(self) -> None:
         """Tell of the refusals so far, and again after a while, until there are no more."""
@@ -92,3 +68,52 @@ class Door:
             log.warning("requests_refused")
         self._unsaid.clear()
         self._saying = asyncio.get_running_loop().call_later(LOG_SECONDS, self._say)
+
+
+class Gate:
+    """One model's predictions: their path, their lane, and what counts those refused."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.path = f"/v1/models/{lane.model.name}/predictions"
+        self._counters = (
+            metrics.HTTP_REQUESTS.labels("POST", self.path, str(Overloaded.status)),
+            metrics.HTTP_REJECTED.labels("overload"),
+            metrics.INFERENCE_REQUESTS.labels(lane.model.name, "overload"),
+        )
+
+    def count(self) -> None:
+        """Count one that was refused."""
+        for counter in self._counters:
+            counter.inc()
+
+
+def _answer(overload: Overloaded, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The problem document with the caller's ids, as problems.py would build it."""
+    request_id = traceparent = None
+    for name, value in headers:
+        if name == b"x-request-id":
+            request_id = value.decode("latin-1")
+        elif name == b"traceparent":
+            traceparent = value.decode("latin-1")
+    request_id = accept_request_id(request_id)
+    start, end = _template(overload.detail, overload.headers["Retry-After"])
+    ids = f'{request_id}","trace_id":"{trace_of(traceparent):032x}"}}'
+    length = len(end) + len(ids)
+    return (
+        f"{start}x-request-id: {request_id}\r\ncontent-length: {length}\r\n\r\n{end}{ids}".encode()
+    )
+
+
+@lru_cache
+def _template(detail: str, retry_after: str) -> tuple[str, str]:
+    """What such refusals have in common: the first header lines, and the document up to the id."""
+    document = {
+        "type": problem_type(Overloaded.slug),
+        "title": Overloaded.title,
+        "status": Overloaded.status,
+        "detail": detail,
+        "request_id": "",
+    }
+    lines = f"retry-after: {retry_after}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+    return lines, json.dumps(document, separators=(",", ":")).removesuffix('"}')

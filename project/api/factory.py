@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from project import __version__, models
 from project.api import documentation, problems
 from project.api.deps import Services
-from project.api.door import Door, Vitrine
+from project.api.door import Door
 from project.api.middleware import BodyLimit, MetricsPort
 from project.api.routes import cache, operations, page
 from project.api.routes import models as model_routes
@@ -54,7 +54,7 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
             closers = [sentry.close, *([tracing.shutdown] if tracing else [])]
             await asyncio.gather(*(asyncio.to_thread(close) for close in closers))
 
-    app = Vitrine(
+    app = FastAPI(
         title="Vitrine",
         version=__version__,
         description=DESCRIPTION,
@@ -74,8 +74,8 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
         ],
     )
     runner = Runner(served, settings)
-    app.door = Door(runner)
     app.state.services = Services(settings, runner)
+    app.state.door = Door(runner, but_on=settings.metrics_port)
     problems.register(app)
     instrument(app)
     app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")

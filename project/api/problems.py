@@ -44,6 +44,11 @@ class Problem(BaseModel):
     errors: dict[str, str] | None = Field(None, description="Parameter → what is wrong with it.")
 
 
+def problem_type(slug: str) -> str:
+    """The `type` of a problem of ours."""
+    return f"urn:vitrine:problem:{slug}"
+
+
 def problem(
     status: int,
     title: str,
@@ -52,19 +57,15 @@ def problem(
     slug: str | None = None,
     headers: Mapping[str, str] | None = None,
     fields: dict[str, str] | None = None,
-    trace_id: str | None = None,
 ) -> Response:
-    """Build the response.
-
-    slug: the last part of `type`; without one it is about:blank. trace_id: where no span knows it.
-    """
+    """Build the response. slug: the last part of `type`; without one it is about:blank."""
     body = Problem(
-        type=f"urn:vitrine:problem:{slug}" if slug else "about:blank",
+        type=problem_type(slug) if slug else "about:blank",
         title=title,
         status=status,
         detail=detail,
         request_id=REQUEST_ID.get(),
-        trace_id=trace_id or current_trace()[0],
+        trace_id=current_trace()[0],
         errors=fields or None,
     )
     return JSONResponse(
@@ -83,7 +84,10 @@ def unexpected(_error: Exception) -> Response:
 
 
 def register(app: FastAPI) -> None:
-    """Answer every error of the app with a problem document."""
+    """Answer every error of the app with a problem document.
+
+    The handlers are coroutines, as Starlette runs plain functions in one of forty threads.
+    """
     app.add_exception_handler(ProjectError, cast("Any", _project_error))
     app.add_exception_handler(HTTPException, cast("Any", _http_error))
     app.add_exception_handler(RequestValidationError, cast("Any", _validation_error))
@@ -105,7 +109,7 @@ def _exact_openapi(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str,
     return openapi
 
 
-def _project_error(_request: Request, error: ProjectError) -> Response:
+async def _project_error(_request: Request, error: ProjectError) -> Response:
     if isinstance(error, CallerGone):
         return Response(status_code=error.status)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.__cause__ is not None:
@@ -130,14 +134,14 @@ def _report_fault(error: ProjectError) -> None:
         logger.bind(problem=error.slug).warning("prediction_gave_up")
 
 
-def _http_error(_request: Request, error: HTTPException) -> Response:
+async def _http_error(_request: Request, error: HTTPException) -> Response:
     _count_rejection(_REASONS.get(error.status_code))
     title = HTTPStatus(error.status_code).phrase
     detail = _ADVICE.get(error.status_code) or str(error.detail)
     return problem(error.status_code, title, detail, headers=error.headers)
 
 
-def _validation_error(_request: Request, error: RequestValidationError) -> Response:
+async def _validation_error(_request: Request, error: RequestValidationError) -> Response:
     _count_rejection("invalid")
     fields = {".".join(map(str, item["loc"])): str(item["msg"]) for item in error.errors()}
     return problem(
@@ -149,7 +153,7 @@ def _validation_error(_request: Request, error: RequestValidationError) -> Respo
     )
 
 
-def _hung_up(_request: Request, _error: Exception) -> Response:
+async def _hung_up(_request: Request, _error: Exception) -> Response:
     return Response(status_code=CallerGone.status)
 
 

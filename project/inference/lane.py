@@ -40,8 +40,8 @@ class Prediction:
 class Lane:
     """Serves one model.
 
-    limit: predictions admitted at a time; deadline: seconds for each; streams: threads; turns:
-    what they share with the other lanes.
+    limit: predictions admitted at a time; patience: seconds that the last of them may have to
+    wait; deadline: seconds for each; streams: threads; turns: what they share with the other lanes.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Lane:
         limits: ImageLimits,
         *,
         limit: int,
+        patience: float,
         deadline: float,
         streams: int,
         turns: Turns,
@@ -61,6 +62,8 @@ class Lane:
         self._mean_seconds = 0.0  # from one answer to the next, while there is something to do
         self._last_answer = 0.0
         self._limit = limit
+        self._patience = min(patience, deadline)
+        self._assured = 2 * streams  # admitted however slow the model is: one runs, the next waits
         self._places = Places(limit, metrics.INFERENCE_QUEUE_DEPTH.labels(model.name).set)
         self._stage_seconds = {
             stage: metrics.INFERENCE_STAGE.labels(model.name, stage) for stage in metrics.STAGES
@@ -90,15 +93,18 @@ class Lane:
             return self._refusal("slow uploads")
         return self._no_place()
 
+    def expect(self) -> None:
+        """Count on a caller who is about to be admitted."""
+        self._places.expect()
+
     def _no_place(self) -> Overloaded | None:
-        """Why a prediction would be refused: no place is free, or it would miss its deadline."""
-        if self._places.full or self._wait() > self._deadline:
-            return self._refusal("predictions")
-        return None
+        """Why a prediction would be refused: no place is free, or it would wait too long."""
+        late = self._places.claimed >= self._assured and self._wait() > self._patience
+        return self._refusal("predictions") if late or self._places.full else None
 
     def _wait(self) -> float:
         """Seconds until all who have a place are answered, at the current rate."""
-        return self._mean_seconds * self._places.taken
+        return self._mean_seconds * self._places.claimed
 
     def _refusal(self, what: str) -> Overloaded:
         return Overloaded(

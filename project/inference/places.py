@@ -20,17 +20,34 @@ class Places:
         self._limit = limit
         self._tell = tell
         self._uploads = 0  # those that gave their places back
+        self._expected = 0  # those that will take one at the loop's next turn
         self.taken = 0
 
     @property
+    def claimed(self) -> int:
+        """Those that are taken or will be at once."""
+        return self.taken + self._expected
+
+    @property
     def full(self) -> bool:
-        """Whether all are taken."""
-        return self.taken >= self._limit
+        """Whether none is left."""
+        return self.claimed >= self._limit
 
     @property
     def crowded(self) -> bool:
         """Whether there are as many uploads without a place as memory is meant for."""
         return self._uploads >= MOST_UPLOADS * self._limit
+
+    def expect(self) -> None:
+        """Count on one to be taken when the event loop next runs what is ready.
+
+        One look at the network may bring many requests before any of them has run.
+        """
+        self._expected += 1
+        asyncio.get_running_loop().call_soon(self._came)
+
+    def _came(self) -> None:
+        self._expected -= 1
 
     @contextmanager
     def take(self) -> Iterator["Place"]:

@@ -74,6 +74,7 @@ class Runner:
                 model,
                 ImageLimits.of(settings),
                 limit=settings.queue_limit,
+                patience=settings.queue_seconds,
                 deadline=settings.prediction_deadline_seconds,
                 streams=self._streams,
                 turns=self.turns,

@@ -8,17 +8,26 @@ sends a header without end would fill the machine.
 import asyncio
 from collections.abc import Callable
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from project.errors import Overloaded
 
 HEAD_BYTES = 1 << 16  # as Uvicorn's other parser, h11, has it
 PIECE_BYTES = 1 << 20  # of a body, before the application sees any of it
+CLOSE = (b"connection", b"close")
+
+Refusal = Callable[[bytes, bytes, list[tuple[bytes, bytes]], int | None], bytes | None]
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """Hangs up on a caller whose bytes bring neither a whole head nor a body for too long."""
 
     changed: Callable[[], object] | None = None  # called when a connection has come or gone
+    refusal: Refusal | None = None  # asked for each head: see Door
     _fruitless = 0  # bytes since a head ended or a piece of a body came
+    _answered = False  # one request at least, without the application
+    _refused = False  # the request whose body is coming
+    _closes = False  # the connection, once that body is in
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The connection has come."""
@@ -45,8 +54,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _expect_more(self) -> None:
         """After an answer to a request whose body came later: an idle connection has its end."""
-        answered = self.cycle is not None and self.cycle.response_complete and not self.pipeline
-        if answered and self.timeout_keep_alive_task is None and not self.transport.is_closing():
+        cycle = self.cycle
+        idle = self._answered if cycle is None else cycle.response_complete and not self.pipeline
+        if idle and self.timeout_keep_alive_task is None and not self.transport.is_closing():
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
@@ -54,13 +64,40 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._fruitless = 0
-        super().on_headers_complete()
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if busy or self.refusal is None or self.parser.should_upgrade():
+            super().on_headers_complete()
+            return
+        port = self.server[1] if self.server else None
+        refusal = self.refusal(self.parser.get_method(), self.url, self.headers, port)
+        if refusal is None:
+            super().on_headers_complete()
+        else:
+            self._refuse(refusal)
+
+    def _refuse(self, refusal: bytes) -> None:
+        """Answer without the application; the body is thrown away as it comes.
+
+        A connection that should end does so after the body: one that closes on unread bytes is
+        torn down, and a client still sending would never see the refusal.
+        """
+        own = self.server_state.default_headers
+        persistent = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        self._closes = not persistent or self.expect_100_continue or CLOSE in own
+        lines = [b"%s: %s\r\n" % header for header in own]
+        if self._closes and CLOSE not in own:
+            lines.append(b"%s: %s\r\n" % CLOSE)
+        self.transport.write(b"".join((STATUS_LINE[Overloaded.status], *lines, refusal)))
+        self.server_state.total_requests += 1
+        self._refused = self._answered = True
+        if self.expect_100_continue:  # it was never told to send
+            self.transport.close()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body came. Uvicorn would wake the application for each, of 64 KiB."""
         self._fruitless = 0
         cycle = self.cycle
-        if cycle is None or cycle.response_complete:
+        if self._refused or cycle is None or cycle.response_complete:
             return
         cycle.body += body
         if len(cycle.body) > PIECE_BYTES:
@@ -72,4 +109,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._fruitless = 0
-        super().on_message_complete()
+        if not self._refused:
+            super().on_message_complete()
+            return
+        self._refused = False
+        if self._closes:
+            self.transport.close()

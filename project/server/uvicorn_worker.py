@@ -25,7 +25,7 @@ from project.configuration import load_settings
 from project.errors import ConfigurationError
 from project.server import shared
 from project.server.listener import Listener
-from project.server.protocol import BoundedProtocol
+from project.server.protocol import CLOSE, BoundedProtocol, Refusal
 
 LINGER_SECONDS = 1.0  # idle connections have this long to come once more, and be told to close
 MARGIN_SECONDS = 5  # before Gunicorn's graceful_timeout: the lifespan's end flushes Sentry, traces
@@ -38,7 +38,7 @@ class DrainingServer(Server):
     """A Uvicorn server that turns connections away politely before it closes them.
 
     listen_on: whether to go on listening, asked while the server drains, with the seconds since
-    it began to. ready: called when it serves. slot: of its worker.
+    it began to. ready: called when it serves. refusal: see BoundedProtocol. slot: of its worker.
     """
 
     def __init__(
@@ -47,9 +47,11 @@ class DrainingServer(Server):
         *,
         listen_on: Callable[[float], bool],
         ready: Callable[[], None],
+        refusal: Refusal | None,
         slot: int,
     ) -> None:
         super().__init__(config)
+        self._refusal = refusal
         self._slot = slot
         self._listen_on = listen_on
         self._ready = ready
@@ -86,6 +88,7 @@ class DrainingServer(Server):
         """What serves a connection, as Uvicorn makes it."""
         protocol = BoundedProtocol(self.config, self.server_state, self.lifespan.state)
         protocol.changed = self._tell_connections
+        protocol.refusal = self._refusal
         return protocol
 
     def _tell_connections(self) -> int:
@@ -140,10 +143,9 @@ class DrainingServer(Server):
 
     def say_close(self) -> None:
         """From now on, every answer tells its client to open a new connection for the next."""
-        header = (b"connection", b"close")
-        if header not in self.config.encoded_headers:
-            self.config.encoded_headers.append(header)
-            self.server_state.default_headers = [*self.server_state.default_headers, header]
+        if CLOSE not in self.config.encoded_headers:
+            self.config.encoded_headers.append(CLOSE)
+            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
 
 
 class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
@@ -180,6 +182,7 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
             self.config,
             listen_on=self._listen_on,
             ready=lambda: shared.mark_ready(self.generation),
+            refusal=self.wsgi.state.door.refusal,
             slot=self.slot.number,
         )
         loop = asyncio.get_running_loop()

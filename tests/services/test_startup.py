@@ -115,7 +115,7 @@ def test_it_says_once_what_it_found_and_chose(tmp_path: Path):
     assert (record["workers"], record["streams"]) == (2, 3)
     assert record["processors"] > 0
     assert record["memory_bytes"] > 2**20
-    assert record["queue_limit"] == 32
+    assert record["queue_limit"] == 64
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, "1"), ({"OMP_NUM_THREADS": 4}, "4")])

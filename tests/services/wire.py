@@ -42,7 +42,10 @@ def exchange(port: int, request: bytes) -> Answer:
         return read_answer(connection)
 
 
-def head(method: str, path: str, *lines: str, host: str = "localhost") -> bytes:
-    """The head of a request that asks the server to close the connection afterwards."""
-    first = (f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close")
-    return "\r\n".join((*first, *lines, "", "")).encode("latin-1")
+def head(
+    method: str, path: str, *lines: str, host: str = "localhost", keep_alive: bool = False
+) -> bytes:
+    """The head of a request that asks the server to close the connection afterwards, or not."""
+    first = (f"{method} {path} HTTP/1.1", f"Host: {host}")
+    last = () if keep_alive else ("Connection: close",)
+    return "\r\n".join((*first, *last, *lines, "", "")).encode("latin-1")
