@@ -7,7 +7,6 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from redis.connection import parse_url
 
 SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
 
@@ -166,9 +165,12 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _read_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        from redis.connection import parse_url  # noqa: PLC0415 - slow, and every process reads this
+
         try:
-            if value:
-                parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]
+            parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]
         except ValueError as error:  # it may say the address, and with it a password
             raise ValueError("write it as redis://, rediss:// or unix://") from error
         return value

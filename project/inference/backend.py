@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from project.errors import BackendUnavailable
 from project.inference import torchscript
-from project.inference.openvino import OpenVINONet, graph_of, precisions
+from project.inference.openvino import OpenVINONet, compiled_net, precisions
 from project.models._base import Array, Model
 from project.observability import metrics
 
@@ -100,7 +100,7 @@ def _candidates(
         known = []
 
     def converted(precision: str) -> Executable:
-        return OpenVINONet(graph_of(traced, samples, cache), precision, streams)
+        return OpenVINONet(compiled_net(traced, samples, precision, cache), precision, streams)
 
     for precision in known:
         yield f"openvino-{precision}", partial(converted, precision)

@@ -8,7 +8,6 @@ context.py. Probes and scrapes have ids as well, but are never exported, and no 
 from collections.abc import Sequence
 
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -118,6 +117,10 @@ def make_provider(settings: Settings) -> TracerProvider | None:
     )
     sampler = WithoutProbes(ParentBased(TraceIdRatioBased(settings.otel_traces_sampler_arg)))
     provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - slow
+        OTLPSpanExporter,
+    )
+
     exporter = OTLPSpanExporter(
         endpoint=f"{endpoint.rstrip('/')}/v1/traces", headers=settings.otlp_headers
     )
