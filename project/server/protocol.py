@@ -14,6 +14,7 @@ from project.errors import Overloaded
 
 HEAD_BYTES = 1 << 16  # as Uvicorn's other parser, h11, has it
 PIECE_BYTES = 1 << 20  # of a body, before the application sees any of it
+PAUSE_SECONDS = 0.1  # for which a refused caller is not heard; some ask again at once, and for ever
 CLOSE = (b"connection", b"close")
 
 Refusal = Callable[[bytes, bytes, list[tuple[bytes, bytes]], int | None], bytes | None]
@@ -115,3 +116,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = False
         if self._closes:
             self.transport.close()
+            return
+        self.flow.pause_reading()
+        self.loop.call_later(PAUSE_SECONDS, self._read_again)
+
+    def _read_again(self) -> None:
+        """Hear a caller who was refused; one that waited as he was told has not noticed."""
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
