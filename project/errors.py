@@ -12,6 +12,9 @@ ProjectError 500
 ├── Unauthorized 401
 ├── Forbidden 403
 ├── CacheUnavailable 503        kept results cannot be cleared now
+├── DatabaseUnavailable 503     jobs cannot be kept or read now
+├── StorageUnavailable 503      files cannot be kept or read now
+├── FileMissing 404             the file is not there, or no longer
 ├── Overloaded 503              the model's queue is full
 ├── ModelUnavailable 503        its weights did not load
 ├── DeadlineExceeded 504
@@ -114,6 +117,24 @@ class CacheUnavailable(ProjectError):
     """What is kept of results cannot be reached, so it cannot be cleared."""
 
     status, slug, title = 503, "cache-unavailable", "Cache unavailable"
+
+
+class DatabaseUnavailable(ProjectError):
+    """The database does not answer now, or its tables are not yet those of this release."""
+
+    status, slug, title = 503, "database-unavailable", "Database unavailable"
+
+
+class StorageUnavailable(ProjectError):
+    """Files cannot be kept or read now; what was asked for may be asked again."""
+
+    status, slug, title = 503, "storage-unavailable", "Storage unavailable"
+
+
+class FileMissing(ProjectError):
+    """The file was never there, or is no longer."""
+
+    status, slug, title = 404, "file-missing", "File missing"
 
 
 class Overloaded(ProjectError):

@@ -6,14 +6,16 @@ from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from project.job_settings import JobSettings
 
 SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
 
 FLUSH_SECONDS = 6  # at a worker's end, for idle connections, logs, traces and Sentry
 
 
-class Settings(BaseSettings):
+class Settings(JobSettings):
     """Every setting with its default and one line of help; `.env.example` is made from it."""
 
     model_config = SettingsConfigDict(

@@ -7,6 +7,9 @@ from typing import Any
 
 from project.errors import ConfigurationError
 from project.models._base import Model
+from project.models._long import LongModel
+
+AnyModel = Model[Any, Any] | LongModel[Any, Any]
 
 
 def available() -> list[str]:
@@ -25,13 +28,13 @@ def check_names(names: Sequence[str]) -> None:
             )
 
 
-def create(names: Sequence[str]) -> list[Model[Any, Any]]:
-    """One unloaded instance of each named model, in that order."""
+def create(names: Sequence[str]) -> list[AnyModel]:
+    """One unloaded instance of each named model, quick or long, in that order."""
     check_names(names)
     return [_only_model_of(name)(name) for name in names]
 
 
-def _only_model_of(name: str) -> type[Model[Any, Any]]:
+def _only_model_of(name: str) -> type[AnyModel]:
     try:
         module = importlib.import_module(f"{__name__}.{name}")
     except Exception as error:  # whatever stands in a model's file
@@ -42,18 +45,38 @@ def _only_model_of(name: str) -> type[Model[Any, Any]]:
         value
         for value in vars(module).values()
         if isinstance(value, type)
-        and issubclass(value, Model)
+        and issubclass(value, Model | LongModel)
         and value.__module__ == module.__name__
     ]
     if len(found) != 1:
         raise ConfigurationError(
-            f"project/models/{name}.py: define one subclass of Model, not {len(found)}"
+            f"project/models/{name}.py: define one subclass of Model, not {len(found)}; "
+            "or one of LongModel, for a job"
         )
-    _check_parameters(name, found[0])
-    return found[0]
+    (model,) = found
+    if issubclass(model, LongModel):
+        _check_images(name, model)
+    if issubclass(model, Model) or model.images:
+        _check_parameters(name, model)
+    return model
 
 
-def _check_parameters(name: str, model: type[Model[Any, Any]]) -> None:
+def _check_images(name: str, model: type[LongModel[Any, Any]]) -> None:
+    """Images and parameters are fields of one form, so no two may have the same name."""
+    if not isinstance(model.images, tuple):  # ("image") is a string, of five letters
+        raise ConfigurationError(
+            f"project/models/{name}.py: images must be a tuple, such as ('image',)"
+        )
+    fields = [*model.images, *model.params.model_fields]
+    wrong = {item for item in model.images if not item.isidentifier() or fields.count(item) > 1}
+    if wrong:
+        raise ConfigurationError(
+            f"project/models/{name}.py: give each image a name of its own, of letters, digits and "
+            f"_, that no parameter has; not {', '.join(sorted(wrong))}"
+        )
+
+
+def _check_parameters(name: str, model: type[AnyModel]) -> None:
     """A caller may send nothing but a picture, so every parameter needs a default."""
     required = [key for key, value in model.params.model_fields.items() if value.is_required()]
     if required:
