@@ -15,6 +15,13 @@ IMAGE = Input(name="image", key="inputs/1/image", media_type="image/png", size=3
 RESULT = StoredFile(key="results/1", media_type="application/json", size=7)
 PROBLEM = {"status": 500, "title": "Model failed", "detail": "it broke"}
 
+HOSTILE: dict[str, Any] = {  # what no column may trip over
+    "params": {"prompt": "\0 \ud800 '; DROP TABLE jobs; -- 🐘", "none": None, "list": []},
+    "inputs": [],
+    "idempotency_key": "",
+    "request_id": "%s {} :name",
+    "traceparent": "🐘" * 1000,
+}
 LEASE = 20.0
 NOW = 1_800_000_000.0
 

@@ -66,7 +66,7 @@ def config(connection: Connection) -> Config:
 
 @asynccontextmanager
 async def _alone(url: URL) -> AsyncIterator[None]:
-    """Hold a lock beside SQLite's file: its own does not cover how it is opened the first time."""
+    """Hold a lock beside SQLite's file: who waits for it sleeps, while SQLite's own is polled."""
     if not is_sqlite(url):
         yield
         return

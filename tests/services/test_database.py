@@ -10,6 +10,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import StatementError
 
 from project.db.engine import open_database
 from project.db.jobs import IdempotencyConflict, Jobs
@@ -17,6 +18,7 @@ from project.db.migrate import upgrade
 from project.settings import Settings
 from tests.collectors import DEADLINE
 from tests.database import (
+    HOSTILE,
     LEASE,
     NOW,
     RESULT,
@@ -125,6 +127,20 @@ def in_processes(work, settings: Settings, *arguments) -> list:
     ) as pool:
         futures = [pool.submit(work, url, number, *arguments) for number in range(PROCESSES)]
         return [future.result(DEADLINE) for future in futures]
+
+
+def test_what_is_put_in_comes_out(settings: Settings):
+    """On both, and so do numbers that a float holds only just."""
+    new = new_job(NOW + 0.123456, **HOSTILE)
+
+    async def test(jobs: Jobs) -> None:
+        job, _ = await jobs.add(new)
+        assert job == await jobs.get(new.id)
+        assert {name: getattr(job, name) for name in vars(new)} == vars(new)
+        with pytest.raises(StatementError, match="JSON"):
+            await jobs.add(new_job(params={"guidance": float("nan")}))
+
+    run_jobs(settings, test)
 
 
 def test_of_many_tasks_one_gets_the_job(settings: Settings):

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from project.db.engine import open_database, read_url
+from project.db.engine import open_database, read_url, translating
 from project.db.jobs import Jobs
 from project.db.migrate import upgrade
 from project.db.tables import JobRow
@@ -68,7 +68,7 @@ def test_a_database_that_another_program_holds(tmp_path: Path):
             job = await added(jobs)
             other = sqlite3.connect(tmp_path / "jobs.db")
             try:
-                other.execute("BEGIN IMMEDIATE")
+                other.execute("BEGIN EXCLUSIVE")
                 with pytest.raises(DatabaseUnavailable, match="try again"):
                     await jobs.add(new_job())
                 assert await jobs.page(10) == [job]  # reading does not wait for it
@@ -131,6 +131,28 @@ def test_a_transaction_that_reads_before_it_writes(tmp_path: Path):
             assert counted.attempts == 20
 
     asyncio.run(test())
+
+
+class DriverError(Exception):
+    """What asyncpg raises while it connects, which SQLAlchemy does not wrap."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__("a sentence of the server's")
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize("state", ["08006", "25006", "28P01", "3D000", "53300", "57P03", "58030"])
+def test_states_of_a_server_that_may_pass(state):
+    """Lost, read-only, login refused, no such database, too many, starting up, disk broken."""
+    with pytest.raises(DatabaseUnavailable, match="try again"), translating():
+        raise DriverError(state)
+
+
+@pytest.mark.parametrize("state", ["23505", "22P02", "42601", "XX000", ""])
+def test_states_that_are_bugs_of_ours(state):
+    """They must not be taken for weather."""
+    with pytest.raises(DriverError), translating():
+        raise DriverError(state)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/:memory:", "/file:jobs.db?uri=true"])
