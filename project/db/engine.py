@@ -46,6 +46,7 @@ _COMMON: dict[str, Any] = {
     "json_serializer": partial(json.dumps, allow_nan=False),  # as PostgreSQL, so SQLite
     "hide_parameters": True,  # what callers send belongs into no traceback
 }
+_BEGIN = "begin"  # execution option for SQLite: whether to make it a transaction
 _UNKNOWN_NAMES = ("no such table", "no such column", "has no column named")
 
 
@@ -76,6 +77,13 @@ async def open_database(
         yield engine
     finally:
         await _close(engine)
+
+
+def by_statement(engine: AsyncEngine) -> AsyncEngine:
+    """The same connections, where every statement is a transaction of its own."""
+    if is_sqlite(engine.url):
+        return engine.execution_options(**{_BEGIN: False})
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 async def _close(engine: AsyncEngine) -> None:
@@ -179,6 +187,9 @@ def _sqlite_engine(url: URL, answer_seconds: float) -> AsyncEngine:
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # Transactions begin in _begin and nowhere else. Were it SQLAlchemy that switched this for each
+    # statement, a task cancelled meanwhile would take the connection with it.
+    connection.isolation_level = None  # type: ignore[attr-defined]
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")  # readers and a writer do not wait for each other
     cursor.execute("PRAGMA synchronous=NORMAL")  # safe when a process dies; at a power cut, WAL's
@@ -191,5 +202,5 @@ def _begin(connection: Connection) -> None:
 
     One that has read, and then wants to write, fails at once if another has written meanwhile.
     """
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+    if connection.get_execution_options().get(_BEGIN, True):
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Executable, Row, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from project.db.engine import translating
+from project.db.engine import by_statement, translating
 from project.db.records import STATUSES, Job, Status
 from project.db.tables import ACTIVE, WITH_FILES, JobRow
 
@@ -20,7 +20,7 @@ class JobReader:
     """Reads jobs. engine: of a database that project/db/migrate.py has seen to."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = by_statement(engine)
 
     async def check(self) -> None:
         """Read a row, if there is one, to see that the database answers and has the table."""
