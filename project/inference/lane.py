@@ -59,7 +59,7 @@ class Lane:
         self.failure: str | None = "not loaded yet"
         self._deadline = deadline
         self._streams = Streams(Stages(model, limits), streams, turns, self._give)
-        self._mean_seconds = 0.0  # from one answer to the next, while there is something to do
+        self._mean_seconds = 0.0  # from one answer to the next, while others wait
         self._last_answer = 0.0
         self._limit = limit
         self._patience = min(patience, deadline)
@@ -99,12 +99,12 @@ class Lane:
 
     def _no_place(self) -> Overloaded | None:
         """Why a prediction would be refused: no place is free, or it would wait too long."""
-        late = self._places.claimed >= self._assured and self._wait() > self._patience
+        late = self._places.waiting >= self._assured and self._wait() > self._patience
         return self._refusal("predictions") if late or self._places.full else None
 
     def _wait(self) -> float:
-        """Seconds until all who have a place are answered, at the current rate."""
-        return self._mean_seconds * self._places.claimed
+        """Seconds until all whose picture is there are answered, at the current rate."""
+        return self._mean_seconds * self._places.waiting
 
     def _refusal(self, what: str) -> Overloaded:
         return Overloaded(
@@ -169,8 +169,9 @@ class Lane:
         now = time.monotonic()
         since = max(self._last_answer, min(task.came for task, _ in answers))
         self._last_answer = now
-        each = (now - since) / len(answers)
-        self._mean_seconds += SMOOTHING * (each - self._mean_seconds)
+        if self._streams.waiting():  # else the time between answers tells of callers, not of us
+            each = (now - since) / len(answers)
+            self._mean_seconds += SMOOTHING * (each - self._mean_seconds)
         for task, result in answers:
             if not task.wanted:
                 continue

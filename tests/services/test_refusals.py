@@ -3,23 +3,26 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from project.server.protocol import PAUSE_SECONDS
-from tests.services.load import Client
+import pytest
+
+from project.api.middleware import DISCARD_BYTES
+from tests.services.load import PICTURE, Client
 from tests.services.quick_app import PATH
 from tests.services.server import DEADLINE, Server, serve, wait_until
 from tests.services.wire import Answer, connect, exchange, head, read_answer
 
 MUCH = 50 << 20
 IMAGE = "Content-Type: image/png"
+CHUNK = b"%x\r\n%s\r\n" % (1 << 16, b"x" * (1 << 16))
 
 
 @contextmanager
-def full(folder: Path) -> Iterator[Server]:
+def full(folder: Path, **settings: object) -> Iterator[Server]:
     """A server whose only place is taken for two seconds."""
-    settings = {"WEB_CONCURRENCY": 1, "QUEUE_LIMIT": 1, "KEEPALIVE_SECONDS": 1}
+    settings |= {"WEB_CONCURRENCY": 1, "QUEUE_LIMIT": 1, "KEEPALIVE_SECONDS": 1}
     with serve(folder, **settings) as server:
         busy = Client(server.port)
         inside = threading.Thread(target=busy.predict, kwargs={"seconds": 2})
@@ -77,12 +80,78 @@ def test_a_client_that_asks_before_it_sends_is_refused_and_sends_nothing(tmp_pat
 def test_who_asks_again_at_once_is_heard_after_a_moment(tmp_path):
     """Some clients ask for ever without a pause; answering them would cost those inside."""
     request = head("POST", PATH, IMAGE, "Content-Length: 4", keep_alive=True) + b"none"
-    refusals = 0
-    with full(tmp_path) as server, connect(server.port) as impatient:
+    pause, refusals = 0.1, 0
+    with full(tmp_path, REFUSAL_PAUSE_SECONDS=pause) as server, connect(server.port) as impatient:
         impatient.settimeout(DEADLINE)
         began = time.monotonic()
-        while time.monotonic() - began < 5 * PAUSE_SECONDS:
+        while time.monotonic() - began < 5 * pause:
             impatient.sendall(request)
             assert impatient.recv(1 << 16).startswith(b"HTTP/1.1 503 ")
             refusals += 1
-        assert refusals <= 1 + (time.monotonic() - began) / PAUSE_SECONDS
+        assert refusals <= 1 + (time.monotonic() - began) / pause
+
+
+def test_who_does_not_read_his_refusals_is_not_heard_for_ever(tmp_path):
+    """Thousands of heads in one packet are answered one by one, as fast as he reads."""
+    request = head("POST", PATH, IMAGE, "Content-Length: 0", keep_alive=True)
+    with full(tmp_path) as server, connect(server.port) as greedy:
+        greedy.sendall(request * 1000 + head("GET", "/health"))
+        answer = read_answer(greedy)
+    assert answer.text.count("HTTP/1.1 503 ") >= 1
+    assert answer.text.count("HTTP/1.1 ") == 1001
+    assert answer.text.endswith('{"status":"ok"}')
+    assert not answer.reset
+
+
+def test_what_follows_the_last_answer_is_not_looked_at(tmp_path):
+    """A caller who asked to close is not served on (RFC 9112, section 9.6)."""
+    request = head("POST", PATH, IMAGE, "Content-Length: 4") + b"none"
+    with full(tmp_path) as server:
+        answer = exchange(server.port, request + request)
+    assert answer.text.count("HTTP/1.1 ") == 1
+
+
+def test_a_refused_body_that_is_malformed_has_no_second_answer(tmp_path):
+    """Its caller would take that for the answer to his next request."""
+    chunked = head("POST", PATH, IMAGE, "Transfer-Encoding: chunked", keep_alive=True)
+    with full(tmp_path) as server, connect(server.port) as confused:
+        confused.sendall(chunked + b"no chunk\r\n")
+        answer = read_answer(confused)
+    assert answer.text.count("HTTP/1.1 ") == 1
+    assert answer.status == 503
+
+
+def test_a_refused_body_without_end_is_hung_up_on(tmp_path):
+    """It is thrown away, but not for ever."""
+    chunked = head("POST", PATH, IMAGE, "Transfer-Encoding: chunked", keep_alive=True)
+    with full(tmp_path) as server, connect(server.port) as endless:
+        endless.sendall(chunked)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            endless.sendall(CHUNK * (2 * DISCARD_BYTES // len(CHUNK)))
+
+
+def test_a_connection_that_asks_nothing_has_its_end(tmp_path):
+    """A thousand of them would be all that there may be."""
+    with serve(tmp_path, WEB_CONCURRENCY=1, KEEPALIVE_SECONDS=1) as server:
+        with connect(server.port) as silent:
+            silent.settimeout(DEADLINE)
+            assert silent.recv(1) == b""
+        with connect(server.port) as half:
+            half.settimeout(DEADLINE)
+            half.sendall(b"GET /health HT")
+            assert half.recv(1) == b""
+
+
+def test_a_burst_is_refused_at_the_door_alone(tmp_path):
+    """Whoever passes it has a place: the route's refusal costs ten times as much."""
+    request = head("POST", f"{PATH}?seconds=0.2", IMAGE, f"Content-Length: {len(PICTURE)}")
+    with serve(tmp_path, WEB_CONCURRENCY=1, QUEUE_LIMIT=2) as server, ExitStack() as stack:
+        callers = [stack.enter_context(connect(server.port)) for _ in range(32)]
+        for caller in callers:
+            caller.sendall(request + PICTURE)
+        statuses = [read_answer(caller).status for caller in callers]
+    assert set(statuses) == {200, 503}
+    served = [record["status"] for record in server.records("request_served")]
+    assert served.count(503) == 0
+    refused = sum(record["count"] for record in server.records("requests_refused"))
+    assert refused == statuses.count(503)
