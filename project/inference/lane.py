@@ -25,7 +25,7 @@ from project.models._base import Model, Params
 from project.observability import metrics
 
 STUCK_DEADLINES = 3  # a step that runs for so many deadlines counts as hung
-SMOOTHING = 0.1  # weight of the newest prediction in the running mean that waits are guessed from
+WINDOW_SECONDS = 2.0  # of work, over which the rate is known; a stall of a moment says little
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class Lane:
         self._deadline = deadline
         self._streams = Streams(Stages(model, limits), streams, turns, self._give)
         self._mean_seconds = 0.0  # from one answer to the next, while others wait
+        self._recent = (0.0, 0.0)  # seconds of work and answers, the older the less they count
         self._last_answer = 0.0
         self._limit = limit
         self._patience = min(patience, deadline)
@@ -170,8 +171,7 @@ class Lane:
         since = max(self._last_answer, min(task.came for task, _ in answers))
         self._last_answer = now
         if self._streams.waiting():  # else the time between answers tells of callers, not of us
-            each = (now - since) / len(answers)
-            self._mean_seconds += SMOOTHING * (each - self._mean_seconds)
+            self._learn(now - since, len(answers))
         for task, result in answers:
             if not task.wanted:
                 continue
@@ -179,3 +179,10 @@ class Lane:
                 task.answer.set_exception(result)
             else:
                 task.answer.set_result(result)
+
+    def _learn(self, seconds: float, answers: int) -> None:
+        """Know the rate from what was answered in so many seconds of work."""
+        fading = math.exp(-seconds / WINDOW_SECONDS)
+        worked, answered = self._recent
+        self._recent = (worked * fading + seconds, answered * fading + answers)
+        self._mean_seconds = self._recent[0] / self._recent[1]

@@ -62,3 +62,21 @@ def test_who_would_wait_too_long_is_refused_at_once(shade):
             assert overload.retry_after == 12
 
     run(test)
+
+
+def test_a_stall_of_a_moment_changes_little_and_a_slower_machine_much(shade):
+    """Where waits are guessed from the last answer alone, one hiccup turns everybody away."""
+
+    async def test() -> None:
+        async with serving(shade, make_settings()) as runner:
+            lane = runner.lanes["shade"]
+            for _ in range(1000):
+                lane._learn(0.004, 1)
+            assert lane._mean_seconds == pytest.approx(0.004)
+            lane._learn(0.1, 1)
+            assert lane._mean_seconds < 0.0045
+            for _ in range(600):
+                lane._learn(0.016, 2)
+            assert lane._mean_seconds == pytest.approx(0.008, rel=0.02)
+
+    run(test)
