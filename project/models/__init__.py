@@ -3,10 +3,12 @@
 import importlib
 import pkgutil
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from project.errors import ConfigurationError
-from project.models._base import Model
+
+if TYPE_CHECKING:  # NumPy and Pillow are slow to import, and who checks names needs neither
+    from project.models._base import Model
 
 
 def available() -> list[str]:
@@ -25,13 +27,15 @@ def check_names(names: Sequence[str]) -> None:
             )
 
 
-def create(names: Sequence[str]) -> list[Model[Any, Any]]:
+def create(names: Sequence[str]) -> "list[Model[Any, Any]]":
     """One unloaded instance of each named model, in that order."""
     check_names(names)
     return [_only_model_of(name)(name) for name in names]
 
 
-def _only_model_of(name: str) -> type[Model[Any, Any]]:
+def _only_model_of(name: str) -> "type[Model[Any, Any]]":
+    from project.models._base import Model  # noqa: PLC0415 - see above
+
     try:
         module = importlib.import_module(f"{__name__}.{name}")
     except Exception as error:  # whatever stands in a model's file
@@ -53,7 +57,7 @@ def _only_model_of(name: str) -> type[Model[Any, Any]]:
     return found[0]
 
 
-def _check_parameters(name: str, model: type[Model[Any, Any]]) -> None:
+def _check_parameters(name: str, model: "type[Model[Any, Any]]") -> None:
     """A caller may send nothing but a picture, so every parameter needs a default."""
     required = [key for key, value in model.params.model_fields.items() if value.is_required()]
     if required:
