@@ -6,6 +6,7 @@ sends a header without end would fill the machine.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -25,10 +26,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     changed: Callable[[], object] | None = None  # called when a connection has come or gone
     refusal: Refusal | None = None  # asked for each head: see Door
-    pause_seconds = 0.0  # for which a connection that was refused is not read
+    pause_seconds = 0.0  # for which a connection that was refused twice in no time is not read
     _fruitless = 0  # bytes since a head ended or a piece of a body came
     _refused = False  # the request whose body is coming
     _thrown = 0  # bytes of that body
+    _refused_at = -math.inf  # the last time, or when it was heard again
     _closes = False  # the connection, once that body is in
     _patience: asyncio.TimerHandle | None = None  # with that body
     _pause: asyncio.TimerHandle | None = None  # before it is read again
@@ -139,13 +141,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self._patience = None
         if self._closes:
             self.transport.close()
-        elif self.pause_seconds:
+            return
+        now = self.loop.time()
+        if now - self._refused_at < self.pause_seconds:
             self.flow.pause_reading()
             self._pause = self.loop.call_later(self.pause_seconds, self._read_again)
+        self._refused_at = now
 
     def _read_again(self) -> None:
-        """Hear a caller who was refused; one that waited as he was told has not noticed."""
+        """Hear a caller again who was refused and asked at once."""
         self._pause = None
+        self._refused_at = self.loop.time()
         if not self.transport.is_closing():
             self.flow.resume_reading()
 
