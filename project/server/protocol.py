@@ -139,7 +139,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._patience:
             self._patience.cancel()
             self._patience = None
-        if self._closes:
+        if self._closes or self.transport.is_closing():
             self.transport.close()
             return
         now = self.loop.time()
