@@ -19,6 +19,6 @@ export MALLOC_TOP_PAD_="${MALLOC_TOP_PAD_:-16777216}"
 # Metrics of a former run must not be added to this one's. The folder must exist, and be named,
 # before prometheus_client is imported; so the preparing process does not get the variable.
 metrics="${PROMETHEUS_MULTIPROC_DIR:-$PWD/var/metrics/api}"
-env -u PROMETHEUS_MULTIPROC_DIR python -m project prepare "$metrics"
+env -u PROMETHEUS_MULTIPROC_DIR python -m project.preflight "$metrics"
 export PATH PROMETHEUS_MULTIPROC_DIR="$metrics"
 exec "$@"

@@ -76,15 +76,15 @@ def main() -> None:
     results = kept | {
         "machine": machine(),
         "versions": kept.get("versions", {}) | versions(names),
-        "run": {
-            "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
-        },
+        "runs": kept.get("runs", {}),
     }
+    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    run = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, `{command}`"
     for name in given.sections:
         print(f"== {name}", flush=True)
         try:
             results[name] = SECTIONS[name](given)
+            results["runs"][name] = run
         except (NotRunnable, OSError, subprocess.SubprocessError) as error:  # the rest goes on
             print(f"{name}: could not be measured: {error}", flush=True)
             results.pop(name, None)

@@ -13,7 +13,6 @@ from starlette.middleware import Middleware
 from project import models
 from project.api import problems
 from project.api.deps import Services
-from project.api.door import Door
 from project.api.middleware import BodyLimit
 from project.api.routes import operations
 from project.api.routes.predictions import predictions_router
@@ -42,9 +41,7 @@ app = FastAPI(
     telemetry={"tracing": False},
     middleware=[Middleware(BodyLimit, max_bytes=settings.max_body_bytes)],
 )
-runner = Runner(served, settings)
-app.state.services = Services(settings, runner)
-app.state.door = Door(runner)
+app.state.services = Services(settings, Runner(served, settings))
 problems.register(app)
 app.include_router(operations.router)
 for model in served:

@@ -38,7 +38,7 @@ def _draw(throughput: dict[str, Any], chart: Path) -> None:
 
 
 def _head(results: dict[str, Any]) -> Lines:
-    machine, run = results["machine"], results["run"]
+    machine, runs = results["machine"], results["runs"]
     flags = ", ".join(machine["flags"]) or "none of the instructions that matter here"
     memory = machine["memory_bytes"] / 2**30
     versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items())
@@ -49,7 +49,8 @@ def _head(results: dict[str, Any]) -> Lines:
         f"{flags}; Linux {machine['kernel']}"
     )
     yield f"- Versions: {versions}"
-    yield f"- Run: {run['date']}, `{run['command']}`"
+    for run in dict.fromkeys(runs.values()):
+        yield f"- Run {run}: {', '.join(name for name in runs if runs[name] == run)}"
     yield from ("- Load: one photo of 640 x 427 pixels, the client on the same cores", "")
 
 

@@ -24,7 +24,7 @@ def _overload(found: dict[str, Any]) -> Lines:
     full = spread([item["p99_full"] for item in rounds], 1000)
     yield from ("## Overload", "")
     yield (
-        f"The peak is {peak} requests a second; with 64 callers the p99 is {full} ms. "
+        f"The peak is {peak} requests a second; with 48 callers the p99 is {full} ms. "
         f"{found['clients']} clients then send at a fixed rate each, from the same cores. "
         "A client waits for its answer, so less may be sent than is asked for. "
         "Latencies in milliseconds."

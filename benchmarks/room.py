@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks import limit
 from benchmarks.load import Post
 from benchmarks.places import VAR, environment
-from benchmarks.processes import END_SECONDS, Server, ask, free_port, running
+from benchmarks.processes import END_SECONDS, NotRunnable, Server, ask, free_port, running
 
 REFUSED = 503
 CONFIGURATION = """
@@ -70,6 +70,8 @@ def _sending(command: list[str]) -> Iterator[None]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
+        if process.poll() is not None:
+            raise NotRunnable(f"the load ended early, with {process.returncode}")
     finally:
         process.kill()
         process.wait(END_SECONDS)

@@ -128,7 +128,7 @@ TARGETS = (
     Target("median latency with one caller / in process", "≤", 1.5, _latency),
     Target("goodput at 10 times the peak / peak", "≥", 0.9, _overload(_goodput)),
     Target("the same / what refusing alone leaves of the machine", "≥", 0.9, _overload(_of_room)),
-    Target("p99 of the admitted at 10 times the peak / at 64 callers", "≤", 2, _overload(_p99)),
+    Target("p99 of the admitted at 10 times the peak / at 48 callers", "≤", 2, _overload(_p99)),
     Target("slowest /health at 10 times the peak", "≤", 0.1, _overload(_health, max), " s"),
     Target(f"{_FULL} with observability / without", "≥", 0.97, _observability),
     Target("a scrape after 500 replaced workers / on a fresh server", "≤", 1.5, _scrape),

@@ -159,18 +159,6 @@ def check_before_start() -> None:
 
 
 @app.command()
-def prepare(
-    metrics: Annotated[Path, typer.Argument(help="Folder that the workers will share.")],
-) -> None:
-    """Check what preflight checks and empty the metrics folder; prestart.sh runs it."""
-    try:
-        preflight.check(load_settings())
-        preflight.empty_metrics(metrics)
-    except ConfigurationError as error:
-        _fail(error)
-
-
-@app.command()
 def docs(folder: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path()) -> None:
     """Write the generated files again: .env.example and docs/metrics.md."""
     for path, text in reference.files().items():

@@ -1,4 +1,7 @@
-"""What can be known to fail before a server starts, said in one line each."""
+"""What can be known to fail before a server starts, said in one line each.
+
+`python -m project.preflight FOLDER` checks that and empties the metrics folder, for prestart.sh.
+"""
 
 import errno
 import socket
@@ -7,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from project.configuration import load_settings
 from project.errors import ConfigurationError
 from project.models import check_names
 from project.observability import multiprocess
@@ -107,3 +111,11 @@ def urls(settings: Settings) -> dict[str, str]:
         "readiness": f"{root}/ready",
         "metrics": f"{metrics}/metrics",
     }
+
+
+if __name__ == "__main__":
+    try:
+        check(load_settings())
+        empty_metrics(Path(sys.argv[1]))
+    except ConfigurationError as error:
+        sys.exit(error.detail)

@@ -115,6 +115,9 @@ class Settings(JobSettings):
     queue_seconds: float = Field(
         0.3, gt=0, description="Who would wait longer, at the current rate, gets a 503 as well."
     )
+    refusal_pause_seconds: float = Field(
+        0.1, ge=0, description="Who is refused and asks again at once is heard after so long."
+    )
     prediction_deadline_seconds: float = Field(
         10, gt=0, description="A prediction that takes longer gets a 504."
     )

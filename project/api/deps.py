@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from project.api.door import Door
 from project.inference.runner import Runner
 from project.inference.turns import Board
 from project.settings import Settings
@@ -17,6 +18,17 @@ class Services:
     settings: Settings
     runner: Runner
     draining: bool = field(default=False)
+    door: Door = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Put the door before the runner."""
+        self.door = Door(self.runner, but_on=self.settings.metrics_port)
+
+    def refusal(
+        self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], port: int | None
+    ) -> bytes | None:
+        """What the HTTP protocol asks for each head: see Door."""
+        return self.door.refusal(method, target, headers, port)
 
     def join(self, board: Board) -> None:
         """Share the machine with the other workers that look at this board."""

@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections import Counter
 from functools import lru_cache
+from urllib.parse import unquote, urlsplit
 
 from loguru import logger
 
@@ -45,7 +46,7 @@ class Door:
         target: as in the request line; headers: names in lower case; port: it came to. Returns
         the lines of the answer after its status line, and its body.
         """
-        gate = self._gates.get(target.partition(b"?")[0])
+        gate = self._gate(target)
         if gate is None or method != b"POST" or port == self._but_on:
             return None
         overload = gate.lane.overload()
@@ -58,15 +59,25 @@ class Door:
             self._say()
         return _answer(overload, headers)
 
-    def _say(self) -> None:
-        """Tell of the refusals so far, and again after a while, until there are no more."""
-        self._saying = None
-        if not self._unsaid:
-            return
+    def _gate(self, target: bytes) -> "Gate | None":
+        path = target.partition(b"?")[0]
+        if b"%" in path or not path.startswith(b"/"):  # other ways to write the same
+            path = unquote(urlsplit(path.decode("latin-1")).path).encode()
+        return self._gates.get(path)
+
+    def tell(self) -> None:
+        """Tell of the refusals that no log line has told of."""
         for name, count in self._unsaid.items():
             log = logger.bind(model=name, count=count, status=Overloaded.status)
             log.warning("requests_refused")
         self._unsaid.clear()
+
+    def _say(self) -> None:
+        """Tell, and again after a while, until there is nothing more to tell."""
+        self._saying = None
+        if not self._unsaid:
+            return
+        self.tell()
         self._saying = asyncio.get_running_loop().call_later(LOG_SECONDS, self._say)
 
 
@@ -91,7 +102,7 @@ class Gate:
 def _answer(overload: Overloaded, headers: list[tuple[bytes, bytes]]) -> bytes:
     """The problem document with the caller's ids, as problems.py would build it."""
     request_id = traceparent = None
-    for name, value in headers:
+    for name, value in reversed(headers):  # of several, the first counts
         if name == b"x-request-id":
             request_id = value.decode("latin-1")
         elif name == b"traceparent":

@@ -13,7 +13,6 @@ from starlette.staticfiles import StaticFiles
 from project import __version__, models
 from project.api import documentation, problems
 from project.api.deps import Services
-from project.api.door import Door
 from project.api.middleware import BodyLimit, MetricsPort
 from project.api.routes import cache, operations, page
 from project.api.routes import models as model_routes
@@ -50,6 +49,7 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
                 logger.info("worker_ready")
                 yield
         finally:
+            app.state.services.door.tell()
             logger.info("worker_stopped")
             closers = [sentry.close, *([tracing.shutdown] if tracing else [])]
             await asyncio.gather(*(asyncio.to_thread(close) for close in closers))
@@ -75,7 +75,6 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
     )
     runner = Runner(served, settings)
     app.state.services = Services(settings, runner)
-    app.state.door = Door(runner, but_on=settings.metrics_port)
     problems.register(app)
     instrument(app)
     app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")

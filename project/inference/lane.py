@@ -25,7 +25,7 @@ from project.models._base import Model, Params
 from project.observability import metrics
 
 STUCK_DEADLINES = 3  # a step that runs for so many deadlines counts as hung
-SMOOTHING = 0.1  # weight of the newest prediction in the running mean that waits are guessed from
+WINDOW_SECONDS = 2.0  # of work, over which the rate is known; a stall of a moment says little
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class Lane:
         self.failure: str | None = "not loaded yet"
         self._deadline = deadline
         self._streams = Streams(Stages(model, limits), streams, turns, self._give)
-        self._mean_seconds = 0.0  # from one answer to the next, while there is something to do
+        self._mean_seconds = 0.0  # from one answer to the next, while others wait
+        self._recent = (0.0, 0.0)  # seconds of work and answers, the older the less they count
         self._last_answer = 0.0
         self._limit = limit
         self._patience = min(patience, deadline)
@@ -99,12 +100,12 @@ class Lane:
 
     def _no_place(self) -> Overloaded | None:
         """Why a prediction would be refused: no place is free, or it would wait too long."""
-        late = self._places.claimed >= self._assured and self._wait() > self._patience
+        late = self._places.waiting >= self._assured and self._wait() > self._patience
         return self._refusal("predictions") if late or self._places.full else None
 
     def _wait(self) -> float:
-        """Seconds until all who have a place are answered, at the current rate."""
-        return self._mean_seconds * self._places.claimed
+        """Seconds until all whose picture is there are answered, at the current rate."""
+        return self._mean_seconds * self._places.waiting
 
     def _refusal(self, what: str) -> Overloaded:
         return Overloaded(
@@ -169,8 +170,8 @@ class Lane:
         now = time.monotonic()
         since = max(self._last_answer, min(task.came for task, _ in answers))
         self._last_answer = now
-        each = (now - since) / len(answers)
-        self._mean_seconds += SMOOTHING * (each - self._mean_seconds)
+        if self._streams.waiting():  # else the time between answers tells of callers, not of us
+            self._learn(now - since, len(answers))
         for task, result in answers:
             if not task.wanted:
                 continue
@@ -178,3 +179,10 @@ class Lane:
                 task.answer.set_exception(result)
             else:
                 task.answer.set_result(result)
+
+    def _learn(self, seconds: float, answers: int) -> None:
+        """Know the rate from what was answered in so many seconds of work."""
+        fading = math.exp(-seconds / WINDOW_SECONDS)
+        worked, answered = self._recent
+        self._recent = (worked * fading + seconds, answered * fading + answers)
+        self._mean_seconds = self._recent[0] / self._recent[1]

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from loguru import logger
 from torch import Tensor
 
 from project.errors import BackendUnavailable
@@ -103,20 +104,19 @@ def compiled_net(
 
     example: a batch of two or more. Raises BackendUnavailable where it cannot be made.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        torchscript.save(traced, work / NET)
-        np.save(work / EXAMPLE, example.numpy())
-        kept = cache / _key(traced)
-        with _locked(cache, kept.name):
-            found = _read(kept, precision)
-            if found is None:
-                shutil.rmtree(kept, ignore_errors=True)
+    kept = cache / _key(traced)
+    with _locked(cache, kept.name):
+        found = _read(kept, precision)
+        if found is None:
+            with tempfile.TemporaryDirectory() as folder:
+                work = Path(folder)
+                torchscript.save(traced, work / NET)
+                np.save(work / EXAMPLE, example.numpy())
                 _build(work)
+                found = _read(work, precision)
                 _keep(work, kept)
-                found = _read(kept, precision)
     if found is None:
-        raise BackendUnavailable("what was converted could not be read again")
+        raise BackendUnavailable("what was converted cannot be read")
     return found
 
 
@@ -172,13 +172,18 @@ def _read(kept: Path, precision: str) -> bytes | None:
 
 
 def _keep(work: Path, kept: Path) -> None:
-    """Have it all or nothing: an interrupted start must not leave half of it."""
+    """Have it in the cache, all or nothing; where there is no room, the next start builds it."""
     part = kept.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    for name in (*json.loads((work / SUMS).read_text()), SUMS):
-        shutil.copy(work / name, part / name)
-    part.rename(kept)
+    for folder in (part, kept):
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        part.mkdir()
+        for name in (*json.loads((work / SUMS).read_text()), SUMS):
+            shutil.copy(work / name, part / name)
+        part.rename(kept)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        logger.bind(reason=str(error)).warning("converted_net_not_kept")
 
 
 def _build(work: Path) -> None:

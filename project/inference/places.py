@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 UPLOAD_SECONDS = 1.0  # for which an upload holds a place
-MOST_UPLOADS = 4  # for each place; each may hold a body's worth of memory
+UPLOADS_A_PLACE = 4  # that have given their place back
+MOST_UPLOADS = 128  # of them, whatever the limit is; each may hold a body's worth of memory
 
 
 class Places:
@@ -21,22 +22,23 @@ class Places:
         self._tell = tell
         self._uploads = 0  # those that gave their places back
         self._expected = 0  # those that will take one at the loop's next turn
+        self._kept = 0  # whose picture is there
         self.taken = 0
 
     @property
-    def claimed(self) -> int:
-        """Those that are taken or will be at once."""
-        return self.taken + self._expected
+    def waiting(self) -> int:
+        """Those whose picture is there, or will be at once for all that is known."""
+        return self._kept + self._expected
 
     @property
     def full(self) -> bool:
-        """Whether none is left."""
-        return self.claimed >= self._limit
+        """Whether none is left, or will be at once."""
+        return self.taken + self._expected >= self._limit
 
     @property
     def crowded(self) -> bool:
         """Whether there are as many uploads without a place as memory is meant for."""
-        return self._uploads >= MOST_UPLOADS * self._limit
+        return self._uploads >= min(UPLOADS_A_PLACE * self._limit, MOST_UPLOADS)
 
     def expect(self) -> None:
         """Count on one to be taken when the event loop next runs what is ready.
@@ -58,10 +60,11 @@ class Places:
         finally:
             place.leave()
 
-    def count(self, *, taken: int = 0, uploads: int = 0) -> None:
+    def count(self, *, taken: int = 0, uploads: int = 0, kept: int = 0) -> None:
         """Count who comes and goes."""
         self.taken += taken
         self._uploads += uploads
+        self._kept += kept
         self._tell(self.taken)
 
 
@@ -71,6 +74,7 @@ class Place:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._held = True
+        self._kept = False
         places.count(taken=1)
         self._timer = asyncio.get_running_loop().call_later(UPLOAD_SECONDS, self._lend)
 
@@ -82,17 +86,13 @@ class Place:
     def keep(self) -> None:
         """Hold it to the end; where it was given back, take another."""
         self._timer.cancel()
-        if not self._held:
-            self._held = True
-            self._places.count(taken=1, uploads=-1)
+        self._places.count(taken=not self._held, uploads=-(not self._held), kept=not self._kept)
+        self._held = self._kept = True
 
     def leave(self) -> None:
         """Make room for the next one."""
         self._timer.cancel()
-        if self._held:
-            self._places.count(taken=-1)
-        else:
-            self._places.count(uploads=-1)
+        self._places.count(taken=-self._held, uploads=-(not self._held), kept=-self._kept)
 
     def _lend(self) -> None:
         self._held = False

@@ -27,7 +27,7 @@ from project.inference.images import ImageLimits
 from project.jobs.send import Sender
 from project.jobs.watch import Cancelled, LeaseLost, TimeUp, Watch
 from project.jobs.work import Output, Work, work
-from project.models import AnyModel
+from project.models._long import AnyModel
 from project.settings import Settings
 from project.storage import Storage
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from project.errors import InvalidInput, ModelFailed, ProjectError
 from project.inference.images import ImageLimits, decode
 from project.inference.stages import Stages
-from project.models import AnyModel
+from project.models._long import AnyModel
 from project.models._base import Model, Params
 from project.models._long import LongModel
 

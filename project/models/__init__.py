@@ -3,13 +3,12 @@
 import importlib
 import pkgutil
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from project.errors import ConfigurationError
-from project.models._base import Model
-from project.models._long import LongModel
 
-AnyModel = Model[Any, Any] | LongModel[Any, Any]
+if TYPE_CHECKING:  # NumPy and Pillow are slow to import, and who checks names needs neither
+    from project.models._long import AnyModel, LongModel
 
 
 def available() -> list[str]:
@@ -28,13 +27,16 @@ def check_names(names: Sequence[str]) -> None:
             )
 
 
-def create(names: Sequence[str]) -> list[AnyModel]:
+def create(names: Sequence[str]) -> "list[AnyModel]":
     """One unloaded instance of each named model, quick or long, in that order."""
     check_names(names)
     return [_only_model_of(name)(name) for name in names]
 
 
-def _only_model_of(name: str) -> type[AnyModel]:
+def _only_model_of(name: str) -> "type[AnyModel]":
+    from project.models._base import Model  # noqa: PLC0415 - see above
+    from project.models._long import LongModel  # noqa: PLC0415
+
     try:
         module = importlib.import_module(f"{__name__}.{name}")
     except Exception as error:  # whatever stands in a model's file
@@ -56,12 +58,12 @@ def _only_model_of(name: str) -> type[AnyModel]:
     (model,) = found
     if issubclass(model, LongModel):
         _check_images(name, model)
-    if issubclass(model, Model) or model.images:
+    if not issubclass(model, LongModel) or model.images:
         _check_parameters(name, model)
     return model
 
 
-def _check_images(name: str, model: type[LongModel[Any, Any]]) -> None:
+def _check_images(name: str, model: "type[LongModel[Any, Any]]") -> None:
     """Images and parameters are fields of one form, so no two may have the same name."""
     if not isinstance(model.images, tuple):  # ("image") is a string, of five letters
         raise ConfigurationError(
@@ -76,7 +78,7 @@ def _check_images(name: str, model: type[LongModel[Any, Any]]) -> None:
         )
 
 
-def _check_parameters(name: str, model: type[AnyModel]) -> None:
+def _check_parameters(name: str, model: "type[AnyModel]") -> None:
     """A caller may send nothing but a picture, so every parameter needs a default."""
     required = [key for key, value in model.params.model_fields.items() if value.is_required()]
     if required:

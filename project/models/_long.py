@@ -2,12 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Generator, Mapping
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from PIL import Image
 from pydantic import BaseModel
 
-from project.models._base import Declared, P
+from project.models._base import Declared, Model, P
 
 R = TypeVar("R", bound=BaseModel | Image.Image)
 
@@ -30,3 +30,6 @@ class LongModel(Declared, Generic[P, R]):
         Where it yields the job reports, is cancelled or ends at its time limit: a step that takes
         long holds all three up. Raises InvalidInput for what cannot be used.
         """
+
+
+AnyModel = Model[Any, Any] | LongModel[Any, Any]

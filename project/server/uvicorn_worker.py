@@ -38,7 +38,8 @@ class DrainingServer(Server):
     """A Uvicorn server that turns connections away politely before it closes them.
 
     listen_on: whether to go on listening, asked while the server drains, with the seconds since
-    it began to. ready: called when it serves. refusal: see BoundedProtocol. slot: of its worker.
+    it began to. ready: called when it serves. refusal, pause_seconds: see BoundedProtocol. slot:
+    of its worker.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class DrainingServer(Server):
         *,
         listen_on: Callable[[float], bool],
         ready: Callable[[], None],
-        refusal: Refusal | None,
+        refusal: Refusal,
+        pause_seconds: float,
         slot: int,
     ) -> None:
         super().__init__(config)
         self._refusal = refusal
+        self._pause_seconds = pause_seconds
         self._slot = slot
         self._listen_on = listen_on
         self._ready = ready
@@ -89,6 +92,7 @@ class DrainingServer(Server):
         protocol = BoundedProtocol(self.config, self.server_state, self.lifespan.state)
         protocol.changed = self._tell_connections
         protocol.refusal = self._refusal
+        protocol.pause_seconds = self._pause_seconds
         return protocol
 
     def _tell_connections(self) -> int:
@@ -182,7 +186,8 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
             self.config,
             listen_on=self._listen_on,
             ready=lambda: shared.mark_ready(self.generation),
-            refusal=self.wsgi.state.door.refusal,
+            refusal=self.wsgi.state.services.refusal,
+            pause_seconds=load_settings().refusal_pause_seconds,
             slot=self.slot.number,
         )
         loop = asyncio.get_running_loop()

@@ -70,5 +70,7 @@ app = Starlette(
     middleware=[Middleware(RequestContext, answer=lambda _error: Response(status_code=500))],
     lifespan=lifespan,
 )
-app.state.services = SimpleNamespace(draining=False, stuck=list, join=lambda _board: None)
+app.state.services = SimpleNamespace(
+    draining=False, stuck=list, join=lambda _board: None, refusal=lambda *_head: None
+)
 instrument(app)

@@ -3,37 +3,48 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 
-from project.server.protocol import PAUSE_SECONDS
-from tests.services.load import Client
+import pytest
+
+from project.api.middleware import DISCARD_BYTES
+from tests.conftest import make_settings
+from tests.services.load import PICTURE, Client
 from tests.services.quick_app import PATH
 from tests.services.server import DEADLINE, Server, serve, wait_until
 from tests.services.wire import Answer, connect, exchange, head, read_answer
 
 MUCH = 50 << 20
 IMAGE = "Content-Type: image/png"
+CHUNK = b"%x\r\n%s\r\n" % (1 << 16, b"x" * (1 << 16))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """With one place."""
+    folder = tmp_path_factory.mktemp("refusals")
+    with serve(folder, WEB_CONCURRENCY=1, QUEUE_LIMIT=1, KEEPALIVE_SECONDS=1) as server:
+        yield server
 
 
 @contextmanager
-def full(folder: Path) -> Iterator[Server]:
-    """A server whose only place is taken for two seconds."""
-    settings = {"WEB_CONCURRENCY": 1, "QUEUE_LIMIT": 1, "KEEPALIVE_SECONDS": 1}
-    with serve(folder, **settings) as server:
-        busy = Client(server.port)
-        inside = threading.Thread(target=busy.predict, kwargs={"seconds": 2})
-        inside.start()
-        wait_until(lambda: server.metrics().value("inference_queue_depth") == 1, "it is full")
-        yield server
+def full(server: Server) -> Iterator[None]:
+    """Its only place is taken for two seconds."""
+    busy = Client(server.port)
+    inside = threading.Thread(target=busy.predict, kwargs={"seconds": 2})
+    inside.start()
+    wait_until(lambda: server.metrics().value("inference_queue_depth") == 1, "it is full")
+    try:
+        yield
+    finally:
         inside.join()
         busy.close()
 
 
-def test_a_connection_that_was_refused_while_it_sent_ends_when_it_is_idle(tmp_path):
+def test_a_connection_that_was_refused_while_it_sent_ends_when_it_is_idle(server):
     """Its answer was out before its body was in; nothing else would ever close it."""
     lines = ("Content-Length: 2000", IMAGE)
-    with full(tmp_path) as server, connect(server.port) as refused:
+    with full(server), connect(server.port) as refused:
         refused.sendall(head("POST", PATH, *lines, keep_alive=True) + b"x" * 1000)
         refused.settimeout(DEADLINE)
         assert refused.recv(1 << 16).startswith(b"HTTP/1.1 503 ")
@@ -41,10 +52,10 @@ def test_a_connection_that_was_refused_while_it_sent_ends_when_it_is_idle(tmp_pa
         assert read_answer(refused) == Answer(0, "")
 
 
-def test_a_refused_connection_serves_the_next_request(tmp_path):
+def test_a_refused_connection_serves_the_next_request(server):
     """What is left of the refused body is thrown away, and no part of it taken for a request."""
     lines = ("Content-Length: 200000", IMAGE)
-    with full(tmp_path) as server, connect(server.port) as refused:
+    with full(server), connect(server.port) as refused:
         refused.sendall(head("POST", PATH, *lines, keep_alive=True) + b"x" * 200_000)
         refused.settimeout(DEADLINE)
         assert refused.recv(1 << 16).startswith(b"HTTP/1.1 503 ")
@@ -54,9 +65,9 @@ def test_a_refused_connection_serves_the_next_request(tmp_path):
     assert not answer.reset
 
 
-def test_a_refusal_is_read_by_a_client_that_sends_all_before_it_reads(tmp_path):
+def test_a_refusal_is_read_by_a_client_that_sends_all_before_it_reads(server):
     """A connection that should close does so when the body is in, and is not torn down."""
-    with full(tmp_path) as server:
+    with full(server):
         lines = (IMAGE, f"Content-Length: {MUCH}")
         answer = exchange(server.port, head("POST", PATH, *lines) + b"x" * MUCH)
     assert answer.status == 503
@@ -64,25 +75,90 @@ def test_a_refusal_is_read_by_a_client_that_sends_all_before_it_reads(tmp_path):
     assert "connection: close" in answer.text
 
 
-def test_a_client_that_asks_before_it_sends_is_refused_and_sends_nothing(tmp_path):
+def test_a_client_that_asks_before_it_sends_is_refused_and_sends_nothing(server):
     """Its body would be taken for the next request, or it for the body: the connection closes."""
     lines = (IMAGE, "Expect: 100-continue", f"Content-Length: {MUCH}")
-    with full(tmp_path) as server, connect(server.port) as refused:
+    with full(server), connect(server.port) as refused:
         refused.sendall(head("POST", PATH, *lines, keep_alive=True))
         answer = read_answer(refused)
     assert answer.status == 503
     assert "connection: close" in answer.text
 
 
-def test_who_asks_again_at_once_is_heard_after_a_moment(tmp_path):
+def test_who_asks_again_at_once_is_heard_after_a_moment(server):
     """Some clients ask for ever without a pause; answering them would cost those inside."""
     request = head("POST", PATH, IMAGE, "Content-Length: 4", keep_alive=True) + b"none"
-    refusals = 0
-    with full(tmp_path) as server, connect(server.port) as impatient:
+    pause, refusals = make_settings().refusal_pause_seconds, 0
+    with full(server), connect(server.port) as impatient:
         impatient.settimeout(DEADLINE)
         began = time.monotonic()
-        while time.monotonic() - began < 5 * PAUSE_SECONDS:
+        while time.monotonic() - began < 5 * pause:
             impatient.sendall(request)
             assert impatient.recv(1 << 16).startswith(b"HTTP/1.1 503 ")
             refusals += 1
-        assert refusals <= 1 + (time.monotonic() - began) / PAUSE_SECONDS
+        assert refusals <= 2 + (time.monotonic() - began) / pause
+
+
+def test_who_does_not_read_his_refusals_is_not_heard_for_ever(server):
+    """Thousands of heads in one packet are answered one by one, as fast as he reads."""
+    request = head("POST", PATH, IMAGE, "Content-Length: 0", keep_alive=True)
+    with full(server), connect(server.port) as greedy:
+        greedy.sendall(request * 1000 + head("GET", "/health"))
+        answer = read_answer(greedy)
+    assert answer.text.count("HTTP/1.1 503 ") >= 1
+    assert answer.text.count("HTTP/1.1 ") == 1001
+    assert answer.text.endswith('{"status":"ok"}')
+    assert not answer.reset
+
+
+def test_what_follows_the_last_answer_is_not_looked_at(server):
+    """A caller who asked to close is not served on (RFC 9112, section 9.6)."""
+    request = head("POST", PATH, IMAGE, "Content-Length: 4") + b"none"
+    with full(server):
+        answer = exchange(server.port, request + request)
+    assert answer.text.count("HTTP/1.1 ") == 1
+
+
+def test_a_refused_body_that_is_malformed_has_no_second_answer(server):
+    """Its caller would take that for the answer to his next request."""
+    chunked = head("POST", PATH, IMAGE, "Transfer-Encoding: chunked", keep_alive=True)
+    with full(server), connect(server.port) as confused:
+        confused.sendall(chunked + b"no chunk\r\n")
+        answer = read_answer(confused)
+    assert answer.text.count("HTTP/1.1 ") == 1
+    assert answer.status == 503
+
+
+def test_a_refused_body_without_end_is_hung_up_on(server):
+    """It is thrown away, but not for ever."""
+    chunked = head("POST", PATH, IMAGE, "Transfer-Encoding: chunked", keep_alive=True)
+    with full(server), connect(server.port) as endless:
+        endless.sendall(chunked)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            endless.sendall(CHUNK * (2 * DISCARD_BYTES // len(CHUNK)))
+
+
+def test_a_connection_that_asks_nothing_has_its_end(server):
+    """A thousand of them would be all that there may be."""
+    with connect(server.port) as silent:
+        silent.settimeout(DEADLINE)
+        assert silent.recv(1) == b""
+    with connect(server.port) as half:
+        half.settimeout(DEADLINE)
+        half.sendall(b"GET /health HT")
+        assert half.recv(1) == b""
+
+
+def test_a_burst_is_refused_at_the_door_alone(tmp_path):
+    """Whoever passes it has a place: the route's refusal costs ten times as much."""
+    request = head("POST", f"{PATH}?seconds=0.2", IMAGE, f"Content-Length: {len(PICTURE)}")
+    with serve(tmp_path, WEB_CONCURRENCY=1, QUEUE_LIMIT=2) as server, ExitStack() as stack:
+        callers = [stack.enter_context(connect(server.port)) for _ in range(32)]
+        for caller in callers:
+            caller.sendall(request + PICTURE)
+        statuses = [read_answer(caller).status for caller in callers]
+    assert set(statuses) == {200, 503}
+    served = [record["status"] for record in server.records("request_served")]
+    assert served.count(503) == 0
+    refused = sum(record["count"] for record in server.records("requests_refused"))
+    assert refused == statuses.count(503)

@@ -1,7 +1,5 @@
 """A faster way to run a net serves only where it answers as torch does, and never takes it down."""
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,55 +11,9 @@ from project.errors import BackendUnavailable, InvalidInput
 from project.inference import backend, openvino
 from project.inference.backend import accelerate, check
 from project.observability import metrics
-from tests.fakes import ShadeModel
+from tests.unit.nets import NetModel, batch
 
 FAMILIES = ["openvino", "torchscript"]
-
-
-class Small(nn.Module):
-    """A little of each: convolution, normalisation, a choice of classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(3)
-        self.body = nn.Sequential(nn.Conv2d(1, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU6())
-        self.head = nn.Linear(8, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x: (n, 1, h, w). Returns (n, 5)."""
-        scores: torch.Tensor = self.head(self.body(x).mean(dim=(2, 3)))
-        return scores
-
-
-class NetModel(ShadeModel):
-    """A model with a torch module in `net`, as authors write it."""
-
-    def load(self) -> None:
-        self.net = Small().eval()
-
-    def preprocess(self, image: Any, params: Any) -> Any:
-        return super().preprocess(image, params)[None] / 255  # (1, 8, 8)
-
-    def forward(self, batch: Any) -> Any:
-        with torch.inference_mode():
-            return self.net(torch.from_numpy(batch)).numpy()
-
-
-@pytest.fixture
-def model() -> NetModel:
-    model = NetModel()
-    model.load()
-    return model
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all, as conversion takes seconds."""
-    return tmp_path_factory.mktemp("cache")
-
-
-def batch(count: int) -> Any:
-    return np.random.default_rng(5).random((count, 1, 8, 8), dtype=np.float32)
 
 
 def failures(name: str) -> float:
@@ -183,45 +135,6 @@ def test_a_conversion_that_crashes_costs_its_child_alone(model, tmp_path, monkey
     accelerate(model, "auto", streams=1, cache=tmp_path)
     assert model.backend == "torchscript"
     assert sum(map(failures, names)) == before + len(names)
-
-
-def test_a_net_is_converted_once_and_found_again(model, cache, monkeypatch):
-    """A restart and a second worker load what the first one made."""
-    accelerate(model, "openvino", streams=1, cache=cache)
-    monkeypatch.setattr(openvino, "_build", lambda _: pytest.fail("converted again"))
-    again = NetModel()
-    again.load()
-    accelerate(again, "openvino", streams=1, cache=cache)
-    assert again.backend == model.backend
-
-
-@pytest.mark.parametrize("damage", [b"damaged", b"{}", b"[]", None])
-@pytest.mark.parametrize("name", ["f32", openvino.SUMS])
-def test_a_damaged_cache_is_made_anew(model, cache, tmp_path, name, damage):
-    """A disk that was full, a process that was killed."""
-    accelerate(model, "openvino-f32", streams=1, cache=cache)
-    copy = tmp_path / "cache"
-    shutil.copytree(cache, copy)
-    folders = [path for path in copy.iterdir() if path.is_dir()]
-    for folder in folders:  # of this net, and of another test's
-        (folder / name).write_bytes(damage) if damage else (folder / name).unlink()
-    again = NetModel()
-    again.load()
-    accelerate(again, "openvino-f32", streams=1, cache=copy)
-    assert again.backend == model.backend
-    assert [openvino._read(folder, "f32") is None for folder in folders].count(False) == 1
-
-
-def test_other_weights_are_another_net(model, cache):
-    """The cache is keyed by what the net computes, not by its name."""
-    accelerate(model, "openvino-f32", streams=1, cache=cache)
-    changed = NetModel()
-    changed.load()
-    with torch.no_grad():
-        changed.net.head.bias.add_(1)
-    expected = changed.forward(batch(2))
-    accelerate(changed, "openvino-f32", streams=1, cache=cache)
-    assert np.abs(changed.forward(batch(2)) - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize(

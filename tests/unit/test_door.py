@@ -85,6 +85,22 @@ async def test_ids_that_are_none_are_replaced(shade, wrong):
 
 
 @pytest.mark.parametrize(
+    "target", [f"{PATH}?top_k=3", f"http://localhost{PATH}", PATH.replace("s", "%73")]
+)
+async def test_however_the_path_is_written_the_door_knows_it(shade, target):
+    """Another spelling must not be a way around."""
+    async with guarded(shade) as (door, _):
+        assert ask(door, target=target) is not None
+
+
+async def test_of_several_ids_the_first_counts(shade):
+    """As for every other request: a proxy may have added its own."""
+    async with guarded(shade) as (door, _):
+        headers, _ = read(ask(door, ("x-request-id", "first"), ("x-request-id", "second")))
+    assert headers["x-request-id"] == "first"
+
+
+@pytest.mark.parametrize(
     "other",
     [
         {"method": "GET"},

@@ -12,7 +12,6 @@ from project.errors import (
     InvalidInput,
     ModelFailed,
     ModelUnavailable,
-    Overloaded,
 )
 from project.inference.runner import Runner
 from project.settings import Settings
@@ -77,26 +76,6 @@ def test_what_waits_together_goes_through_the_net_together(shade):
             shade.go_on.set()
             await asyncio.gather(first, *rest)
         assert shade.batches == [1, 8]
-
-    run(test)
-
-
-def test_beyond_the_limit_a_caller_is_told_when_to_come_back(shade):
-    """A full queue answers at once and leaves those inside alone."""
-
-    async def test() -> None:
-        async with serving(shade, make_settings(queue_limit=2)) as runner:
-            shade.go_on.clear()
-            inside = [
-                asyncio.create_task(runner.predict("shade", picture(), PARAMS)) for _ in range(2)
-            ]
-            await asyncio.to_thread(shade.entered.wait)
-            with pytest.raises(Overloaded) as refused:
-                await runner.predict("shade", picture(), PARAMS)
-            assert int(refused.value.headers["Retry-After"]) >= 1
-            shade.go_on.set()
-            assert len(await asyncio.gather(*inside)) == 2
-            assert (await runner.predict("shade", picture(), PARAMS)).result.label == "light"
 
     run(test)
 
@@ -184,39 +163,6 @@ def test_a_model_that_did_not_load_is_unavailable_and_harms_no_other(shade):
             with pytest.raises(ModelUnavailable):
                 await runner.predict("shade", picture(), PARAMS)
             assert (await runner.predict("other", picture(), PARAMS)).result.label == "light"
-
-    run(test)
-
-
-def test_an_idle_hour_refuses_nobody(shade):
-    """Waits are guessed from what predictions take, not from how seldom they come."""
-
-    async def test() -> None:
-        async with serving(shade, make_settings()) as runner:
-            lane = runner.lanes["shade"]
-            with runner.admit("shade"):  # somebody uploads all the while
-                for _ in range(3):
-                    lane._last_answer -= 3600.0
-                    await runner.predict("shade", picture(), PARAMS)
-                assert lane._mean_seconds < lane._deadline / 2
-                assert lane.overload() is None
-
-    run(test)
-
-
-def test_who_would_wait_too_long_is_refused_at_once(shade):
-    """An answer that comes too late costs as much as one in time."""
-
-    async def test() -> None:
-        async with serving(shade, make_settings(queue_seconds=10)) as runner:
-            lane = runner.lanes["shade"]
-            lane._mean_seconds = 6.0
-            with runner.admit("shade"):
-                assert lane.overload() is None  # however slow it is, one runs and one waits
-                with runner.admit("shade"):
-                    overload = lane.overload()
-            assert overload is not None
-            assert overload.retry_after == 12
 
     run(test)
 

@@ -8,7 +8,7 @@ import pytest
 
 from project.errors import Overloaded
 from project.inference import places as module
-from project.inference.places import MOST_UPLOADS, Place, Places
+from project.inference.places import UPLOADS_A_PLACE, Place, Places
 from project.inference.runner import Runner
 from project.observability import metrics
 from tests.conftest import make_settings, picture
@@ -89,7 +89,7 @@ def test_uploads_without_a_place_have_a_bound_too(monkeypatch):
     async def test() -> None:
         places = Places(2, DEPTH.set)
         with ExitStack() as uploads:
-            for _ in range(2 * MOST_UPLOADS):
+            for _ in range(2 * UPLOADS_A_PLACE):
                 assert not places.crowded
                 await given_back(uploads.enter_context(places.take()))
             assert places.taken == 0
@@ -131,7 +131,7 @@ def test_an_upload_that_has_ended_is_served_however_many_still_go_on(monkeypatch
     async def test() -> None:
         async with Runner([shade], make_settings(queue_limit=1)) as runner:
             with ExitStack() as uploads:
-                for _ in range(MOST_UPLOADS):
+                for _ in range(UPLOADS_A_PLACE):
                     place = uploads.enter_context(runner.admit("shade"))
                     await given_back(place)
                 with pytest.raises(Overloaded), runner.admit("shade"):
