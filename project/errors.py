@@ -15,7 +15,11 @@ ProjectError 500
 ├── DatabaseUnavailable 503     jobs cannot be kept or read now
 ├── StorageUnavailable 503      files cannot be kept or read now
 ├── FileMissing 404             the file is not there, or no longer
-├── Overloaded 503              the model's queue is full
+├── BrokerUnavailable 503       the queue of jobs does not answer
+├── JobNotFound 404
+├── JobConflict 409             the job is not in a state that allows this
+├── JobTooLong 422              it took longer than a job may
+├── Overloaded 503              the model's queue is full, or too many jobs wait
 ├── ModelUnavailable 503        its weights did not load
 ├── DeadlineExceeded 504
 └── ModelFailed 500             the model raised; the one that is a fault of ours
@@ -135,6 +139,30 @@ class FileMissing(ProjectError):
     """The file was never there, or is no longer."""
 
     status, slug, title = 404, "file-missing", "File missing"
+
+
+class BrokerUnavailable(ProjectError):
+    """The queue does not answer."""
+
+    status, slug, title = 503, "broker-unavailable", "Broker unavailable"
+
+
+class JobNotFound(ProjectError):
+    """There is no such job."""
+
+    status, slug, title = 404, "job-not-found", "Job not found"
+
+
+class JobConflict(ProjectError):
+    """The job is not in a state that allows this."""
+
+    status, slug, title = 409, "job-conflict", "Job conflict"
+
+
+class JobTooLong(ProjectError):
+    """The job took longer than a job may."""
+
+    status, slug, title = 422, "job-too-long", "Job too long"
 
 
 class Overloaded(ProjectError):

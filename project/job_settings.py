@@ -25,8 +25,15 @@ class JobSettings(BaseSettings):
     storage_url_seconds: float = Field(
         900, gt=0, description="The URL of a result is valid this long."
     )
+    jobs: bool = Field(
+        True, description="Take jobs: needs a database, a storage, a broker and workers."
+    )
+    job_limit: int = Field(10_000, ge=1, description="Jobs that may wait; the next one gets a 503.")
     job_lease_seconds: float = Field(
-        20, gt=0, description="A job whose worker was silent for this long is run again."
+        15, gt=0, description="A job whose worker was silent for this long is run again."
+    )
+    job_sweep_seconds: float = Field(
+        5, gt=0, description="Every worker looks this often for jobs that were left lying."
     )
     job_seconds: float = Field(600, gt=0, description="A job that runs longer fails.")
     job_attempts: int = Field(4, ge=1, description="Runs of a job before it has failed.")
@@ -35,6 +42,15 @@ class JobSettings(BaseSettings):
     )
     job_retention_seconds: float = Field(
         86_400, gt=0, description="Inputs and results of ended jobs are deleted after this."
+    )
+    worker_processes: int = Field(
+        2, ge=1, le=64, description="Job workers; each runs one job at a time."
+    )
+    worker_metrics_port: int = Field(
+        9191, ge=1, le=65535, description="Port of the job workers' metrics, on HOST."
+    )
+    worker_shutdown_seconds: float = Field(
+        8, gt=0, description="At its end a worker gives its job back; it is killed after this."
     )
 
     @field_validator("database_url")
@@ -50,4 +66,3 @@ class JobSettings(BaseSettings):
         if not value.startswith(STORAGES):
             raise ValueError(f"write it as {', '.join(f'{start}…' for start in STORAGES)}")
         return value
-

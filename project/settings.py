@@ -12,6 +12,7 @@ from project.job_settings import JobSettings
 
 SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
 
+EMBEDDED_BROKER = Path("var/valkey/valkey.sock")
 FLUSH_SECONDS = 6  # at a worker's end, for idle connections, logs, traces and Sentry
 
 
@@ -198,6 +199,11 @@ class Settings(JobSettings):
             )
         if self.result_cache == "redis" and self.redis_url is None:
             raise ValueError("REDIS_URL: missing with RESULT_CACHE=redis")
+        if self.jobs and self.environment != "local" and self.redis_url is None:
+            raise ValueError(
+                f"REDIS_URL: missing with ENVIRONMENT={self.environment}; "
+                "set it, or JOBS=off to take no jobs"
+            )
         if self.metrics_port == self.port:
             raise ValueError("METRICS_PORT: choose another than PORT")
         needed = self.shutdown_delay_seconds + self.prediction_deadline_seconds + FLUSH_SECONDS
@@ -209,6 +215,13 @@ class Settings(JobSettings):
         if self.worker_timeout_seconds <= self.graceful_timeout_seconds:
             raise ValueError("WORKER_TIMEOUT_SECONDS: must exceed GRACEFUL_TIMEOUT_SECONDS")
         return self
+
+    @property
+    def broker_url(self) -> str:
+        """REDIS_URL; unset: the server that `make run` starts."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        return f"unix://{EMBEDDED_BROKER.absolute()}"
 
     @property
     def log_json(self) -> bool:

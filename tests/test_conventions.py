@@ -23,6 +23,7 @@ TRACKED = subprocess.run(
 ).stdout.split()
 
 ORDER = [
+    "job_settings",
     "settings",
     "configuration",
     "errors",
@@ -31,10 +32,20 @@ ORDER = [
     "observability",
     "models",
     "inference",
+    "db",
+    "storage",
+    "jobs",
     "api",
     "server",
 ]
-ENTRANCES = {"app", "cli", "preflight", "reference", "__main__"}  # they may import anything
+ENTRANCES = {
+    "app",
+    "cli",
+    "preflight",
+    "reference",
+    "worker",
+    "__main__",
+}  # they may import anything
 MOST_LINES = 250
 
 

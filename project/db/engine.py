@@ -189,7 +189,7 @@ def _sqlite_engine(url: URL, answer_seconds: float) -> AsyncEngine:
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     # Transactions begin in _begin and nowhere else. Were it SQLAlchemy that switched this for each
     # statement, a task cancelled meanwhile would take the connection with it.
-    connection.isolation_level = None  # type: ignore[attr-defined]
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")  # readers and a writer do not wait for each other
     cursor.execute("PRAGMA synchronous=NORMAL")  # safe when a process dies; at a power cut, WAL's

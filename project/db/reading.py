@@ -47,8 +47,8 @@ class JobReader:
             statement = statement.where(JobRow.status == status)
         return [Job(**row._asdict()) for row in await self._rows(statement)]
 
-    async def due(self, now: float, unsent_seconds: float, limit: int) -> list[str]:
-        """Ids of jobs for which a message must be sent, the oldest first.
+    async def due(self, now: float, unsent_seconds: float, limit: int) -> list[Job]:
+        """Jobs for which a message must be sent if there is none, the oldest first.
 
         Those that wait and had none, or none for `unsent_seconds`; and those whose worker fell
         silent, if none was sent since.
@@ -57,8 +57,14 @@ class JobReader:
         waiting = and_(JobRow.status == "accepted", no_later(JobRow.retry_at, now), unsent)
         silent = and_(JobRow.status == "running", JobRow.lease_until <= now)
         lapsed = and_(silent, or_(unsent, JobRow.sent_at < JobRow.lease_until))
-        statement = select(JobRow.id).where(ACTIVE, or_(waiting, lapsed))
-        return [row.id for row in await self._rows(statement.order_by(JobRow.id).limit(limit))]
+        statement = select(JobRow).where(ACTIVE, or_(waiting, lapsed))
+        rows = await self._rows(statement.order_by(JobRow.id).limit(limit))
+        return [Job(**row._asdict()) for row in rows]
+
+    async def waiting(self) -> int:
+        """How many jobs wait for a worker."""
+        statement = select(func.count()).where(ACTIVE, JobRow.status == "accepted")
+        return int((await self._rows(statement))[0][0])
 
     async def ended_with_files(self, before: float, limit: int) -> list[Job]:
         """Jobs that ended before then and whose files are not deleted, the oldest first."""

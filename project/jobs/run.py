@@ -5,20 +5,14 @@ stored before the row says that it is there, under a name of this run's own, so 
 lost its lease can neither overwrite another's result nor be taken for it.
 """
 
-import asyncio
 import time
 import uuid
 from collections.abc import Mapping
-from contextlib import closing
-from typing import Any
 
 from loguru import logger
-from pydantic import ValidationError
 
 from project.db.jobs import Job, Jobs
 from project.errors import (
-    BrokerUnavailable,
-    InvalidInput,
     JobTooLong,
     ModelUnavailable,
     ProjectError,
@@ -26,7 +20,6 @@ from project.errors import (
 from project.inference.images import ImageLimits
 from project.jobs.send import Sender
 from project.jobs.watch import Cancelled, LeaseLost, TimeUp, Watch
-from project.jobs.work import Output, Work, work
 from project.models._long import AnyModel
 from project.settings import Settings
 from project.storage import Storage

@@ -1,33 +1,73 @@
-"""Sends jobs to the workers. A message holds a job's id and nothing else: the row is the job.
-
-Only this file and worker.py know Dramatiq. The API sends without importing what a job does.
+"""Sends jobs to the workers. A message holds a job's id, and no more than the log needs: the row
+in the database is the job.
 """
 
 import asyncio
+import time
 
-import dramatiq
-from dramatiq import Broker, Message
+from dramatiq import Message
+from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionError as BrokerConnectionError
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from project.db.jobs import Job
 from project.errors import BrokerUnavailable
+from project.observability import metrics
+from project.settings import Settings
 
 QUEUE, ACTOR = "jobs", "run_job"
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
+
+
+def connect(settings: Settings) -> Redis:
+    """A client of the broker; it connects at its first use, and tries no command twice."""
+    return Redis.from_url(
+        settings.broker_url,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 class Sender:
-    """Puts jobs into the queue of a broker."""
+    """Puts jobs into the queue."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: RedisBroker) -> None:
         self._broker = broker
         broker.declare_queue(QUEUE)
 
-    async def send(self, job_id: str, delay_seconds: float = 0) -> None:
+    @classmethod
+    def of(cls, settings: Settings) -> "Sender":
+        """One for a process that runs no jobs itself."""
+        return cls(RedisBroker(client=connect(settings), middleware=[]))
+
+    async def send(self, job: Job, delay_seconds: float = 0) -> None:
         """Have a job run, after a while. Raises BrokerUnavailable."""
-        message: Message[None] = dramatiq.Message(
-            queue_name=QUEUE, actor_name=ACTOR, args=(job_id,), kwargs={}, options={}
+        context = {"request_id": job.request_id, "traceparent": job.traceparent}
+        message: Message[None] = Message(
+            queue_name=QUEUE,
+            actor_name=ACTOR,
+            args=(job.id,),
+            kwargs={},
+            options={"enqueued_at": time.time() + delay_seconds, **context},
         )
         delay = round(delay_seconds * 1000) or None
         try:
             await asyncio.to_thread(self._broker.enqueue, message, delay=delay)
-        except (BrokerConnectionError, OSError) as error:
-            raise BrokerUnavailable("the queue does not answer; try again") from error
+        except (BrokerConnectionError, RedisError, OSError) as error:
+            raise BrokerUnavailable("jobs cannot be sent now; try again in a while") from error
+        metrics.JOBS_ENQUEUED.labels(job.model).inc()
+
+    async def check(self) -> None:
+        """Raise BrokerUnavailable unless the broker answers."""
+        try:
+            await asyncio.to_thread(self._broker.client.ping)
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable("the broker does not answer") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._broker.close()

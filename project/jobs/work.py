@@ -17,9 +17,8 @@ from pydantic import BaseModel
 from project.errors import InvalidInput, ModelFailed, ProjectError
 from project.inference.images import ImageLimits, decode
 from project.inference.stages import Stages
-from project.models._long import AnyModel
 from project.models._base import Model, Params
-from project.models._long import LongModel
+from project.models._long import AnyModel, LongModel
 
 JSON, PNG = "application/json", "image/png"
 
@@ -36,9 +35,7 @@ class Output:
 Work = Generator[float, None, Output]
 
 
-def work(
-    model: AnyModel, limits: ImageLimits, images: Mapping[str, bytes], params: Params
-) -> Work:
+def work(model: AnyModel, limits: ImageLimits, images: Mapping[str, bytes], params: Params) -> Work:
     """Yield the share done (0 to 1) between steps; return the output.
 
     Raises InvalidInput for what can never work, ModelFailed for what the model raised.

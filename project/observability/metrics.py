@@ -76,6 +76,7 @@ EXITS = ("clean", "timeout", "killed", "crash")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BACKENDS = ("cuda", "openvino-bf16", "openvino-f32", "torchscript")
 SIGNALS = ("traces", "errors")
+JOB_OUTCOMES = ("succeeded", "failed", "cancelled", "expired")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 
 # fmt: off
@@ -85,6 +86,7 @@ _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 _BATCH = (1, 2, 4, 8, 16, 32)
 _CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _PIXELS = (1e4, 1e5, 2.5e5, 5e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7)
+_JOB_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # 60: the SLO
 _LAG_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _COLLECT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
@@ -112,6 +114,14 @@ BACKEND_FAILURES = _counter("model_backend_failures_total", "Backends that were 
 MODEL_LOAD_SECONDS = _gauge("model_load_duration_seconds", "Time that loading took in the slowest worker.", ["model"], mode="livemax")
 MODEL_LOAD_FAILURES = _counter("model_load_failures_total", "Loads that failed.", ["model"])
 
+_begin("Jobs")
+JOBS_ENQUEUED = _counter("jobs_enqueued_total", "Messages sent for jobs; a job that is run again has several.", ["model"])
+JOBS = _counter("jobs_total", "Jobs that ended, by how; expired: they ran for longer than a job may.", ["model", "outcome"], outcome=JOB_OUTCOMES)
+JOBS_WAIT = _histogram("jobs_wait_seconds", "Time from a job's acceptance to its first run.", ["model"], buckets=_JOB_SECONDS)
+JOBS_DURATION = _histogram("jobs_duration_seconds", "Time of each run of a job, however it ended.", ["model"], buckets=_JOB_SECONDS)
+JOBS_RETRIES = _counter("jobs_retries_total", "Runs of a job after its first.", ["model"])
+JOBS_DEAD_LETTERS = _counter("jobs_dead_letters_total", "Jobs that failed though they were tried again: `python -m project jobs retry`.", ["model"])
+
 _begin("Processes and the telemetry itself")
 WORKER_MEMORY = _gauge("process_worker_resident_memory_bytes", "Resident memory of all workers.", mode="livesum")
 WORKER_MEMORY_MAX = _gauge("process_worker_resident_memory_max_bytes", "Resident memory of the largest worker.", mode="livemax")
@@ -134,8 +144,11 @@ def gauge_modes() -> list[str]:
     return sorted({spec.mode for spec in CATALOGUE if spec.mode})
 
 
-def declare(models: Iterable[str] = ()) -> None:
-    """Create the series of the closed label sets with 0; call once in each process."""
+def declare(models: Iterable[str] = (), jobs: Iterable[str] = ()) -> None:
+    """Create the series of the closed label sets with 0; call once in each process.
+
+    models: those that predict here; jobs: those of which this process takes or runs jobs.
+    """
     for reason in REJECTIONS:
         HTTP_REJECTED.labels(reason)
     for level in LEVELS:
@@ -146,6 +159,15 @@ def declare(models: Iterable[str] = ()) -> None:
         WORKER_EXITS.labels(reason)
     for model in models:
         _declare_model(model)
+    for model in jobs:
+        _declare_jobs(model)
+
+
+def _declare_jobs(model: str) -> None:
+    for outcome in JOB_OUTCOMES:
+        JOBS.labels(model, outcome)
+    for metric in (JOBS_ENQUEUED, JOBS_WAIT, JOBS_DURATION, JOBS_RETRIES, JOBS_DEAD_LETTERS):
+        metric.labels(model)
 
 
 def _declare_model(model: str) -> None:

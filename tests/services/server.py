@@ -39,6 +39,7 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
         "LOG_FORMAT": "json",
         "WEB_CONCURRENCY": "2",  # whatever the machine
         "INFERENCE_BATCH": "8",  # however fast it is
+        "JOBS": "off",  # where a test wants them it says so
         "QUEUE_SECONDS": "60",  # or slow: who waits is refused where a test asks for it
     }
     return base | {name: str(value) for name, value in settings.items()}

@@ -111,9 +111,9 @@ def test_a_released_job_waits_for_its_time(run):
         assert (job.status, job.sent_at, job.problem) == ("accepted", None, PROBLEM)
         assert (job.lease_owner, job.lease_until, job.finished_at) == (None, None, None)
         assert await jobs.claim(job.id, "two", NOW + 4, LEASE) is None
-        assert await jobs.due(NOW + 4, 60, 10) == []
+        assert [due.id for due in await jobs.due(NOW + 4, 60, 10)] == []
         assert await jobs.oldest_accepted_at() == NOW + 5
-        assert await jobs.due(NOW + 5, 60, 10) == [job.id]
+        assert [due.id for due in await jobs.due(NOW + 5, 60, 10)] == [job.id]
         again = await jobs.claim(job.id, "two", NOW + 5, LEASE)
         assert again is not None
         assert (again.attempts, again.retry_at) == (2, None)
