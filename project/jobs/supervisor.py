@@ -36,10 +36,20 @@ class Child:
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
     pause: float = field(default=FIRST_PAUSE_SECONDS, init=False)
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and to all that it has started."""
-        if self.process and self.process.returncode is None:
-            os.killpg(self.process.pid, number)
+    @property
+    def alive(self) -> bool:
+        """Whether it runs now."""
+        return self.process is not None and self.process.returncode is None
+
+    def end(self) -> None:
+        """Ask it to end; it tells those that it has started."""
+        if self.process and self.alive:
+            self.process.terminate()
+
+    def kill(self) -> None:
+        """End it and all that it has started."""
+        if self.process and self.alive:
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 class Supervisor:
@@ -61,13 +71,13 @@ class Supervisor:
         await self._stopping.wait()
         logger.info("supervisor_stopping")
         for child in self._children:
-            child.signal(signal.SIGTERM)
+            child.end()
         patience = self._settings.worker_shutdown_seconds + FLUSH_SECONDS
         _, late = await asyncio.wait(kept, timeout=patience)
         for child in self._children:
-            if child.process and child.process.returncode is None:
+            if child.alive:
                 logger.bind(process=child.name).warning("process_killed")
-                child.signal(signal.SIGKILL)
+                child.kill()
         if late:
             await asyncio.wait(late)
 
