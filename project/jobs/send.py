@@ -8,7 +8,7 @@ import time
 
 from dramatiq import Message, Middleware
 from dramatiq.brokers.redis import MAINTENANCE_SCALE, RedisBroker
-from dramatiq.errors import ConnectionError as BrokerConnectionError
+from dramatiq.errors import BrokerConnectionError
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
