@@ -16,8 +16,7 @@ from project.configuration import load_settings
 from project.db.version import is_current
 from project.errors import ConfigurationError, ProjectError
 from project.models import check_names
-from project.observability import multiprocess
-from project.server import slots
+from project.observability import multiprocess, slots
 from project.settings import Settings
 
 KINDS = ("api", "worker")
