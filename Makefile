@@ -13,7 +13,8 @@ help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=… for another)
-	@port=$$($(BIN)/python -m project preflight) && exec $(BIN)/honcho start -p $$port
+	@started=$$($(BIN)/python -m project preflight) && set -- $$started && port=$$1 && shift && \
+	  exec $(BIN)/honcho start -p $$port "$$@"
 
 test: .venv/.dev tools ## Set up everything and run every test
 	@$(MAKE) --no-print-directory lint

@@ -162,7 +162,7 @@ def _line(item: object) -> str:
 
 @app.command("preflight")
 def check_before_start() -> None:
-    """Check settings, models and ports; print where to look, and on stdout the port."""
+    """Check settings, models and ports; print where to look, and on stdout what honcho needs."""
     settings = load_settings()
     try:
         preflight.check(settings)
@@ -170,7 +170,7 @@ def check_before_start() -> None:
         _fail(error)
     for name, url in preflight.urls(settings).items():
         errors.print(f"  {name:18} {url}", highlight=False)
-    typer.echo(settings.port)
+    typer.echo(" ".join([str(settings.port), *preflight.processes(settings)]))
 
 
 @app.command()

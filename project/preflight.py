@@ -1,8 +1,10 @@
-"""What can be known to fail before a server starts, said in one line each.
+"""What can be known to fail before a process starts, said in one line each.
 
-`python -m project.preflight FOLDER` checks that and empties the metrics folder, for prestart.sh.
+`python -m project.preflight api FOLDER`, or `worker FOLDER`, checks that, brings the database's
+tables to this release and empties the metrics folder, for prestart.sh.
 """
 
+import asyncio
 import errno
 import socket
 import subprocess
@@ -11,18 +13,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from project.configuration import load_settings
-from project.errors import ConfigurationError
+from project.db.version import is_current
+from project.errors import ConfigurationError, ProjectError
 from project.models import check_names
 from project.observability import multiprocess
 from project.server import slots
 from project.settings import Settings
 
+KINDS = ("api", "worker")
 
-def check(settings: Settings) -> None:
-    """Raise ConfigurationError where a model has no file or a port is taken."""
+
+def check(settings: Settings, kinds: Sequence[str] = KINDS) -> None:
+    """Raise ConfigurationError where a model has no file or a port of these processes is taken."""
     check_names(settings.models)
-    for variable, port in _ports(settings).items():
-        _check_port(settings.host, port, variable)
+    for kind in kinds:
+        for variable, port in _ports(settings, kind).items():
+            _check_port(settings.host, port, variable)
+
+
+def processes(settings: Settings) -> list[str]:
+    """Names in the Procfile of what has to run."""
+    if not settings.jobs:
+        return ["web"]
+    return ["web", "worker"] if settings.redis_url else ["broker", "web", "worker"]
+
+
+def prepare_database(settings: Settings) -> None:
+    """Bring the tables to this release. Raises ConfigurationError or DatabaseUnavailable."""
+    if not settings.jobs or is_current(settings):
+        return
+    from project.db.migrate import upgrade  # noqa: PLC0415 - slow to import, and seldom needed
+
+    asyncio.run(upgrade(settings))
 
 
 def faults(old: Settings, new: Settings) -> list[str]:
@@ -59,8 +81,10 @@ def _check_imports(names: Sequence[str], *, jobs: bool) -> None:
         raise ConfigurationError("MODELS: " + "".join(last))
 
 
-def _ports(settings: Settings) -> dict[str, int]:
+def _ports(settings: Settings, kind: str = "api") -> dict[str, int]:
     ports = {"PORT": settings.port, "METRICS_PORT": settings.metrics_port}
+    if kind == "worker":
+        ports = {"WORKER_METRICS_PORT": settings.worker_metrics_port if settings.jobs else None}
     return {variable: port for variable, port in ports.items() if port is not None}
 
 
@@ -115,7 +139,8 @@ def urls(settings: Settings) -> dict[str, str]:
 
 if __name__ == "__main__":
     try:
-        check(load_settings())
-        empty_metrics(Path(sys.argv[1]))
-    except ConfigurationError as error:
+        check(given := load_settings(), sys.argv[1:2])
+        prepare_database(given)
+        empty_metrics(Path(sys.argv[2]))
+    except ProjectError as error:
         sys.exit(error.detail)
