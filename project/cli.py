@@ -5,7 +5,7 @@ import json
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -18,6 +18,9 @@ from project import preflight, reference
 from project.configuration import load_settings
 from project.errors import ConfigurationError, ModelFailed, ProjectError
 from project.settings import Settings
+
+if TYPE_CHECKING:
+    from project.models._base import Model
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 errors = Console(stderr=True)
@@ -82,7 +85,7 @@ async def _predict_all(
     from project.observability.logging import configure_logging  # noqa: PLC0415
 
     configure_logging(settings)
-    (model,) = plugins.create([name])
+    model = _quick(name)
     params = validate(model.params, values)
     outcomes: Outcomes = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -99,6 +102,18 @@ async def _predict_all(
                 except OSError as error:
                     outcomes.append((path, {"error": f"cannot read the file: {error.strerror}"}))
     return outcomes
+
+
+def _quick(name: str) -> "Model[Any, Any]":
+    """The model of that name. Raises ConfigurationError where it takes too long to wait for."""
+    from project.models._base import Model  # noqa: PLC0415 - NumPy is slow to import as well
+
+    (model,) = plugins.create([name])
+    if isinstance(model, Model):
+        return model
+    raise ConfigurationError(
+        f"{name} runs as a job alone: `python -m project jobs submit {name}`, with the server up"
+    )
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:

@@ -54,8 +54,8 @@ def faults(old: Settings, new: Settings) -> list[str]:
     found = []
     try:
         check_names(new.models)
-        if new.models != old.models:
-            _check_imports(new.models)
+        if (new.models, new.jobs) != (old.models, old.jobs):
+            _check_imports(new.models, jobs=new.jobs)
         for variable, port in _ports(new).items():
             if port not in _ports(old).values():  # those are taken by the server itself
                 _check_port(new.host, port, variable)
@@ -64,16 +64,16 @@ def faults(old: Settings, new: Settings) -> list[str]:
     return found
 
 
-def _check_imports(names: Sequence[str]) -> None:
+def _check_imports(names: Sequence[str], *, jobs: bool) -> None:
     """Import the models as a worker will, in another process: torch stays out of this one."""
     script = (
         "import sys\n"
         "from project.errors import ConfigurationError\n"
-        "from project.models import create\n"
-        "try:\n    create(sys.argv[1:])\n"
+        "from project.models import create, quick_of\n"
+        "try:\n    quick_of(create(sys.argv[2:]), jobs=sys.argv[1] == 'True')\n"
         "except ConfigurationError as error:\n    sys.exit(error.detail)\n"
     )
-    command = [sys.executable, "-c", script, *names]
+    command = [sys.executable, "-c", script, str(jobs), *names]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:]

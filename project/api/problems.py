@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from project.errors import CallerGone, ProjectError
+from project.errors import CallerGone, ProjectError, problem_type
 from project.observability.context import REQUEST_ID, current_trace
 from project.observability.metrics import HTTP_REJECTED
 
@@ -42,11 +42,6 @@ class Problem(BaseModel):
     request_id: str | None = Field(description="Id of this request, in every log line of it.")
     trace_id: str | None = Field(description="W3C trace id of this request.")
     errors: dict[str, str] | None = Field(None, description="Parameter → what is wrong with it.")
-
-
-def problem_type(slug: str) -> str:
-    """The `type` of a problem of ours."""
-    return f"urn:vitrine:problem:{slug}"
 
 
 def problem(

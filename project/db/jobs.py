@@ -50,6 +50,15 @@ class IdempotencyConflict(InvalidInput):
     slug, title = "idempotency-conflict", "Idempotency conflict"
 
 
+def check_same(job: Job, fingerprint: str) -> None:
+    """Raise IdempotencyConflict where a job that has the key was asked for otherwise."""
+    if job.fingerprint != fingerprint:
+        raise IdempotencyConflict(
+            "this Idempotency-Key was used for another request: send another key, "
+            "or exactly what was sent with it before"
+        )
+
+
 class Jobs(JobReader):
     """Reads jobs and changes them."""
 
@@ -69,11 +78,7 @@ class Jobs(JobReader):
         }
         (row,) = await self._rows(self._insert(values))
         job = Job(**row._asdict())
-        if job.fingerprint != new.fingerprint:
-            raise IdempotencyConflict(
-                "this Idempotency-Key was used for another request: send another key, "
-                "or exactly what was sent with it before"
-            )
+        check_same(job, new.fingerprint)
         return job, job.id == new.id
 
     def _insert(self, values: dict[str, Any]) -> Executable:

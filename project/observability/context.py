@@ -57,3 +57,10 @@ def current_trace() -> tuple[str | None, str | None]:
     if not span.is_valid:
         return None, None
     return format(span.trace_id, "032x"), format(span.span_id, "016x")
+
+
+def current_traceparent() -> str | None:
+    """What hands the trace of what runs now on to others (W3C Trace Context), if there is one."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return carrier.get("traceparent")

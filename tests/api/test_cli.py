@@ -74,7 +74,7 @@ def test_predict_prints_a_table_for_people(folder):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("predict", "dog", "x.png"), "there are: classification"),
+        (("predict", "dog", "x.png"), "there are: background_removal, classification"),
         (("predict", "classification", "x.png", "-p", "top_k=0"), "top_k: Input should be greater"),
         (("predict", "classification", "x.png", "-p", "top_k"), "name=value"),
         (("predict", "classification", "."), "no image files"),
