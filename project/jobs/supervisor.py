@@ -5,7 +5,6 @@ death of a worker ends all of them.
 """
 
 import asyncio
-import os
 import signal
 import sys
 import time
@@ -32,7 +31,6 @@ class Child:
 
     name: str
     command: list[str]
-    environment: dict[str, str]
     slot: int | None = None
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
     pause: float = field(default=FIRST_PAUSE_SECONDS, init=False)
@@ -86,9 +84,7 @@ class Supervisor:
         """Start a child, and again whenever it ends."""
         while not self._stopping.is_set():
             began = time.monotonic()
-            child.process = await asyncio.create_subprocess_exec(
-                *child.command, env=child.environment
-            )
+            child.process = await asyncio.create_subprocess_exec(*child.command)
             code = await child.process.wait()
             if child.slot is not None:
                 multiprocess.forget_live_gauges(self._directory, str(child.slot))
@@ -115,21 +111,19 @@ class Supervisor:
 
 def children(settings: Settings, directory: Path) -> list[Child]:
     """The workers, and what serves their metrics."""
-    base = dict(os.environ) | {
-        "dramatiq_prom_db": str(directory),
-        "dramatiq_queue_prefetch": "1",  # a message that waits in a busy worker waits for nothing
-    }
     dramatiq = [
+        f"dramatiq_prom_db={directory}",
+        "dramatiq_queue_prefetch=1",  # a message that waits in a busy worker waits for nothing
         *(sys.executable, "-m", "project.jobs.dramatiq_process", "project.worker:broker"),
         *("--processes", "1", "--threads", "1", "--skip-logging"),
         *("--worker-shutdown-timeout", str(round(settings.worker_shutdown_seconds * 1000))),
     ]
     workers = [
-        Child(f"worker-{slot}", dramatiq, base | {"WORKER_SLOT": str(slot)}, slot)
+        Child(f"worker-{slot}", ["env", f"WORKER_SLOT={slot}", *dramatiq], slot)
         for slot in range(settings.worker_processes)
     ]
     exposition = [sys.executable, "-m", "project.jobs.exposition"]
-    return [*workers, Child("exposition", exposition, base)]
+    return [*workers, Child("exposition", exposition)]
 
 
 def main() -> None:
