@@ -34,7 +34,7 @@ def processes(settings: Settings) -> list[str]:
     """Names in the Procfile of what has to run."""
     if not settings.jobs:
         return ["web"]
-    return ["web", "worker"] if settings.redis_url else ["broker", "web", "worker"]
+    return ["web", "worker"] if settings.redis_url else ["web", "worker", "broker"]
 
 
 def prepare_database(settings: Settings) -> None:

@@ -111,19 +111,23 @@ class Supervisor:
 
 def children(settings: Settings, directory: Path) -> list[Child]:
     """The workers, and what serves their metrics."""
-    dramatiq = [
+    yielding = ["nice", "-n", str(settings.worker_nice)]
+    variables = [
         f"dramatiq_prom_db={directory}",
         "dramatiq_queue_prefetch=1",  # a message that waits in a busy worker waits for nothing
+    ]
+    dramatiq = [
         *(sys.executable, "-m", "project.jobs.dramatiq_process", "project.worker:broker"),
         *("--processes", "1", "--threads", "1", "--skip-logging"),
         *("--worker-shutdown-timeout", str(round(settings.worker_shutdown_seconds * 1000))),
     ]
     workers = [
-        Child(f"worker-{slot}", ["env", f"WORKER_SLOT={slot}", *dramatiq], slot)
+        Child(
+            f"worker-{slot}", [*yielding, "env", f"WORKER_SLOT={slot}", *variables, *dramatiq], slot
+        )
         for slot in range(settings.worker_processes)
     ]
-    exposition = [sys.executable, "-m", "project.jobs.exposition"]
-    return [*workers, Child("exposition", exposition)]
+    return [*workers, Child("exposition", [sys.executable, "-m", "project.jobs.exposition"])]
 
 
 def main() -> None:
