@@ -1,6 +1,7 @@
 """What can be known to fail before a server starts, said in one line each.
 
-`python -m project.preflight FOLDER` checks that and empties the metrics folder, for prestart.sh.
+`python -m project.preflight FOLDER` checks that, empties the metrics folder and begins another log
+file where the last one is long, for prestart.sh.
 """
 
 import errno
@@ -13,7 +14,7 @@ from pathlib import Path
 from project.configuration import load_settings
 from project.errors import ConfigurationError
 from project.models import check_names
-from project.observability import multiprocess
+from project.observability import log_file, multiprocess
 from project.server import slots
 from project.settings import Settings
 
@@ -115,7 +116,10 @@ def urls(settings: Settings) -> dict[str, str]:
 
 if __name__ == "__main__":
     try:
-        check(load_settings())
+        settings = load_settings()
+        check(settings)
+        if settings.log_file:
+            log_file.bound(settings.log_file)
         empty_metrics(Path(sys.argv[1]))
     except ConfigurationError as error:
         sys.exit(error.detail)
