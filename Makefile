@@ -15,7 +15,8 @@ help: ## Print this help
 # What `python -m project trace` reads; LOG_FILE in the environment or in .env wins.
 run: export LOG_FILE ?= var/log/vitrine.jsonl
 run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=… for another)
-	@port=$$($(BIN)/python -m project preflight) && exec $(BIN)/honcho start -p $$port
+	@started=$$($(BIN)/python -m project preflight) && set -- $$started && port=$$1 && shift && \
+	  exec $(BIN)/honcho start -p $$port "$$@"
 
 test: .venv/.dev tools ## Set up everything and run every test
 	@$(MAKE) --no-print-directory lint

@@ -46,6 +46,11 @@ class ProjectError(Exception):
         return {}
 
 
+def problem_type(slug: str) -> str:
+    """The `type` of a problem of ours, a URN as RFC 9457 allows."""
+    return f"urn:vitrine:problem:{slug}"
+
+
 class ConfigurationError(ProjectError):
     """The process cannot start as it is set."""
 

@@ -1,4 +1,4 @@
-"""The settings of jobs: the database, the storage, leases, attempts and how long things are kept."""
+"""The settings of jobs: database, storage, leases, attempts, and how long things are kept."""
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
@@ -26,7 +26,7 @@ class JobSettings(BaseSettings):
         900, gt=0, description="The URL of a result is valid this long."
     )
     jobs: bool = Field(
-        True, description="Take jobs: needs a database, a storage, a broker and workers."
+        default=True, description="Take jobs: needs a database, a storage, a broker and workers."
     )
     job_limit: int = Field(10_000, ge=1, description="Jobs that may wait; the next one gets a 503.")
     job_lease_seconds: float = Field(
@@ -45,6 +45,9 @@ class JobSettings(BaseSettings):
     )
     worker_processes: int = Field(
         2, ge=1, le=64, description="Job workers; each runs one job at a time."
+    )
+    worker_slot: int = Field(
+        0, ge=0, description="Number of a worker among its siblings; the supervisor sets it."
     )
     worker_metrics_port: int = Field(
         9191, ge=1, le=65535, description="Port of the job workers' metrics, on HOST."

@@ -1,9 +1,11 @@
-"""What can be known to fail before a server starts, said in one line each.
+"""What can be known to fail before a process starts, said in one line each.
 
-`python -m project.preflight FOLDER` checks that, empties the metrics folder and begins another log
-file where the last one is long, for prestart.sh.
+`python -m project.preflight api FOLDER`, or `worker FOLDER`, checks that, brings the database's
+tables to this release, begins another log file where the last one is long, and empties the metrics
+folder, for prestart.sh.
 """
 
+import asyncio
 import errno
 import socket
 import subprocess
@@ -12,18 +14,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from project.configuration import load_settings
-from project.errors import ConfigurationError
+from project.db.version import is_current
+from project.errors import ConfigurationError, ProjectError
 from project.models import check_names
 from project.observability import log_file, multiprocess
 from project.server import slots
 from project.settings import Settings
 
+KINDS = ("api", "worker")
 
-def check(settings: Settings) -> None:
-    """Raise ConfigurationError where a model has no file or a port is taken."""
+
+def check(settings: Settings, kinds: Sequence[str] = KINDS) -> None:
+    """Raise ConfigurationError where a model has no file or a port of these processes is taken."""
     check_names(settings.models)
-    for variable, port in _ports(settings).items():
-        _check_port(settings.host, port, variable)
+    for kind in kinds:
+        for variable, port in _ports(settings, kind).items():
+            _check_port(settings.host, port, variable)
+
+
+def processes(settings: Settings) -> list[str]:
+    """Names in the Procfile of what has to run."""
+    if not settings.jobs:
+        return ["web"]
+    return ["web", "worker"] if settings.redis_url else ["broker", "web", "worker"]
+
+
+def prepare_database(settings: Settings) -> None:
+    """Bring the tables to this release. Raises ConfigurationError or DatabaseUnavailable."""
+    if not settings.jobs or is_current(settings):
+        return
+    from project.db.migrate import upgrade  # noqa: PLC0415 - slow to import, and seldom needed
+
+    asyncio.run(upgrade(settings))
 
 
 def faults(old: Settings, new: Settings) -> list[str]:
@@ -34,8 +56,8 @@ def faults(old: Settings, new: Settings) -> list[str]:
     found = []
     try:
         check_names(new.models)
-        if new.models != old.models:
-            _check_imports(new.models)
+        if (new.models, new.jobs) != (old.models, old.jobs):
+            _check_imports(new.models, jobs=new.jobs)
         for variable, port in _ports(new).items():
             if port not in _ports(old).values():  # those are taken by the server itself
                 _check_port(new.host, port, variable)
@@ -44,24 +66,26 @@ def faults(old: Settings, new: Settings) -> list[str]:
     return found
 
 
-def _check_imports(names: Sequence[str]) -> None:
+def _check_imports(names: Sequence[str], *, jobs: bool) -> None:
     """Import the models as a worker will, in another process: torch stays out of this one."""
     script = (
         "import sys\n"
         "from project.errors import ConfigurationError\n"
-        "from project.models import create\n"
-        "try:\n    create(sys.argv[1:])\n"
+        "from project.models import create, quick_of\n"
+        "try:\n    quick_of(create(sys.argv[2:]), jobs=sys.argv[1] == 'True')\n"
         "except ConfigurationError as error:\n    sys.exit(error.detail)\n"
     )
-    command = [sys.executable, "-c", script, *names]
+    command = [sys.executable, "-c", script, str(jobs), *names]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:]
         raise ConfigurationError("MODELS: " + "".join(last))
 
 
-def _ports(settings: Settings) -> dict[str, int]:
+def _ports(settings: Settings, kind: str = "api") -> dict[str, int]:
     ports = {"PORT": settings.port, "METRICS_PORT": settings.metrics_port}
+    if kind == "worker":
+        ports = {"WORKER_METRICS_PORT": settings.worker_metrics_port if settings.jobs else None}
     return {variable: port for variable, port in ports.items() if port is not None}
 
 
@@ -116,10 +140,10 @@ def urls(settings: Settings) -> dict[str, str]:
 
 if __name__ == "__main__":
     try:
-        settings = load_settings()
-        check(settings)
-        if settings.log_file:
-            log_file.bound(settings.log_file)
-        empty_metrics(Path(sys.argv[1]))
-    except ConfigurationError as error:
+        check(given := load_settings(), sys.argv[1:2])
+        if given.log_file:
+            log_file.bound(given.log_file)
+        prepare_database(given)
+        empty_metrics(Path(sys.argv[2]))
+    except ProjectError as error:
         sys.exit(error.detail)

@@ -12,7 +12,7 @@ from project.errors import ConfigurationError
 
 
 def check_before_start() -> None:
-    """Check settings, models and ports; print where to look, and on stdout the port."""
+    """Check settings, models and ports; print where to look, and on stdout what honcho needs."""
     settings = load_settings()
     try:
         preflight.check(settings)
@@ -20,7 +20,7 @@ def check_before_start() -> None:
         fail(error)
     for name, url in preflight.urls(settings).items():
         typer.echo(f"  {name:18} {url}", err=True)
-    typer.echo(settings.port)
+    typer.echo(" ".join([str(settings.port), *preflight.processes(settings)]))
 
 
 def docs(folder: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path()) -> None:

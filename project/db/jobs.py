@@ -50,6 +50,15 @@ class IdempotencyConflict(InvalidInput):
     slug, title = "idempotency-conflict", "Idempotency conflict"
 
 
+def check_same(job: Job, fingerprint: str) -> None:
+    """Raise IdempotencyConflict where a job that has the key was asked for otherwise."""
+    if job.fingerprint != fingerprint:
+        raise IdempotencyConflict(
+            "this Idempotency-Key was used for another request: send another key, "
+            "or exactly what was sent with it before"
+        )
+
+
 class Jobs(JobReader):
     """Reads jobs and changes them."""
 
@@ -69,11 +78,7 @@ class Jobs(JobReader):
         }
         (row,) = await self._rows(self._insert(values))
         job = Job(**row._asdict())
-        if job.fingerprint != new.fingerprint:
-            raise IdempotencyConflict(
-                "this Idempotency-Key was used for another request: send another key, "
-                "or exactly what was sent with it before"
-            )
+        check_same(job, new.fingerprint)
         return job, job.id == new.id
 
     def _insert(self, values: dict[str, Any]) -> Executable:
@@ -133,24 +138,31 @@ class Jobs(JobReader):
         return await self._end(job_id, owner, now, "cancelled")
 
     async def release(
-        self, job_id: str, owner: str, now: float, retry_at: float, problem: dict[str, Any]
-    ) -> bool:
-        """Give a job back, to be run again from then on; False where the lease is lost.
+        self,
+        job_id: str,
+        owner: str,
+        now: float,
+        retry_at: float,
+        problem: dict[str, Any] | None = None,
+        *,
+        counted: bool = True,
+    ) -> Job | None:
+        """Give a job back, to be run again from then on; None where the lease is lost.
 
-        One that is to be cancelled will not be run again: it is cancelled.
+        counted: whether this run was one of the job's attempts. One that is to be cancelled will
+        not be run again: it is cancelled.
         """
         unwanted = JobRow.cancel_requested
-        return bool(
-            await self._change(
-                _held(job_id, owner),
-                status=case((unwanted, "cancelled"), else_="accepted"),
-                finished_at=case((unwanted, literal(now)), else_=null()),
-                retry_at=case((unwanted, null()), else_=literal(retry_at)),
-                progress=0.0,
-                sent_at=None,
-                problem=problem,
-                **_FREE,
-            )
+        return await self._change(
+            _held(job_id, owner),
+            status=case((unwanted, "cancelled"), else_="accepted"),
+            finished_at=case((unwanted, literal(now)), else_=null()),
+            retry_at=case((unwanted, null()), else_=literal(retry_at)),
+            attempts=JobRow.attempts - (0 if counted else 1),
+            progress=0.0,
+            sent_at=None,
+            problem=problem,
+            **_FREE,
         )
 
     async def cancel(self, job_id: str, now: float) -> Job | None:

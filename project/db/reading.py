@@ -23,12 +23,23 @@ class JobReader:
         self._engine = by_statement(engine)
 
     async def check(self) -> None:
-        """Read a row, if there is one, to see that the database answers and has the table."""
-        await self._rows(select(JobRow.id).limit(1))
+        """Read a row, if there is one, to see that the database answers and has every column."""
+        await self._rows(select(JobRow).limit(1))
 
     async def get(self, job_id: str) -> Job | None:
         """The job of that id."""
         return one_job(await self._rows(select(JobRow).where(JobRow.id == job_id)))
+
+    async def get_many(self, job_ids: Sequence[str]) -> list[Job]:
+        """Those of these jobs that there are; at most some thousands at a time."""
+        rows = await self._rows(select(JobRow).where(JobRow.id.in_(job_ids)))
+        return [Job(**row._asdict()) for row in rows]
+
+    async def with_key(self, idempotency_key: str) -> Job | None:
+        """The job that was asked for with that key."""
+        return one_job(
+            await self._rows(select(JobRow).where(JobRow.idempotency_key == idempotency_key))
+        )
 
     async def page(
         self,

@@ -1,13 +1,14 @@
-"""Sends jobs to the workers. A message holds a job's id, and no more than the log needs: the row
-in the database is the job.
+"""Sends jobs to the workers.
+
+A message holds a job's id, and no more than the log needs: the row in the database is the job.
 """
 
 import asyncio
 import time
 
-from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import ConnectionError as BrokerConnectionError
+from dramatiq import Message, Middleware
+from dramatiq.brokers.redis import MAINTENANCE_SCALE, RedisBroker
+from dramatiq.errors import BrokerConnectionError
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -20,6 +21,7 @@ from project.settings import Settings
 QUEUE, ACTOR = "jobs", "run_job"
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
+HEARTBEAT_SECONDS = 10.0  # a worker's consumers give a sign each second
 
 
 def connect(settings: Settings) -> Redis:
@@ -29,6 +31,16 @@ def connect(settings: Settings) -> Redis:
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=ANSWER_SECONDS,
         retry=Retry(NoBackoff(), 0),
+    )
+
+
+def make_broker(settings: Settings, middleware: list[Middleware]) -> RedisBroker:
+    """The broker. What a dead process had in hand is given to others after HEARTBEAT_SECONDS."""
+    return RedisBroker(  # type: ignore[no-untyped-call]
+        client=connect(settings),
+        middleware=middleware,
+        heartbeat_timeout=round(HEARTBEAT_SECONDS * 1000),
+        maintenance_chance=MAINTENANCE_SCALE,  # at each command; left to chance it takes minutes
     )
 
 
@@ -42,7 +54,7 @@ class Sender:
     @classmethod
     def of(cls, settings: Settings) -> "Sender":
         """One for a process that runs no jobs itself."""
-        return cls(RedisBroker(client=connect(settings), middleware=[]))
+        return cls(make_broker(settings, []))
 
     async def send(self, job: Job, delay_seconds: float = 0) -> None:
         """Have a job run, after a while. Raises BrokerUnavailable."""

@@ -15,6 +15,7 @@ from project.db.jobs import Job, Jobs
 from project.errors import DatabaseUnavailable
 
 BEAT_SECONDS = 1.0  # between two renewals: how stale progress is, and how late a cancel is seen
+RENEWALS = 4  # of a lease before it lapses, at least
 
 
 class Stop(Exception):
@@ -26,29 +27,43 @@ class Cancelled(Stop):
 
 
 class LeaseLost(Stop):
-    """Another worker has it by now; what was made here counts for nothing."""
+    """Another worker may have it by now; what was made here counts for nothing."""
 
 
 class TimeUp(Stop):
     """It took longer than a job may."""
 
 
-class Watch:
-    """Over one run of one job. owner: of its lease; seconds: how long the run may take."""
+class Leaving(Stop):
+    """The worker is to end; another will run the job."""
 
-    def __init__(self, jobs: Jobs, job: Job, owner: str, lease: float, seconds: float) -> None:
+
+class Watch:
+    """Over one run of one job. owner: of its lease; lease, limit: seconds, of lease and run."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        job: Job,
+        owner: str,
+        *,
+        lease: float,
+        limit: float,
+        leaving: asyncio.Event,
+    ) -> None:
         self.progress = 0.0
         self._jobs = jobs
         self._job = job
         self._owner = owner
         self._lease = lease
-        self._end = time.monotonic() + seconds
         self._renewed = time.monotonic()
-        self._cancelled = False
+        self._end = self._renewed + limit
+        self._leaving = leaving
+        self._cancelled = job.cancel_requested
         self._lost = False
 
     def check(self, progress: float) -> None:
-        """Note the share done. Raises Cancelled, LeaseLost or TimeUp; called between steps."""
+        """Note the share done. Raises a Stop; called between steps, in whatever thread."""
         self.progress = max(self.progress, min(progress, 1.0))
         now = time.monotonic()
         if self._lost or now - self._renewed > self._lease:
@@ -57,6 +72,8 @@ class Watch:
             raise Cancelled
         if now > self._end:
             raise TimeUp
+        if self._leaving.is_set():
+            raise Leaving
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -66,23 +83,22 @@ class Watch:
             yield
         finally:
             renewing.cancel()
+            await asyncio.wait([renewing])
 
     async def _renew(self) -> None:
-        beat = min(BEAT_SECONDS, self._lease / 4)
+        beat = min(BEAT_SECONDS, self._lease / RENEWALS)
         while not self._lost:
             await asyncio.sleep(beat)
-            if time.monotonic() > self._end + self._lease:
-                return  # a step that hangs must not hold the job for ever: its lease may lapse
-            now = time.monotonic()
+            began = time.monotonic()
             try:
                 renewal = await self._jobs.renew(
                     self._job.id, self._owner, time.time(), self._lease, self.progress
                 )
             except DatabaseUnavailable:
-                logger.warning("job_lease_not_renewed")
+                logger.warning("job_lease_not_renewed")  # it may come back before the lease lapses
                 continue
             if renewal is None:
                 self._lost = True
             else:
-                self._renewed = now
+                self._renewed = began
                 self._cancelled = renewal.cancel_requested

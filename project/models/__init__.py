@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from project.errors import ConfigurationError
 
 if TYPE_CHECKING:  # NumPy and Pillow are slow to import, and who checks names needs neither
+    from project.models._base import Model
     from project.models._long import AnyModel, LongModel
 
 
@@ -31,6 +32,22 @@ def create(names: Sequence[str]) -> "list[AnyModel]":
     """One unloaded instance of each named model, quick or long, in that order."""
     check_names(names)
     return [_only_model_of(name)(name) for name in names]
+
+
+def quick_of(served: "Sequence[AnyModel]", *, jobs: bool) -> "list[Model[Any, Any]]":
+    """Those that predict at once. jobs: whether the others are served as jobs.
+
+    Raises ConfigurationError where one would be served nowhere.
+    """
+    from project.models._long import LongModel  # noqa: PLC0415 - see above
+
+    long = [model.name for model in served if isinstance(model, LongModel)]
+    if long and not jobs:
+        raise ConfigurationError(
+            f"MODELS: {', '.join(long)} runs as a job alone, and JOBS is off; "
+            "take it out of MODELS, or set JOBS=on"
+        )
+    return [model for model in served if not isinstance(model, LongModel)]
 
 
 def _only_model_of(name: str) -> "type[AnyModel]":
@@ -70,12 +87,17 @@ def _check_images(name: str, model: "type[LongModel[Any, Any]]") -> None:
             f"project/models/{name}.py: images must be a tuple, such as ('image',)"
         )
     fields = [*model.images, *model.params.model_fields]
-    wrong = {item for item in model.images if not item.isidentifier() or fields.count(item) > 1}
+    wrong = {item for item in model.images if not _plain(item) or fields.count(item) > 1}
     if wrong:
         raise ConfigurationError(
-            f"project/models/{name}.py: give each image a name of its own, of letters, digits and "
-            f"_, that no parameter has; not {', '.join(sorted(wrong))}"
+            f"project/models/{name}.py: give each image a name of its own, in lower case, of "
+            f"letters, digits and _, that no parameter has; not {', '.join(sorted(wrong))}"
         )
+
+
+def _plain(name: str) -> bool:
+    """Whether an image's name may be a part of its file's key in the storage."""
+    return name.isascii() and name.isidentifier() and name == name.lower()
 
 
 def _check_parameters(name: str, model: "type[AnyModel]") -> None:

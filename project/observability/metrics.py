@@ -68,6 +68,13 @@ def _histogram(
     return Histogram(name, text, labels, buckets=buckets)
 
 
+def _observed(name: str, text: str, labels: Sequence[str] = (), **values: tuple[str, ...]) -> Spec:
+    """A gauge that no process keeps: it is asked for at each scrape, where it is known."""
+    spec = Spec(_section, name, "gauge", text, tuple(labels), values)
+    CATALOGUE.append(spec)
+    return spec
+
+
 CACHE_RESULTS = ("hit", "miss")
 OUTCOMES = ("ok", "invalid", "overload", "timeout", "cancelled", "error")
 STAGES = ("queue", "decode", "preprocess", "forward", "postprocess")
@@ -77,6 +84,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BACKENDS = ("cuda", "openvino-bf16", "openvino-f32", "torchscript")
 SIGNALS = ("traces", "errors", "logs")
 JOB_OUTCOMES = ("succeeded", "failed", "cancelled", "expired")
+QUEUE_STATES = ("ready", "running", "delayed", "dead")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 
 # fmt: off
@@ -121,6 +129,9 @@ JOBS_WAIT = _histogram("jobs_wait_seconds", "Time from a job's acceptance to its
 JOBS_DURATION = _histogram("jobs_duration_seconds", "Time of each run of a job, however it ended.", ["model"], buckets=_JOB_SECONDS)
 JOBS_RETRIES = _counter("jobs_retries_total", "Runs of a job after its first.", ["model"])
 JOBS_DEAD_LETTERS = _counter("jobs_dead_letters_total", "Jobs that failed though they were tried again: `python -m project jobs retry`.", ["model"])
+JOBS_QUEUE_MESSAGES = _observed("jobs_queue_messages", "Messages in the broker, as it says itself.", ["queue", "state"], state=QUEUE_STATES)
+JOBS_OLDEST_AGE = _observed("jobs_oldest_message_age_seconds", "How long the first message in the queue has waited; 0 where there is none.", ["queue"])
+JOBS_BROKER_UP = _observed("jobs_broker_up", "1 where the broker answers.")
 
 _begin("Processes and the telemetry itself")
 WORKER_MEMORY = _gauge("process_worker_resident_memory_bytes", "Resident memory of all workers.", mode="livesum")

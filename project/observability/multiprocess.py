@@ -48,6 +48,12 @@ def identify_child(identity: str) -> None:
     _identity_of_child = identity
 
 
+def identify(identity: str) -> None:
+    """Count under this identity in this process; values move to its files at their next use."""
+    global _identity  # noqa: PLW0603 - see identify_child
+    _identity = identity
+
+
 def _become_child() -> None:
     """Runs in every forked process; values move to its files at their next use."""
     global _identity  # noqa: PLW0603 - see identify_child

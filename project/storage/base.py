@@ -77,6 +77,17 @@ class Storage(ABC):
         with suppress(FileMissing):
             await self._ask("delete", lambda: obstore.delete(self._store, key))
 
+    async def delete_under(self, prefix: str) -> None:
+        """Have nothing under the keys that begin with this one and a slash."""
+        check_key(prefix)
+        await self._ask("delete", lambda: self._delete_all(prefix))
+
+    def _delete_all(self, prefix: str) -> None:
+        for chunk in obstore.list(self._store, f"{prefix}/"):
+            for item in chunk:
+                with suppress(FileNotFoundError):  # another sweep was quicker
+                    obstore.delete(self._store, item["path"])
+
     async def check(self) -> None:
         """Raise StorageUnavailable unless the storage answers and takes our credentials.
 

@@ -206,7 +206,7 @@ def test_preflight_bounds_the_log_file(tmp_path):
     path.parent.mkdir()
     grow(path, log_file.MOST_BYTES + 1)
     subprocess.run(
-        [sys.executable, "-m", "project.preflight", str(tmp_path / "metrics")],
+        [sys.executable, "-m", "project.preflight", "api", str(tmp_path / "metrics")],
         cwd=ROOT,
         env={"LOG_FILE": str(path), "PORT": str(free_port()), "JOBS": "off"},
         check=True,
