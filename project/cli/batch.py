@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from project.cli.connection import Server, said
+from project.cli.connection import Refused, Server, said
 from project.cli.following import NEEDED, View, follow, path_of
 from project.cli.orders import Item, form, key_of
 from project.cli.saving import save
@@ -78,8 +79,17 @@ def path_of_model(model: str) -> str:
 
 
 async def images_of(server: Server, model: str) -> list[str]:
-    """The names of the images that a model takes. Raises ConfigurationError with jobs off."""
-    detail = await server.ask("GET", path_of_model(model), having=("name", "jobs", "images"))
+    """The names of the images that a model takes. Raises ConfigurationError if it takes no jobs."""
+    try:
+        detail = await server.ask("GET", path_of_model(model), having=("name", "jobs", "images"))
+    except Refused as error:
+        if error.code != HTTPStatus.NOT_FOUND:
+            raise
+        served = await server.ask("GET", "/v1/models", having=("models",))
+        names = ", ".join(str(each["name"]) for each in served["models"])
+        raise ConfigurationError(
+            f"the server at {server.url} has no model {model}; there are: {names}"
+        ) from error
     if detail["jobs"] is None:
         raise ConfigurationError(f"the server at {server.url} takes no jobs: JOBS is off there")
     return [str(name) for name in detail["images"]]

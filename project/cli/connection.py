@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -55,20 +56,32 @@ class Unreachable(Trouble):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to try again: silence, and pauses that double from the first to the longest."""
+    """How long to try again: silence, and pauses that double from the first to the longest.
+
+    tell: is told why, at every try.
+    """
 
     seconds: float = 180
     first: float = 0.25
     longest: float = 5
+    tell: Callable[[str], None] = lambda _why: None
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
 
 
 class Server:
-    """One server. patience: with one that restarts or has no room; None to try everything once.
+    """One server; every method raises Refused or Unreachable.
 
-    Every method raises Refused or Unreachable.
+    patience: with one that restarts or has no room; None to try everything once. transport: what
+    carries requests there, other than the network.
     """
 
-    def __init__(self, url: str, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        patience: Patience | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
         self.patience = patience
         try:
@@ -79,7 +92,11 @@ class Server:
             raise ConfigurationError(f"--url {url}: write it as http://localhost:8000")
         limits = httpx2.Limits(max_connections=None)  # who follows many jobs has many streams
         self._client = httpx2.AsyncClient(
-            base_url=base, timeout=TIMEOUT, limits=limits, headers={"User-Agent": "vitrine"}
+            base_url=base,
+            timeout=TIMEOUT,
+            limits=limits,
+            headers={"User-Agent": "vitrine"},
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -135,8 +152,7 @@ class Server:
         """
         if self.patience is None:
             return await attempt()
-        clock = asyncio.get_running_loop().time
-        pause, since = self.patience.first, clock()
+        pause, since = self.patience.first, self.patience.clock()
         while True:
             try:
                 return await attempt()
@@ -144,12 +160,14 @@ class Server:
                 if isinstance(error, Refused) and error.code not in PASSING:
                     raise
                 if error.full:
-                    since = clock()
-                elif clock() - since >= self.patience.seconds:
+                    since = self.patience.clock()
+                elif self.patience.clock() - since >= self.patience.seconds:
                     raise
-                wait = pause if error.after is None else min(error.after, LONGEST_SECONDS)
+                asked = min(error.after or 0, LONGEST_SECONDS)
+                self.patience.tell(error.detail)
+            wait = max(asked, self.patience.first) if asked else pause
             pause = min(2 * pause, self.patience.longest)
-            await asyncio.sleep(wait)
+            await self.patience.sleep(wait)
 
 
 def refusal(answer: httpx2.Response) -> Refused:

@@ -13,7 +13,7 @@ from rich.text import Text
 from project.cli.batch import FOLLOWED_AT_ONCE
 from project.cli.orders import Item
 from project.cli.output import plain
-from project.cli.showing import progress_of
+from project.cli.showing import GAP, progress_of
 
 WIDEST = 40  # characters of a name
 MOST_BARS = FOLLOWED_AT_ONCE
@@ -24,12 +24,13 @@ def line(item: Item) -> str:
     """What there is to say of a job now."""
     job = item.job or {}
     if item.saved:
-        state = f"succeeded  {item.saved}"
+        state = f"succeeded{GAP}{item.saved}"
     elif item.failure:
         state = "cancelled" if job.get("status") == "cancelled" else "failed"
     else:
         state = str(job.get("status", ""))
-    return plain("  ".join(filter(None, [item.label, state, str(job.get("id", ""))])))
+    job_id = str(job.get("id", ""))
+    return plain(GAP.join(filter(None, [item.label, state, job_id.replace(item.label, "")])))
 
 
 class Lines:
@@ -37,6 +38,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._said: dict[int, str] = {}
+        self._told: set[str] = set()
 
     def __enter__(self) -> Self:
         """There is nothing to prepare."""
@@ -53,6 +55,12 @@ class Lines:
         if self._said.get(id(item)) != text:
             self._said[id(item)] = text
             typer.echo(text)
+
+    def tell(self, why: str) -> None:
+        """Say why nothing moves, once."""
+        if why not in self._told:
+            self._told.add(why)
+            typer.echo(f"{why}; trying again", err=True)
 
 
 class Bars:
@@ -71,6 +79,7 @@ class Bars:
         self._count = count
         self._tasks: dict[int, TaskID] = {}
         self._over = 0
+        self._told: set[str] = set()
 
     def __enter__(self) -> Self:
         """Begin to draw."""
@@ -101,6 +110,12 @@ class Bars:
         share = progress_of(job)
         state = "waits" if job.get("status") == "accepted" else f"{share:.0%}"
         self._progress.update(task, completed=share, state=state)
+
+    def tell(self, why: str) -> None:
+        """Say why nothing moves, once, above the bars."""
+        if why not in self._told:
+            self._told.add(why)
+            self._progress.console.print(Text(f"{why}; trying again", "yellow"), soft_wrap=True)
 
     def _end(self, item: Item) -> None:
         task = self._tasks.pop(id(item), None)

@@ -1,6 +1,5 @@
 """Follows a job to its end by server-sent events; where the stream breaks, it asks and goes on."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
@@ -43,7 +42,7 @@ async def follow(server: Server, job: View, show: Callable[[View], None]) -> Vie
                         show(job)
         if job["status"] in ENDED:
             break
-        await asyncio.sleep(pause)
+        await look.sleep(pause)
         job = await server.ask("GET", path_of(job["id"]), having=NEEDED)
         show(job)
     return job

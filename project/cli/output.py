@@ -5,7 +5,7 @@ from typing import NoReturn
 import typer
 
 from project.errors import ProjectError
-from project.observability.control import CONTROL
+from project.observability.control import CONTROL, CONTROL_IN_LINES
 
 
 def fail(error: ProjectError) -> NoReturn:
@@ -23,4 +23,14 @@ def say_error(text: str) -> None:
 
 def plain(text: str) -> str:
     """Text that came from elsewhere, on one line and harmless to a terminal."""
-    return text.translate(CONTROL)
+    return _whole(text).translate(CONTROL)
+
+
+def plain_lines(text: str) -> str:
+    """The same for text of several lines."""
+    return _whole(text).translate(CONTROL_IN_LINES)
+
+
+def _whole(text: str) -> str:
+    """Without halves of characters, which no terminal takes: names of files may have them."""
+    return text.encode("utf-8", "replace").decode()

@@ -85,8 +85,8 @@ async def _all(server: "Server", items: "Sequence[Item]", out: Path, send: "Send
     from project.cli.connection import Patience  # noqa: PLC0415
     from project.cli.display import display  # noqa: PLC0415
 
-    server.patience = Patience()
     with display(len(items)) as shown:
+        server.patience = Patience(tell=shown.tell)
         await Batch(server, items, out, shown).run(send)
 
 

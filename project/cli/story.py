@@ -136,29 +136,34 @@ def ids_named(records: Iterable[Record], name: str) -> list[str]:
 
 
 def _line(record: Record, time: datetime | None, start: datetime | None, hidden: set[str]) -> Line:
-    event, _, below = str(record.get("message", "")).partition("\n")  # gcp has the traceback there
+    event, _, below = _text(record, "message").partition("\n")  # gcp has the traceback there
     return Line(
         time=time,
         seconds=(time - start).total_seconds() if time and start else None,
         process=process_of(record),
-        severity=str(record.get("severity", "")),
+        severity=_text(record, "severity"),
         event=event,
         fields={
             name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             for name, value in record.items()
             if value is not None and name not in hidden and not name.startswith("logging.google")
         },
-        exception="\n".join(filter(None, [below, str(record.get("exception", ""))])),
+        exception="\n".join(filter(None, [below, _text(record, "exception")])),
     )
 
 
 def process_of(record: Record) -> str:
     """Who wrote it: api or worker, as its logger tells, and the process id if it is there."""
-    logger = str(record.get("logger", ""))
+    logger = _text(record, "logger")
     if logger == "project.jobs.send":  # both send
         name = ""
     elif logger.startswith(WORKER):
         name = "worker"
     else:
         name = "api" if logger.startswith(API) else ""
-    return " ".join(filter(None, [str(record.get("process", name)), str(record.get("pid", ""))]))
+    return " ".join(filter(None, [_text(record, "process") or name, _text(record, "pid")]))
+
+
+def _text(record: Record, name: str) -> str:
+    value = record.get(name)
+    return "" if value is None else str(value)

@@ -13,10 +13,9 @@ from typing import Annotated, BinaryIO, cast
 import typer
 
 from project.cli import story
-from project.cli.output import fail, plain
+from project.cli.output import fail, plain, plain_lines
 from project.configuration import load_settings
 from project.errors import ConfigurationError
-from project.observability.control import CONTROL_IN_LINES
 
 USUAL = Path("var/log/vitrine.jsonl")  # where `make run` has it
 STDIN = Path("-")
@@ -104,5 +103,5 @@ def _shown(line: story.Line, stamp: str, width: int) -> str:
     level = typer.style(f"{plain(line.severity):8}", fg=COLOURS.get(line.severity, "green"))
     fields = plain(" ".join(f"{name}={value}" for name, value in line.fields.items()))
     text = f"{head}  {level} {typer.style(plain(line.event), bold=True)}  {fields}".rstrip()
-    below = line.exception.strip().translate(CONTROL_IN_LINES)
+    below = plain_lines(line.exception.strip())
     return "\n".join(filter(None, [text, textwrap.indent(below, "    ", lambda _: True)]))
