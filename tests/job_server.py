@@ -5,9 +5,11 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
+import httpx2
 import uvicorn
 from PIL import Image
 
@@ -69,7 +71,7 @@ class JobServer:
 
     def __init__(self, folder: Path, models: Sequence[AnyModel], **changes: Any) -> None:
         self.folder = folder
-        self.settings = job_settings(folder, **changes)
+        self.settings = job_settings(folder, **{"log_level": "ERROR"} | changes)
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.works = True
@@ -107,6 +109,12 @@ class JobServer:
     def count(self, method: str, path: str) -> int:
         """How often a request came whose path ends so."""
         return len([1 for each in self.requests if each[0] == method and each[1].endswith(path)])
+
+    def post(self, model: str, image: bytes) -> str:
+        """Send a job; returns its id."""
+        answer = httpx2.post(f"{self.url}/v1/models/{model}/jobs", files={"image": image})
+        assert answer.status_code == HTTPStatus.ACCEPTED, answer.text
+        return str(answer.json()["id"])
 
     async def _with_jobs(self, work: Callable[[Jobs], Awaitable[Any]]) -> Any:
         return await work(self._jobs)
