@@ -19,6 +19,7 @@ SILENCE_SECONDS = 45.0  # of an event stream, which says something every 15 s
 PASSING = {429, 502, 503, 504}  # statuses that another try may not meet
 LONGEST_SECONDS = 60.0  # the longest Retry-After that is waited out
 CLIENT_ERROR = 400
+LAST_PORT = 65_535
 MOST_TEXT = 500
 
 T = TypeVar("T")
@@ -88,7 +89,8 @@ class Server:
             base = httpx2.URL(self.url)
         except (httpx2.InvalidURL, ValueError):
             base = httpx2.URL()
-        if base.scheme not in {"http", "https"} or not base.host:
+        known = base.scheme in {"http", "https"}
+        if not known or not base.host or (base.port or 0) > LAST_PORT:
             raise ConfigurationError(f"--url {url}: write it as http://localhost:8000")
         limits = httpx2.Limits(max_connections=None)  # who follows many jobs has many streams
         self._client = httpx2.AsyncClient(

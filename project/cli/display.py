@@ -30,7 +30,8 @@ def line(item: Item) -> str:
     else:
         state = str(job.get("status", ""))
     job_id = str(job.get("id", ""))
-    return plain(GAP.join(filter(None, [item.label, state, job_id.replace(item.label, "")])))
+    ids = "" if job_id == item.label else job_id
+    return plain(GAP.join(filter(None, [item.label, state, ids])))
 
 
 class Lines:
