@@ -1,4 +1,4 @@
-"""Models whose answers are known, and a broker that keeps what it is sent, for tests around them."""
+"""Models whose answers are known, and a broker that keeps what it is sent: our fakes."""
 
 import threading
 from collections.abc import Generator, Mapping, Sequence
