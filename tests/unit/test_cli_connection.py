@@ -154,7 +154,9 @@ async def test_another_program_at_the_address_is_recognised(body):
                 await server.ask("GET", "/", having=("id",))
 
 
-@pytest.mark.parametrize("url", ["", "x", "localhost:8000", "ftp://x", "http://", "http://a:99999", "é"])
+@pytest.mark.parametrize(
+    "url", ["", "x", "localhost:8000", "ftp://x", "http://", "http://a:99999", "é"]
+)
 async def test_an_address_that_is_none_is_refused(url):
     """With how to write it."""
     with pytest.raises(ConfigurationError, match="write it as http://localhost:8000"):
