@@ -75,7 +75,7 @@ def why(job: View) -> str:
 
 def path_of_model(model: str) -> str:
     """Where a model is."""
-    return f"/v1/models/{quote(model, safe='')}"
+    return f"/v1/models/{quote(model, safe='', errors='replace')}"
 
 
 async def images_of(server: Server, model: str) -> list[str]:

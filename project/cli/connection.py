@@ -141,6 +141,8 @@ class Server:
                     await answer.aread()
                     raise refusal(answer)
                 yield answer
+        except UnicodeEncodeError as error:  # an argument whose bytes are none of UTF-8
+            raise Refused("what is to be sent is no UTF-8 text: see --param", code=0) from error
         except (httpx2.RequestError, httpx2.StreamError) as error:
             raise Unreachable(
                 f"no answer from {self.url} ({_reason(error)}): is the server running there? "

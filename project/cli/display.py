@@ -1,6 +1,7 @@
 """Shows how far many jobs are: a bar for each on a terminal, plain lines anywhere else."""
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -55,7 +56,8 @@ class Lines:
         text = line(item)
         if self._said.get(id(item)) != text:
             self._said[id(item)] = text
-            typer.echo(text)
+            with suppress(BrokenPipeError):  # nobody reads; results are saved all the same
+                typer.echo(text)
 
     def tell(self, why: str) -> None:
         """Say why nothing moves, once."""

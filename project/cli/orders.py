@@ -2,6 +2,7 @@
 
 import hashlib
 import mimetypes
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from project.cli.following import View
 from project.errors import ConfigurationError
 
 MOST_BYTES = 2**30  # of a file; no server takes that, and some files never end
+
+_KEY = re.compile(r"[!-~]{1,222}")
 
 Form = list[tuple[str, Any]]
 
@@ -100,8 +103,15 @@ def form(item: Item, params: Sequence[tuple[str, str]]) -> Form:
     parts: Form = [(name, (None, value)) for name, value in params]
     for name, path in item.images.items():
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        parts.append((name, (path.name, read(path), kind)))
+        filename = path.name.encode("utf-8", "replace").decode()
+        parts.append((name, (filename, read(path), kind)))
     return parts
+
+
+def check_key(key: str | None) -> None:
+    """Raise ConfigurationError for what can be no Idempotency-Key, with room for a hash."""
+    if key is not None and not _KEY.fullmatch(key):
+        raise ConfigurationError("--idempotency-key: write 1 to 222 visible ASCII characters")
 
 
 def key_of(given: str | None, parts: Form, *, alone: bool) -> str:
@@ -117,6 +127,6 @@ def key_of(given: str | None, parts: Form, *, alone: bool) -> str:
     digest = hashlib.sha256()
     for name, (filename, *data) in parts:
         if filename is not None:
-            digest.update(f"{name}\0{filename}\0".encode("utf-8", "replace"))
+            digest.update(f"{name}\0{filename}\0".encode())
             digest.update(hashlib.sha256(data[0]).digest())
     return f"{given}-{digest.hexdigest()[:32]}"

@@ -47,6 +47,7 @@ def submit(
     items: list[Item] = []
 
     async def go() -> None:
+        orders.check_key(idempotency_key)
         params = [split(item, "--param") for item in param or []]
         named = [split(item, "--image") for item in image or []]
         async with Server(where(url)) as server:

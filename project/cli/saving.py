@@ -2,6 +2,7 @@
 
 import asyncio
 import mimetypes
+import os
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from project.cli.following import View, path_of
 from project.errors import ConfigurationError
 
 SUFFIXES = {"image/png": ".png", "application/json": ".json"}
-LONGEST_STEM = 150  # characters; file systems take 255 bytes
+LONGEST_STEM = 200  # bytes; file systems take 255, and a number and a suffix follow
 
 
 def make_folder(folder: Path) -> None:
@@ -66,7 +67,7 @@ async def _download(server: Server, job: View, file: BinaryIO) -> None:
 
 def _put(temporary: Path, folder: Path, stem: str, suffix: str) -> Path:
     """Give a whole file its name, or the next that is free: a.png, a-2.png, a-3.png."""
-    for path in _names(folder, stem[:LONGEST_STEM], suffix):
+    for path in _names(folder, shortened(stem), suffix):
         with suppress(FileExistsError):
             path.touch(exist_ok=False)  # ours from here on, whoever else looks for a name
             return temporary.replace(path)
@@ -77,6 +78,12 @@ def _names(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
     yield folder / f"{stem}{suffix}"
     for number in count(2):
         yield folder / f"{stem}-{number}{suffix}"
+
+
+def shortened(stem: str) -> str:
+    """A stem of as many bytes as there is room for, without half a character at its end."""
+    data = os.fsencode(stem)
+    return stem if len(data) <= LONGEST_STEM else data[:LONGEST_STEM].decode("utf-8", "ignore")
 
 
 def suffix_of(media_type: str) -> str:

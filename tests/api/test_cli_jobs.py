@@ -142,7 +142,8 @@ def test_the_problem_of_a_job_that_failed_is_said_with_its_id(server, jobs, fold
         (("blend", "{}/white.png"), "blend takes content and style: give --image style=PATH"),
         (("paint",), "paint: Invalid input: correct the parameters named in errors"),
         (("turn", "{}/white.png", "--out", "{}/notes.txt"), "cannot write there: File exists"),
-        (("turn", "{}/white.png", "--idempotency-key", "two words"), "Idempotency-Key"),
+        (("turn", "{}/white.png", "--idempotency-key", "two words"), "visible ASCII"),
+        (("turn", "{}/white.png", "-p", "degrees=\udcff"), "no UTF-8 text"),
     ],
 )
 def test_a_wrong_command_says_what_to_do_in_a_line(server, jobs, folder, out, words, said):

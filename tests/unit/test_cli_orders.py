@@ -98,3 +98,18 @@ def test_a_request_has_the_parameters_and_the_files(folder):
         ("steps", (None, "3")),
         ("image", ("a.png", b"a.png", "image/png")),
     ]
+
+
+@pytest.mark.parametrize("key", ["", "two words", "é", "a\nb", "x" * 223])
+def test_a_key_that_no_header_can_hold_is_refused(key):
+    """Before anything is sent, for a broken header looks like a broken connection."""
+    with pytest.raises(ConfigurationError, match="visible ASCII"):
+        orders.check_key(key)
+
+
+def test_a_file_of_any_name_can_be_sent(folder):
+    """Its name is for people; a name that is no UTF-8 has question marks."""
+    path = folder / "a\udcff.png"
+    path.write_bytes(b"x")
+    (item,) = orders.items("model", ONE, [path], [])
+    assert orders.form(item, []) == [("image", ("a?.png", b"x", "image/png"))]
