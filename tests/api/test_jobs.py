@@ -107,3 +107,131 @@ async def test_a_failed_job_runs_again_as_if_it_never_had(api):
     assert (answer.json()["status"], answer.json()["attempts"]) == ("accepted", 0)
     assert answer.json()["problem"] is None
     assert api.sender.sent == [job.id, job.id]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/jobs/{}"),
+        ("GET", "/v1/jobs/{}/result"),
+        ("GET", "/v1/jobs/{}/events"),
+        ("DELETE", "/v1/jobs/{}"),
+        ("POST", "/v1/jobs/{}/retry"),
+    ],
+)
+@pytest.mark.parametrize(
+    "job_id", ["0" * 32, "x", "0" * 31 + "F", "%00", "'; DROP TABLE jobs; --", "9" * 5000, "é" * 32]
+)
+async def test_what_is_no_job_is_a_404_whatever_is_asked_of_it(api, method, path, job_id):
+    """Unknown or malformed, it never reaches the database as more than a value."""
+    answer = await api.client.request(method, path.format(job_id))
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:vitrine:problem:job-not-found"
+    assert "GET /v1/jobs" in answer.json()["detail"]
+
+
+async def test_an_unchanged_job_costs_no_second_answer(api):
+    """If-None-Match by revision: 304 until something changes."""
+    path = f"/v1/jobs/{(await api.submit())['id']}"
+    first = await api.client.get(path)
+    known = {"If-None-Match": f'"other", {first.headers["ETag"]}'}
+    same = await api.client.get(path, headers=known)
+    assert (same.status_code, same.content) == (304, b"")
+    assert same.headers["ETag"] == first.headers["ETag"]
+    await api.client.delete(path)
+    assert (await api.client.get(path, headers=known)).status_code == 200
+
+
+async def test_there_is_no_result_before_or_without_success(api):
+    """409 that tells the status and the way on."""
+    waiting = (await api.submit())["id"]
+    answer = await api.client.get(f"/v1/jobs/{waiting}/result")
+    assert (answer.status_code, answer.json()["title"]) == (409, "Job conflict")
+    assert "accepted" in answer.json()["detail"]
+    assert "follow its events" in answer.json()["detail"]
+    job = await api.running()
+    assert await api.jobs.fail(job.id, "worker", time.time(), PROBLEM)
+    answer = await api.client.get(f"/v1/jobs/{job.id}/result")
+    assert answer.status_code == 409
+    assert f"POST /v1/jobs/{job.id}/retry" in answer.json()["detail"]
+
+
+async def test_a_result_that_was_deleted_is_missing_and_no_longer_announced(api):
+    """404 that says so; the job itself stays known."""
+    done = await succeeded(api)
+    await api.jobs.files_deleted(done, time.time())
+    answer = await api.client.get(f"/v1/jobs/{done}/result")
+    assert (answer.status_code, answer.json()["title"]) == (404, "File missing")
+    view = (await api.client.get(f"/v1/jobs/{done}")).json()
+    assert (view["status"], view["result"]) == ("succeeded", None)
+
+
+@pytest.mark.parametrize(
+    "change", [("signature=", "signature=0"), ("results", "inputs"), ("?", "x?")]
+)
+async def test_an_address_that_was_changed_downloads_nothing(api, change):
+    """Neither another file nor a longer life."""
+    leads = await api.client.get(f"/v1/jobs/{await succeeded(api)}/result")
+    answer = await api.client.get(leads.headers["Location"].replace(*change))
+    assert answer.status_code == 403
+
+
+async def test_lists_are_filtered_and_say_how_to_go_on(api):
+    """By model and by status, and the way on keeps both."""
+    for _ in range(3):
+        await api.submit()
+    words = await api.client.post("/v1/models/paint/jobs", json={"prompt": "a cat"})
+    cancelled = (await api.client.get("/v1/jobs?limit=100")).json()["jobs"][-1]["id"]
+    await api.client.delete(f"/v1/jobs/{cancelled}")
+    page = (await api.client.get("/v1/jobs?model=shade&status=accepted&limit=1")).json()
+    assert page["jobs"][0]["model"] == "shade"
+    last = (await api.client.get(page["next"])).json()
+    assert len(last["jobs"]) == 1
+    assert last["next"] is None
+    (paint,) = (await api.client.get("/v1/jobs?model=paint")).json()["jobs"]
+    assert paint["id"] == words.json()["id"]
+    (gone,) = (await api.client.get("/v1/jobs?status=cancelled")).json()["jobs"]
+    assert gone["id"] == cancelled
+    assert (await api.client.get("/v1/jobs?model=unknown")).json() == {"jobs": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("limit=0", "limit=101", "limit=many", "limit=", "before=x", "before=", "status=done"),
+        *("model=%00", "model=a%20b", f"model={'a' * 101}", "modell=shade", "model="),
+        f"before={'0' * 31}",
+    ],
+)
+async def test_a_list_that_cannot_be_is_refused_by_the_name_of_what_is_wrong(api, query):
+    """422, and never a database error."""
+    answer = await api.client.get(f"/v1/jobs?{query}")
+    assert answer.status_code == 422
+    assert query.partition("=")[0] in str(answer.json()["errors"])
+
+
+async def test_what_has_ended_otherwise_cannot_be_cancelled(api):
+    """409; to cancel twice is no fault."""
+    done = await succeeded(api)
+    answer = await api.client.delete(f"/v1/jobs/{done}")
+    assert answer.status_code == 409
+    assert "succeeded" in answer.json()["detail"]
+    waiting = (await api.submit())["id"]
+    statuses = [(await api.client.delete(f"/v1/jobs/{waiting}")).status_code for _ in range(2)]
+    assert statuses == [200, 200]
+
+
+async def test_only_a_failed_job_with_its_files_runs_again(api):
+    """409 with the reason; nothing is sent."""
+    done, job = await succeeded(api), await api.running()
+    sent = list(api.sender.sent)
+    for job_id, word in ((done, "succeeded"), (job.id, "running")):
+        answer = await api.client.post(f"/v1/jobs/{job_id}/retry")
+        assert answer.status_code == 409
+        assert word in answer.json()["detail"]
+    assert await api.jobs.fail(job.id, "worker", time.time(), PROBLEM)
+    await api.jobs.files_deleted(job.id, time.time())
+    answer = await api.client.post(f"/v1/jobs/{job.id}/retry")
+    assert answer.status_code == 409
+    assert "files are deleted" in answer.json()["detail"]
+    assert api.sender.sent == sent
