@@ -46,6 +46,9 @@ class JobSettings(BaseSettings):
     worker_processes: int = Field(
         2, ge=1, le=64, description="Job workers; each runs one job at a time."
     )
+    worker_nice: int = Field(
+        10, ge=0, le=19, description="How far job workers yield the processors to others; 0: not."
+    )
     worker_slot: int = Field(
         0, ge=0, description="Number of a worker among its siblings; the supervisor sets it."
     )

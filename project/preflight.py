@@ -16,8 +16,7 @@ from project.configuration import load_settings
 from project.db.version import is_current
 from project.errors import ConfigurationError, ProjectError
 from project.models import check_names
-from project.observability import multiprocess
-from project.server import slots
+from project.observability import multiprocess, slots
 from project.settings import Settings
 
 KINDS = ("api", "worker")
@@ -35,7 +34,7 @@ def processes(settings: Settings) -> list[str]:
     """Names in the Procfile of what has to run."""
     if not settings.jobs:
         return ["web"]
-    return ["web", "worker"] if settings.redis_url else ["broker", "web", "worker"]
+    return ["web", "worker"] if settings.redis_url else ["web", "worker", "broker"]
 
 
 def prepare_database(settings: Settings) -> None:

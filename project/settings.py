@@ -78,7 +78,8 @@ class Settings(JobSettings):
     )
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("classification",), description="Models to serve: file names in project/models/."
+        ("classification", "background_removal", "style_transfer"),
+        description="Models to serve: file names in project/models/.",
     )
     inference_backend: Literal["auto", "cuda", "openvino", "torchscript", "torch"] = Field(
         "auto", description="What runs the nets; auto: the fastest that answers as torch does."

@@ -87,17 +87,15 @@ class Letters:
 
 
 @dataclass
-class Workshop:
-    """All that a worker has; tests reach into it."""
+class Desk:
+    """Where jobs are accepted, and looked at."""
 
     settings: Settings
     jobs: Jobs
     storage: Storage
-    sender: Letters
-    runs: Runs
 
     async def submit(self, model: str = "turn", data: bytes | None = None, **params: Any) -> str:
-        """Accept a job as the API does; returns its id."""
+        """Accept a job as the API does, but send it nowhere; returns its id."""
         now = time.time()
         job_id = new_id(now)
         data = picture() if data is None else data
@@ -116,9 +114,25 @@ class Workshop:
 
     async def until(self, job_id: str, holds: Callable[[Job], bool]) -> Job:
         """The row as soon as this holds of it."""
-        while not holds(job := await self.job(job_id)):
+        while not holds(job := await self.job(job_id)):  # noqa: ASYNC110 - a row tells nobody
             await asyncio.sleep(0.01)
         return job
+
+
+@dataclass
+class Workshop(Desk):
+    """All that a worker has; tests reach into it."""
+
+    sender: Letters
+    runs: Runs
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """A desk for workers that are processes of their own."""
+    await upgrade(settings)
+    async with open_database(settings) as engine:
+        yield Desk(settings, Jobs(engine), make_storage(settings))
 
 
 @asynccontextmanager

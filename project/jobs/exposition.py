@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from project.configuration import load_settings
 from project.errors import BrokerUnavailable
+from project.jobs.parent import end_with_parent
 from project.jobs.queue import Queue
 from project.jobs.send import QUEUE, connect
 from project.observability import metrics
@@ -60,6 +61,7 @@ def registry(settings: Settings, directory: Path) -> CollectorRegistry:
 
 def main() -> None:
     """Serve until the process is ended."""
+    end_with_parent()
     settings = load_settings()
     configure_logging(settings)
     if settings.prometheus_multiproc_dir is None:

@@ -4,8 +4,10 @@ Dramatiq calls the hooks of this middleware; all that they open lives on the eve
 """
 
 import asyncio
+import signal
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from types import FrameType
 from typing import Any, TypeVar
 
 import dramatiq
@@ -19,6 +21,7 @@ from project.db.engine import open_database
 from project.db.jobs import Jobs
 from project.errors import DatabaseUnavailable
 from project.jobs.models import JobModels
+from project.jobs.parent import end_with_parent
 from project.jobs.queue import Queue
 from project.jobs.run import Runs
 from project.jobs.send import Sender, connect
@@ -57,6 +60,8 @@ class WorkerProcess(AsyncIO):
 
     def before_worker_boot(self, broker: dramatiq.Broker, _worker: Worker) -> None:
         """Load the models and open the database, the storage and the broker."""
+        end_with_parent()
+        _terminate_once()
         self._loop = EventLoopThread(self.logger)
         self._loop.start(timeout=LOOP_START_SECONDS)
         set_event_loop_thread(self._loop)
@@ -101,6 +106,22 @@ class WorkerProcess(AsyncIO):
         sweeping = asyncio.create_task(sweep.run())
         stack.callback(sweeping.cancel)
         logger.info("worker_ready")
+
+
+def _terminate_once() -> None:
+    """Take SIGTERM once: the second would end the process at once, with its job in hand.
+
+    There are always two where the sender means the whole group, as honcho and systemd do: Dramatiq
+    passes its own on.
+    """
+    first = signal.getsignal(signal.SIGTERM)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if callable(first):
+            first(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def _redis(broker: dramatiq.Broker) -> RedisBroker:

@@ -88,7 +88,7 @@ class Runs:
         return job
 
     async def _run(self, job: Job, owner: str) -> None:
-        logger.info("job_started")
+        logger.bind(worker=self._settings.worker_slot, pid=os.getpid()).info("job_started")
         settings = self._settings
         watch = Watch(
             self._jobs,

@@ -5,7 +5,6 @@ death of a worker ends all of them.
 """
 
 import asyncio
-import os
 import signal
 import sys
 import time
@@ -15,13 +14,14 @@ from pathlib import Path
 from loguru import logger
 
 from project.configuration import load_settings
-from project.observability import metrics, multiprocess
+from project.observability import metrics, multiprocess, slots
 from project.observability.logging import configure_logging
 from project.settings import Settings
 
 STEADY_SECONDS = 30.0  # what lived so long is started again at once; else after a pause
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+KILLED = 1  # what Dramatiq ends with where its worker was killed
 FLUSH_SECONDS = 4.0  # after WORKER_SHUTDOWN_SECONDS, for logs, traces and Sentry
 
 
@@ -31,7 +31,6 @@ class Child:
 
     name: str
     command: list[str]
-    environment: dict[str, str]
     slot: int | None = None
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
     pause: float = field(default=FIRST_PAUSE_SECONDS, init=False)
@@ -47,9 +46,9 @@ class Child:
             self.process.terminate()
 
     def kill(self) -> None:
-        """End it and all that it has started."""
+        """End it at once; what it has started ends with it."""
         if self.process and self.alive:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
 
 
 class Supervisor:
@@ -85,11 +84,8 @@ class Supervisor:
         """Start a child, and again whenever it ends."""
         while not self._stopping.is_set():
             began = time.monotonic()
-            child.process = await asyncio.create_subprocess_exec(
-                *child.command, env=child.environment, start_new_session=True
-            )
+            child.process = await asyncio.create_subprocess_exec(*child.command)
             code = await child.process.wait()
-            _end_group(child.process.pid)
             if child.slot is not None:
                 multiprocess.forget_live_gauges(self._directory, str(child.slot))
             if self._stopping.is_set():
@@ -113,34 +109,25 @@ class Supervisor:
             metrics.WORKER_EXITS.labels(reason).inc()
 
 
-KILLED = 1  # what Dramatiq ends with where its worker was killed
-
-
-def _end_group(leader: int) -> None:
-    """End what a dead leader has left behind: a worker that nobody watches."""
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # nothing was left
-
-
 def children(settings: Settings, directory: Path) -> list[Child]:
     """The workers, and what serves their metrics."""
-    base = dict(os.environ) | {
-        "dramatiq_prom_db": str(directory),
-        "dramatiq_queue_prefetch": "1",  # a message that waits in a busy worker waits for nothing
-    }
+    yielding = ["nice", "-n", str(settings.worker_nice)]
+    variables = [
+        f"dramatiq_prom_db={directory}",
+        "dramatiq_queue_prefetch=1",  # a message that waits in a busy worker waits for nothing
+    ]
     dramatiq = [
-        *(sys.executable, "-m", "dramatiq", "project.worker:broker"),
+        *(sys.executable, "-m", "project.jobs.dramatiq_process", "project.worker:broker"),
         *("--processes", "1", "--threads", "1", "--skip-logging"),
         *("--worker-shutdown-timeout", str(round(settings.worker_shutdown_seconds * 1000))),
     ]
     workers = [
-        Child(f"worker-{slot}", dramatiq, base | {"WORKER_SLOT": str(slot)}, slot)
+        Child(
+            f"worker-{slot}", [*yielding, "env", f"WORKER_SLOT={slot}", *variables, *dramatiq], slot
+        )
         for slot in range(settings.worker_processes)
     ]
-    exposition = [sys.executable, "-m", "project.jobs.exposition"]
-    return [*workers, Child("exposition", exposition, base)]
+    return [*workers, Child("exposition", [sys.executable, "-m", "project.jobs.exposition"])]
 
 
 def main() -> None:
@@ -150,6 +137,7 @@ def main() -> None:
     directory = settings.prometheus_multiproc_dir
     if directory is None:
         raise SystemExit("PROMETHEUS_MULTIPROC_DIR is not set: start through ./prestart.sh")
+    slots.share(directory)
     metrics.declare()
     asyncio.run(Supervisor(settings, directory).run())
 

@@ -2,9 +2,9 @@
 
 prometheus_client keeps one set of files for each process. Named by pid, the files of dead workers
 stay for ever and a scrape slows with every worker that was ever replaced. Here a worker takes a
-slot (0, 1, 2 …; see project/server/slots.py) and goes on counting in the files of whoever had
-that slot before: counters never run backwards and nothing has to be merged or deleted but the
-gauges that describe a living process.
+slot (0, 1, 2 …; see slots.py) and goes on counting in the files of whoever had that slot before:
+counters never run backwards and nothing has to be merged or deleted but the gauges that describe
+a living process.
 """
 
 import os

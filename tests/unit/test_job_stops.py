@@ -1,4 +1,4 @@
-"""What ends a run between two steps: a cancel, the time limit, a lost lease, a worker that leaves."""
+"""What ends a run between two steps: a cancel, the time limit, a lost lease, a leaving worker."""
 
 import asyncio
 import time

@@ -7,7 +7,7 @@ import pytest
 
 from project import preflight
 from project.errors import ConfigurationError
-from project.server import slots
+from project.observability import slots
 from tests.conftest import make_settings
 
 
