@@ -3,20 +3,22 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 
 from project.errors import InvalidInput, ModelUnavailable
 from project.inference.images import ImageLimits
 from project.inference.loading import load, load_until_there
-from project.inference.runner import Runner
 from project.jobs.threads import in_thread
 from project.jobs.work import Output, encode, walk
 from project.models._base import Model, Params
 from project.models._long import AnyModel, LongModel
 from project.observability import metrics
 from project.settings import Settings
+
+if TYPE_CHECKING:
+    from project.inference.runner import Runner
 
 Check = Callable[[float], None]
 
@@ -27,16 +29,15 @@ class JobModels:
     def __init__(self, models: Sequence[AnyModel], settings: Settings) -> None:
         self._models = {model.name: model for model in models}
         self._limits = ImageLimits.of(settings)
-        one_at_a_time = {"inference_streams": 1, "inference_batch": 1, "result_cache": "off"}
-        quick = [model for model in models if isinstance(model, Model)]
-        self._runner = Runner(quick, settings.model_copy(update=one_at_a_time))
+        self._runner = _runner([model for model in models if isinstance(model, Model)], settings)
         self._failures: dict[str, str | None] = {}
         self._retries: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         """Load every model, off the event loop."""
         metrics.declare(jobs=self._models)
-        await self._runner.__aenter__()
+        if self._runner:
+            await self._runner.__aenter__()
         for model in self._models.values():
             if not isinstance(model, LongModel):
                 continue
@@ -49,7 +50,8 @@ class JobModels:
         """Stop what runs in the background."""
         for task in self._retries:
             task.cancel()
-        await self._runner.__aexit__()
+        if self._runner:
+            await self._runner.__aexit__()
 
     def _load(self, model: LongModel[Any, Any]) -> str | None:
         self._failures[model.name] = failure = load(model, dict)
@@ -69,12 +71,24 @@ class JobModels:
         values = _validated(model, params)
         if isinstance(model, LongModel):
             return await in_thread(partial(walk, model, self._limits, images, values, check))
+        if self._runner is None:
+            raise RuntimeError("a quick model without a runner")
         (data,) = images.values()
         check(0.0)
         prediction = await self._runner.predict(name, data, values)
         check(1.0)
         output = encode(prediction.result)
         return Output(output.data, output.media_type, prediction.seconds)
+
+
+def _runner(models: Sequence[Model[Any, Any]], settings: Settings) -> "Runner | None":
+    """What runs quick models, one picture at a time."""
+    if not models:
+        return None  # and torch, which is slow to import, stays out of the process
+    from project.inference.runner import Runner  # noqa: PLC0415
+
+    alone = {"inference_streams": 1, "inference_batch": 1, "result_cache": "off"}
+    return Runner(models, settings.model_copy(update=alone))
 
 
 def _validated(model: AnyModel, params: dict[str, Any]) -> Params:

@@ -18,9 +18,10 @@ from project.observability import metrics, multiprocess, slots
 from project.observability.logging import configure_logging
 from project.settings import Settings
 
-STEADY_SECONDS = 30.0  # what lived so long is started again at once; else after a pause
+STEADY_SECONDS = 5.0  # what lived so long had started: it is started again soon, else ever later
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 10.0
+LOOK_MILLISECONDS = 100  # between two looks at the queue, and so between two jobs, at most
 KILLED = 1  # what Dramatiq ends with where its worker was killed
 FLUSH_SECONDS = 4.0  # after WORKER_SHUTDOWN_SECONDS, for logs, traces and Sentry
 
@@ -115,6 +116,7 @@ def children(settings: Settings, directory: Path) -> list[Child]:
     variables = [
         f"dramatiq_prom_db={directory}",
         "dramatiq_queue_prefetch=1",  # a message that waits in a busy worker waits for nothing
+        f"dramatiq_worker_timeout={LOOK_MILLISECONDS}",
     ]
     dramatiq = [
         *(sys.executable, "-m", "project.jobs.dramatiq_process", "project.worker:broker"),

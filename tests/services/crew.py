@@ -38,7 +38,11 @@ class Crew:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that run jobs: the children of each Dramatiq."""
-        return [child for leader in self._leaders("dramatiq") for child in leader.children()]
+        found = []
+        for leader in self._leaders("dramatiq"):
+            with suppress(psutil.NoSuchProcess):
+                found += leader.children()
+        return found
 
     def exposition(self) -> psutil.Process:
         """The process that serves the metrics."""
@@ -85,13 +89,8 @@ class Crew:
 def working(folder: Path, **settings: object) -> Iterator[Crew]:
     """Workers that have started, for the length of the body."""
     port = free_port()
-    variables = environment(
-        folder,
-        JOBS="on",
-        WORKER_METRICS_PORT=port,
-        PROMETHEUS_MULTIPROC_DIR=folder / "worker_metrics",
-        **settings,
-    )
+    own = {"WORKER_METRICS_PORT": port, "PROMETHEUS_MULTIPROC_DIR": folder / "worker_metrics"}
+    variables = environment(folder, **{"JOBS": "on"} | own | settings)
     log_file = folder / f"crew_{port}.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
