@@ -21,6 +21,7 @@ def make_settings(**changes: Any) -> Settings:
         "inference_streams": 1,
         "inference_batch": 8,
         "jobs": False,  # they want a database, a storage and a broker
+        "models": ("classification",),  # the others are jobs
     }
     return Settings(_env_file=None, **fixed | changes)  # type: ignore[call-arg]
 

@@ -44,8 +44,8 @@ def quick_of(served: "Sequence[AnyModel]", *, jobs: bool) -> "list[Model[Any, An
     long = [model.name for model in served if isinstance(model, LongModel)]
     if long and not jobs:
         raise ConfigurationError(
-            f"{', '.join(long)} runs as a job alone, and JOBS is off; "
-            "take it out of MODELS, or set JOBS=on"
+            f"{', '.join(long)}: served as jobs alone, and JOBS is off; "
+            "take out of MODELS what takes so long, or set JOBS=on"
         )
     return [model for model in served if not isinstance(model, LongModel)]
 

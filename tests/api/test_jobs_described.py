@@ -152,7 +152,7 @@ def test_with_jobs_off_there_is_no_job_anywhere():
 
 def test_with_jobs_off_a_long_model_is_refused_at_the_start():
     """It would be served nowhere."""
-    with pytest.raises(ConfigurationError, match="blend runs as a job alone, and JOBS is off"):
+    with pytest.raises(ConfigurationError, match="blend: served as jobs alone, and JOBS is off"):
         create_app(make_settings(), [ShadeModel(), BlendModel()])
 
 

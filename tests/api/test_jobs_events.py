@@ -199,11 +199,12 @@ async def test_a_change_while_an_event_goes_out_is_not_lost(api):
     """A slow reader gets the newest state, not every one between."""
     job = await api.running()
     looks = Feed(api.jobs)
-    pieces = stream(looks, job, None)
+    pieces = stream(looks, job, None, comment_seconds=3600)
     await anext(pieces)
     await api.jobs.renew(job.id, "worker", 1e9, 1e10, 0.5)
     await looks._look_once()
     await succeed(api, job.id)
     await looks._look_once()
-    assert read(await anext(pieces))[1]["status"] == "succeeded"
+    async with asyncio.timeout(60):
+        assert read(await anext(pieces))[1]["status"] == "succeeded"
     assert [piece async for piece in pieces] == []

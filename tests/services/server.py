@@ -40,6 +40,7 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
         "WEB_CONCURRENCY": "2",  # whatever the machine
         "INFERENCE_BATCH": "8",  # however fast it is
         "JOBS": "off",  # where a test wants them it says so
+        "MODELS": "classification",  # the others are jobs
         "QUEUE_SECONDS": "60",  # or slow: who waits is refused where a test asks for it
     }
     return base | {name: str(value) for name, value in settings.items()}

@@ -65,7 +65,7 @@ def test_a_reload_reads_the_settings_again(server, tree):
         ("MAX_REQUESTS=-1", "MAX_REQUESTS: "),
         ("MODELS=nonesuch", "MODELS: no file project/models/nonesuch.py"),
         ("MODELS=broken", "MODELS: project/models/broken.py cannot be imported: ModuleNotFound"),
-        ("MODELS=background_removal", "MODELS: background_removal runs as a job alone"),
+        ("MODELS=background_removal", "MODELS: background_removal: served as jobs alone"),
         ("METRICS_PORT={taken}", "port {taken} is taken"),
     ],
 )
