@@ -1,10 +1,13 @@
-"""The settings of jobs: database, storage, leases, attempts, and how long things are kept."""
+"""The settings of jobs: database, broker, storage, leases, and how long things are kept."""
+
+from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
 DATABASES = ("sqlite+aiosqlite://", "postgresql+asyncpg://")
 STORAGES = ("file:", "s3://", "gs://", "az://")
+EMBEDDED_BROKER = Path("var/valkey/valkey.sock")
 RENEWALS = 4  # of a lease before it lapses, so that one late renewal loses nothing
 
 
@@ -14,6 +17,12 @@ class JobSettings(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr("sqlite+aiosqlite:///var/vitrine.db"),
         description="Database: sqlite+aiosqlite:///… or postgresql+asyncpg://…",
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="Redis or Valkey, such as redis://localhost:6379/0."
+    )
+    redis_timeout_seconds: float = Field(
+        0.1, gt=0, description="A Redis that takes longer to answer is done without."
     )
     storage_url: str = Field(
         "file:var/storage",
@@ -72,3 +81,23 @@ class JobSettings(BaseSettings):
         if not value.startswith(STORAGES):
             raise ValueError(f"write it as {', '.join(f'{start}…' for start in STORAGES)}")
         return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _read_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        from redis.connection import parse_url  # noqa: PLC0415 - slow, and every process reads this
+
+        try:
+            parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]
+        except ValueError as error:  # it may say the address, and with it a password
+            raise ValueError("write it as redis://, rediss:// or unix://") from error
+        return value
+
+    @property
+    def broker_url(self) -> str:
+        """REDIS_URL; unset: the server that `make run` starts."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        return f"unix://{EMBEDDED_BROKER.absolute()}"

@@ -12,7 +12,6 @@ from project.job_settings import JobSettings
 
 SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
 
-EMBEDDED_BROKER = Path("var/valkey/valkey.sock")
 FLUSH_SECONDS = 6  # at a worker's end, for idle connections, logs, traces and Sentry
 
 
@@ -102,12 +101,6 @@ class Settings(JobSettings):
         64 * 2**20, ge=1024, description="Memory for kept results in each worker, bytes."
     )
     result_cache_seconds: float = Field(3600, gt=0, description="A result is kept this long.")
-    redis_url: SecretStr | None = Field(
-        None, description="Redis or Valkey, such as redis://localhost:6379/0."
-    )
-    redis_timeout_seconds: float = Field(
-        0.1, gt=0, description="A Redis that takes longer to answer is done without."
-    )
     admin_token: SecretStr | None = Field(
         None, min_length=16, description="Bearer token that operators' routes demand."
     )
@@ -170,19 +163,6 @@ class Settings(JobSettings):
                 raise ValueError('write it as ["classification"] or classification') from error
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
-    @field_validator("redis_url")
-    @classmethod
-    def _read_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        from redis.connection import parse_url  # noqa: PLC0415 - slow, and every process reads this
-
-        try:
-            parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]
-        except ValueError as error:  # it may say the address, and with it a password
-            raise ValueError("write it as redis://, rediss:// or unix://") from error
-        return value
-
     @field_validator("models")
     @classmethod
     def _some_models_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -219,13 +199,6 @@ class Settings(JobSettings):
         return self
 
     @property
-    def broker_url(self) -> str:
-        """REDIS_URL; unset: the server that `make run` starts."""
-        if self.redis_url is not None:
-            return self.redis_url.get_secret_value()
-        return f"unix://{EMBEDDED_BROKER.absolute()}"
-
-    @property
     def log_json(self) -> bool:
         """Whether log lines are JSON."""
         if self.log_format == "auto":
@@ -242,8 +215,12 @@ class Settings(JobSettings):
 
     def secrets(self) -> list[str]:
         """Values that must never be shown, longest first."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        found = {value.get_secret_value() for value in values if isinstance(value, SecretStr)}
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        found = {
+            value.get_secret_value()
+            for name, value in given.items()
+            if isinstance(value, SecretStr) and value != type(self).model_fields[name].default
+        }  # a default stands in the source and is none
         found |= {value for value in self.otlp_headers.values() if len(value) >= SECRET_LENGTH}
         passwords = (urlsplit(url).password or "" for url in found)
         found |= {unquote(word) for word in passwords if len(word) >= SECRET_LENGTH}

@@ -50,6 +50,8 @@ def create_app(
     """
     served = models.create(settings.models) if served is None else served
     quick = models.quick_of(served, jobs=settings.jobs)
+    left_out = [] if settings.jobs else [model.name for model in served if model not in quick]
+    served = served if settings.jobs else quick
     storage = _job_storage(settings)
     tracing = make_provider(settings)
 
@@ -66,6 +68,8 @@ def create_app(
                     services.desk = await stack.enter_async_context(desk)
                 await stack.enter_async_context(services.runner)
                 await stack.enter_async_context(watch_process(settings.revision))
+                if left_out:
+                    logger.bind(models=left_out).warning("models_without_jobs")
                 logger.info("worker_ready")
                 yield
         finally:

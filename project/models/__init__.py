@@ -37,17 +37,18 @@ def create(names: Sequence[str]) -> "list[AnyModel]":
 def quick_of(served: "Sequence[AnyModel]", *, jobs: bool) -> "list[Model[Any, Any]]":
     """Those that predict at once. jobs: whether the others are served as jobs.
 
-    Raises ConfigurationError where one would be served nowhere.
+    Raises ConfigurationError where none is left.
     """
     from project.models._long import LongModel  # noqa: PLC0415 - see above
 
-    long = [model.name for model in served if isinstance(model, LongModel)]
-    if long and not jobs:
+    quick = [model for model in served if not isinstance(model, LongModel)]
+    if not quick and not jobs:
+        names = ", ".join(model.name for model in served)
         raise ConfigurationError(
-            f"{', '.join(long)}: served as jobs alone, and JOBS is off; "
-            "take out of MODELS what takes so long, or set JOBS=on"
+            f"{names}: served as jobs alone, and JOBS is off; "
+            "name a model that is quick in MODELS, or set JOBS=on"
         )
-    return [model for model in served if not isinstance(model, LongModel)]
+    return quick
 
 
 def _only_model_of(name: str) -> "type[AnyModel]":

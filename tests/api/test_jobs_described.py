@@ -150,10 +150,17 @@ def test_with_jobs_off_there_is_no_job_anywhere():
         assert not any("jobs" in path for path in client.get("/openapi.json").json()["paths"])
 
 
-def test_with_jobs_off_a_long_model_is_refused_at_the_start():
-    """It would be served nowhere."""
+def test_with_jobs_off_a_long_model_is_left_out():
+    """What is quick is served as ever, and JOBS=off alone makes a server without a broker."""
+    with TestClient(create_app(make_settings(), [ShadeModel(), BlendModel()])) as client:
+        models = client.get("/v1/models").json()["models"]
+        assert [model["name"] for model in models] == ["shade"]
+
+
+def test_with_jobs_off_and_no_quick_model_there_is_nothing_to_serve():
+    """It is said at the start."""
     with pytest.raises(ConfigurationError, match="blend: served as jobs alone, and JOBS is off"):
-        create_app(make_settings(), [ShadeModel(), BlendModel()])
+        create_app(make_settings(), [BlendModel()])
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ def test_a_taken_port_is_named_with_the_next_one(taken_port):
 def test_a_model_without_a_file_is_named_with_those_that_have_one():
     """MODELS is the one setting that everybody edits."""
     with pytest.raises(
-        ConfigurationError, match=r"project/models/dog\.py; there are: classification"
+        ConfigurationError,
+        match=r"project/models/dog\.py; there are: background_removal, classification",
     ):
         preflight.check(make_settings(models=("dog",)))
 

@@ -24,7 +24,7 @@ def nothing_read(monkeypatch, tmp_path):
 def test_defaults_are_enough_for_a_machine_of_ones_own(nothing_read):
     """`make run` needs no configuration."""
     settings = load_settings()
-    assert settings.models == ("classification",)
+    assert settings.models == ("classification", "background_removal", "style_transfer")
     assert settings.web_concurrency is None
     assert not settings.log_json
 
