@@ -12,6 +12,8 @@ TORCH_INDEX ?=
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# What `python -m project trace` reads; LOG_FILE in the environment or in .env wins.
+run: export LOG_FILE ?= var/log/vitrine.jsonl
 run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=… for another)
 	@started=$$($(BIN)/python -m project preflight) && set -- $$started && port=$$1 && shift && \
 	  exec $(BIN)/honcho start -p $$port "$$@"

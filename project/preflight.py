@@ -1,7 +1,8 @@
 """What can be known to fail before a process starts, said in one line each.
 
 `python -m project.preflight api FOLDER`, or `worker FOLDER`, checks that, brings the database's
-tables to this release and empties the metrics folder, for prestart.sh.
+tables to this release, begins another log file where the last one is long, and empties the metrics
+folder, for prestart.sh.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from project.configuration import load_settings
 from project.db.version import is_current
 from project.errors import ConfigurationError, ProjectError
 from project.models import check_names
-from project.observability import multiprocess, slots
+from project.observability import log_file, multiprocess, slots
 from project.settings import Settings
 
 KINDS = ("api", "worker")
@@ -139,6 +140,8 @@ def urls(settings: Settings) -> dict[str, str]:
 if __name__ == "__main__":
     try:
         check(given := load_settings(), sys.argv[1:2])
+        if given.log_file:
+            log_file.bound(given.log_file)
         prepare_database(given)
         empty_metrics(Path(sys.argv[2]))
     except ProjectError as error:

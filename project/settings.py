@@ -138,6 +138,7 @@ class Settings(JobSettings):
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="console for people, json for machines; auto: console only in local."
     )
+    log_file: Path | None = Field(None, description="JSON lines go there as well; unset: nowhere.")
     log_cloud: Literal["none", "gcp"] = Field(
         "none", description="gcp: the field names that Cloud Logging reads."
     )

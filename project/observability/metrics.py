@@ -82,7 +82,7 @@ REJECTIONS = ("overload", "too_large", "unauthorized", "quota", "rate", "invalid
 EXITS = ("clean", "timeout", "killed", "crash")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BACKENDS = ("cuda", "openvino-bf16", "openvino-f32", "torchscript")
-SIGNALS = ("traces", "errors")
+SIGNALS = ("traces", "errors", "logs")
 JOB_OUTCOMES = ("succeeded", "failed", "cancelled", "expired")
 QUEUE_STATES = ("ready", "running", "delayed", "dead")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
@@ -145,7 +145,7 @@ WORKER_EXITS = _counter("server_worker_exits_total", "Workers that ended, by rea
 MULTIPROC_FILES = _gauge("metrics_multiproc_files", "Metric files that the last scrapes read, at most.", mode="livemax")
 COLLECT_SECONDS = _histogram("metrics_collect_duration_seconds", "Time to merge all workers' metrics for a scrape.", buckets=_COLLECT_SECONDS)
 LOG_MESSAGES = _counter("log_messages_total", "Log lines written.", ["level"], level=LEVELS)
-TELEMETRY_DROPPED = _counter("telemetry_dropped_total", "Spans and error reports that could not be delivered.", ["signal"], signal=SIGNALS)
+TELEMETRY_DROPPED = _counter("telemetry_dropped_total", "Spans, error reports and lines for LOG_FILE that could not be delivered.", ["signal"], signal=SIGNALS)
 APP_INFO = _gauge("app_info", "1, with what runs.", ["version", "revision"], mode="livemax")
 # fmt: on
 

@@ -74,7 +74,8 @@ def test_predict_prints_a_table_for_people(folder):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("predict", "dog", "x.png"), "there are: background_removal, classification"),
+        (("predict", "dog", "x.png"), "no file project/models/dog.py; there are: "),
+        (("predict", "style_transfer", "x.png"), "jobs submit style_transfer"),
         (("predict", "classification", "x.png", "-p", "top_k=0"), "top_k: Input should be greater"),
         (("predict", "classification", "x.png", "-p", "top_k"), "name=value"),
         (("predict", "classification", "."), "no image files"),
