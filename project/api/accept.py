@@ -25,6 +25,7 @@ from project.sizing import size
 from project.storage import Storage
 
 SEND_SECONDS = 2.0  # a broker that takes longer is done without: the workers look for jobs as well
+ALONE_SECONDS = 5.0  # and left alone: each try holds a thread that predictions want too
 CLOSE_SECONDS = 2.0  # at the end of the process, for what is under way
 RETRY_AFTER = 10  # seconds, for who comes when too many jobs wait
 
@@ -34,7 +35,17 @@ T = TypeVar("T")
 class Intake:
     """Takes jobs in, in one process."""
 
-    def __init__(self, settings: Settings, jobs: Jobs, storage: Storage, sender: Sender) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: Jobs,
+        storage: Storage,
+        sender: Sender,
+        *,
+        send_seconds: float = SEND_SECONDS,
+    ) -> None:
+        self._send_seconds = send_seconds
+        self._send_from = 0.0  # by the monotonic clock; no message is sent before
         self._settings = settings
         self._jobs = jobs
         self._storage = storage
@@ -89,11 +100,18 @@ class Intake:
     async def send(self, job: Job) -> None:
         """Have a job run. Where that fails a worker finds it all the same, a little later."""
         log = logger.bind(job_id=job.id, model=job.model)
+        if time.monotonic() < self._send_from:
+            log.bind(reason="the broker hung a moment ago").warning("job_not_sent")
+            return
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(self._send_seconds):
                 await self._sender.send(job)
-        except (BrokerUnavailable, TimeoutError) as error:
+        except BrokerUnavailable as error:
             log.bind(reason=type(error.__cause__ or error).__name__).warning("job_not_sent")
+            return
+        except TimeoutError:
+            self._send_from = time.monotonic() + ALONE_SECONDS
+            log.bind(reason="the broker hangs").warning("job_not_sent")
             return
         try:
             await self._jobs.mark_sent(job.id, time.time())

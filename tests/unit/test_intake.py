@@ -1,9 +1,11 @@
-"""Taking jobs in where the database fails between the files and the row."""
+"""Taking jobs in where the database fails after the files are kept, or the broker hangs."""
 
+import asyncio
 import json
 
 import pytest
 
+from project.api import accept
 from project.api.accept import Intake
 from project.api.orders import examine
 from project.db.engine import open_database
@@ -95,3 +97,28 @@ async def test_files_of_a_row_of_which_nothing_is_known_are_left_and_named(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (line,) = [line for line in lines if line["message"] == "job_inputs_left"]
     assert line["keys"].endswith("/inputs/image")
+
+
+class HangingSender(FakeSender):
+    """A broker that takes messages and says nothing."""
+
+    async def send(self, job: Job, delay_seconds: float = 0) -> None:
+        self.sent.append(job.id)
+        await asyncio.Event().wait()
+
+
+async def test_a_broker_that_hangs_is_left_alone_for_a_while(tmp_path, monkeypatch):
+    """Jobs are kept all the same, and who sends them holds up nobody."""
+    settings = job_settings(tmp_path)
+    await upgrade(settings)
+    async with open_database(settings) as engine:
+        jobs, sender = Jobs(engine), HangingSender()
+        intake = Intake(settings, jobs, make_storage(settings), sender, send_seconds=0.01)
+        limits = ImageLimits.of(settings)
+        order = examine(ShadeModel(), limits, {"image": picture()}, ShadeParams(), None)
+        monkeypatch.setattr(accept, "ALONE_SECONDS", 3600)
+        ids = [(await intake.accept(order))[0].id for _ in range(3)]
+        assert sender.sent == ids[:1]
+        assert {job.id for job in await jobs.page(10)} == set(ids)
+        assert {job.sent_at for job in await jobs.page(10)} == {None}
+        await intake.close()
