@@ -27,12 +27,12 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 @app.command("models")
 def list_models() -> None:
     """List the models that there are, and which of them MODELS names."""
-    named = load_settings().models
+    settings = load_settings()
     table = Table("model", "in MODELS", "version", "licence", "what it does")
     for name in plugins.available():
-        mark = "yes" if name in named else "no"
+        mark = "yes" if name in settings.models else "no"
         try:
-            (model,) = plugins.create([name])
+            (model,) = plugins.create([name], settings.sources)
         except ConfigurationError as error:
             table.add_row(name, mark, "", "", Text(error.detail, style="red"))
         else:
@@ -82,7 +82,7 @@ async def _predict_all(
     from project.observability.logging import configure_logging  # noqa: PLC0415
 
     configure_logging(settings)
-    (model,) = plugins.create([name])
+    (model,) = plugins.create([name], settings.sources)
     params = validate(model.params, values)
     outcomes: Outcomes = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

@@ -1,4 +1,4 @@
-"""The settings of jobs: the database, the storage, leases, attempts and how long things are kept."""
+"""The settings of jobs: database, storage, leases, attempts, retention, other weights of models."""
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
@@ -36,6 +36,22 @@ class JobSettings(BaseSettings):
     job_retention_seconds: float = Field(
         86_400, gt=0, description="Inputs and results of ended jobs are deleted after this."
     )
+    text_to_image_weights: str | None = Field(
+        None,
+        min_length=1,
+        description="A diffusers pipeline: folder or Hugging Face name; unset: the demo's weights.",
+    )
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Model → what its setting <NAME>_WEIGHTS names, where that is set."""
+        ending = "_weights"
+        named = {
+            name.removesuffix(ending): getattr(self, name)
+            for name in type(self).model_fields
+            if name.endswith(ending)
+        }
+        return {model: source for model, source in named.items() if source}
 
     @field_validator("database_url")
     @classmethod
@@ -50,4 +66,3 @@ class JobSettings(BaseSettings):
         if not value.startswith(STORAGES):
             raise ValueError(f"write it as {', '.join(f'{start}…' for start in STORAGES)}")
         return value
-

@@ -37,7 +37,7 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
     served: models to serve instead of those that settings.models names.
     Raises ConfigurationError where a model named there has no file.
     """
-    served = models.create(settings.models) if served is None else served
+    served = models.create(settings.models, settings.sources) if served is None else served
     tracing = make_provider(settings)
 
     @asynccontextmanager
