@@ -42,7 +42,7 @@ class TextToImage(LongModel[Prompt, Image.Image]):
     """A diffusion model of Noto emoji on colours, or the diffusers pipeline that `source` names."""
 
     version = "1.0.0"
-    licence = "MIT"
+    licence = "Apache-2.0"  # as that of the emoji, which the weights know by heart
     weights = "vitrine-emoji-demo-1"
     summary = "A demo: draws what a prompt says, an emoji on a colour; or runs your own pipeline."
     params: ClassVar[type[Params]] = Prompt

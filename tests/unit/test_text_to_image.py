@@ -23,7 +23,10 @@ from training.recognise import Recogniser
 def model():
     (model,) = create(["text_to_image"])
     model.load()
-    return model
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a server does; more only wait for each other in nets so small
+    yield model
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
