@@ -83,7 +83,7 @@ def test_the_measure_knows_every_emoji_on_every_colour(recogniser):
 
 
 def test_the_measure_sees_that_a_picture_shows_nothing_it_knows(recogniser):
-    """Noise is far from all emoji, and further than anything the demo draws."""
+    """Noise is far from all emoji."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     assert recogniser.see(Image.fromarray(noise)).distance > 25
 
