@@ -68,6 +68,12 @@ class JobSettings(BaseSettings):
         8, gt=0, description="At its end a worker gives its job back; it is killed after this."
     )
 
+    text_to_image_weights: str | None = Field(
+        None,
+        min_length=1,
+        description="A diffusers pipeline: folder or Hugging Face name; unset: the demo's weights.",
+    )
+
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: SecretStr) -> SecretStr:
@@ -101,3 +107,14 @@ class JobSettings(BaseSettings):
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
         return f"unix://{EMBEDDED_BROKER.absolute()}"
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Model → what its setting <NAME>_WEIGHTS names, where that is set."""
+        ending = "_weights"
+        named = {
+            name.removesuffix(ending): getattr(self, name)
+            for name in type(self).model_fields
+            if name.endswith(ending)
+        }
+        return {model: source for model, source in named.items() if source}

@@ -77,7 +77,7 @@ class Settings(JobSettings):
     )
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("classification", "background_removal", "style_transfer"),
+        ("classification", "background_removal", "style_transfer", "text_to_image"),
         description="Models to serve: file names in project/models/.",
     )
     inference_backend: Literal["auto", "cuda", "openvino", "torchscript", "torch"] = Field(

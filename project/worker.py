@@ -5,4 +5,4 @@ from project.configuration import load_settings
 from project.jobs.broker import create_broker
 
 settings = load_settings()
-broker = create_broker(settings, models.create(settings.models))
+broker = create_broker(settings, models.create(settings.models, settings.sources))

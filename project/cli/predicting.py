@@ -28,12 +28,12 @@ def list_models() -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    named = load_settings().models
+    settings = load_settings()
     table = Table("model", "in MODELS", "version", "licence", "what it does")
     for name in plugins.available():
-        mark = "yes" if name in named else "no"
+        mark = "yes" if name in settings.models else "no"
         try:
-            (model,) = plugins.create([name])
+            (model,) = plugins.create([name], settings.sources)
         except ConfigurationError as error:
             table.add_row(name, mark, "", "", Text(error.detail, style="red"))
         else:

@@ -2,7 +2,8 @@
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from project.errors import ConfigurationError
@@ -28,10 +29,18 @@ def check_names(names: Sequence[str]) -> None:
             )
 
 
-def create(names: Sequence[str]) -> "list[AnyModel]":
-    """One unloaded instance of each named model, quick or long, in that order."""
+def create(
+    names: Sequence[str], sources: Mapping[str, str] = MappingProxyType({})
+) -> "list[AnyModel]":
+    """One unloaded instance of each named model, quick or long, in that order.
+
+    sources: name → where the weights are, for those that are to use others than their own.
+    """
     check_names(names)
-    return [_only_model_of(name)(name) for name in names]
+    models = [_only_model_of(name)(name) for name in names]
+    for model in models:
+        model.source = sources.get(model.name)
+    return models
 
 
 def quick_of(served: "Sequence[AnyModel]", *, jobs: bool) -> "list[Model[Any, Any]]":

@@ -35,11 +35,12 @@ class Declared(ABC):
     """What every model declares, be it quick or long."""
 
     version: ClassVar[str]  # of the model, shown in /v1/models and model_info
-    licence: ClassVar[str]  # of the weights, SPDX
-    weights: ClassVar[str]  # short name of the weights, shown in model_info
+    licence: str  # of the weights, SPDX
+    weights: str  # short name of the weights, shown in model_info
     summary: ClassVar[str]  # one line for people
     params: ClassVar[type[Params]] = NoParams
     backend: str = "torch"  # what runs it
+    source: str | None = None  # what <NAME>_WEIGHTS names; None: the weights that come with it
 
     def __init__(self, name: str) -> None:
         self.name = name
