@@ -57,6 +57,8 @@ def faults(old: Settings, new: Settings) -> list[str]:
         check_names(new.models)
         if (new.models, new.jobs) != (old.models, old.jobs):
             _check_imports(new.models, jobs=new.jobs)
+        if new.jobs and _places(new) != _places(old):
+            _check_places()
         for variable, port in _ports(new).items():
             if port not in _ports(old).values():  # those are taken by the server itself
                 _check_port(new.host, port, variable)
@@ -67,18 +69,37 @@ def faults(old: Settings, new: Settings) -> list[str]:
 
 def _check_imports(names: Sequence[str], *, jobs: bool) -> None:
     """Import the models as a worker will, in another process: torch stays out of this one."""
-    script = (
+    script = "quick_of(create(sys.argv[2:]), jobs=sys.argv[1] == 'True')"
+    fault = _tried("from project.models import create, quick_of", script, str(jobs), *names)
+    if fault:
+        raise ConfigurationError(f"MODELS: {fault}")
+
+
+def _places(settings: Settings) -> tuple[object, ...]:
+    return settings.jobs, settings.database_url, settings.storage_url
+
+
+def _check_places() -> None:
+    """See whether DATABASE_URL and STORAGE_URL make anything, in another process as well."""
+    imports = "from project.db.engine import read_url; from project.storage import make_storage"
+    script = "given = load_settings(); read_url(given); make_storage(given)"
+    if fault := _tried(imports, script):
+        raise ConfigurationError(fault)
+
+
+def _tried(imports: str, script: str, *arguments: str) -> str | None:
+    """Do something in another process; returns what speaks against it, in a line."""
+    whole = (
         "import sys\n"
+        "from project.configuration import load_settings\n"
         "from project.errors import ConfigurationError\n"
-        "from project.models import create, quick_of\n"
-        "try:\n    quick_of(create(sys.argv[2:]), jobs=sys.argv[1] == 'True')\n"
+        f"{imports}\n"
+        f"try:\n    {script}\n"
         "except ConfigurationError as error:\n    sys.exit(error.detail)\n"
     )
-    command = [sys.executable, "-c", script, str(jobs), *names]
+    command = [sys.executable, "-c", whole, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:]
-        raise ConfigurationError("MODELS: " + "".join(last))
+    return "".join(done.stderr.strip().splitlines()[-1:]) if done.returncode else None
 
 
 def _ports(settings: Settings, kind: str = "api") -> dict[str, int]:

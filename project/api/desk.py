@@ -10,8 +10,9 @@ from project.api.checks import Probe
 from project.api.feed import Feed
 from project.db.engine import open_database
 from project.db.jobs import Job, Jobs
-from project.errors import JobNotFound
-from project.jobs.send import Sender
+from project.errors import BrokerUnavailable, JobNotFound
+from project.jobs.queue import Queue, QueueState
+from project.jobs.send import Sender, connect
 from project.settings import Settings
 from project.storage import Storage
 
@@ -27,6 +28,14 @@ class Desk:
     intake: Intake
     feed: Feed
     probes: dict[str, Probe]
+    queue: Queue
+
+    async def queue_state(self) -> QueueState | None:
+        """What the broker says of the queue; nothing where it does not answer."""
+        try:
+            return await asyncio.to_thread(self.queue.state)
+        except BrokerUnavailable:
+            return None
 
     async def find(self, job_id: str) -> Job:
         """The job of that id. Raises JobNotFound, for what is no id at all too."""
@@ -45,13 +54,15 @@ async def open_desk(
     async with open_database(settings) as engine:
         jobs = Jobs(engine)
         sender = make_sender(settings)
+        client = connect(settings)
         intake = Intake(settings, jobs, storage, sender)
         feed = Feed(jobs)
         checks = {"database": jobs.check, "storage": storage.check, "broker": sender.check}
         probes = {name: Probe(check) for name, check in checks.items()}
         try:
-            yield Desk(jobs, storage, intake, feed, probes)
+            yield Desk(jobs, storage, intake, feed, probes, Queue(client))
         finally:
             feed.close()
             await intake.close()
             await asyncio.to_thread(sender.close)
+            client.close()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -43,6 +44,10 @@ def submit(server: Server) -> str:
     return answer.json()["id"]
 
 
+def metadata(server: Server) -> dict[str, Any]:
+    return httpx2.get(f"{server.url}/metadata", timeout=60).json()
+
+
 def follow(server: Server, job_id: str, stack: ExitStack, **headers: str) -> HTTPResponse:
     """An open stream of events, over a connection of its own."""
     connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", server.port, timeout=60)))
@@ -67,10 +72,13 @@ def test_a_job_reaches_the_broker_and_outlives_its_absence(server, valkey):
     failing = {name for name, check in red.json()["checks"].items() if not check["ok"]}
     assert (red.status_code, failing) == (503, {"broker"})
     assert [line["job_id"] for line in server.records("job_not_sent")] == [second]
+    assert metadata(server)["queue"] is None
     valkey.start()
     assert httpx2.get(f"{server.url}/ready", timeout=60).status_code == 200
     third = submit(server)
-    assert third in Queue(valkey.client()).waiting_jobs()
+    waiting = Queue(valkey.client()).waiting_jobs()
+    assert third in waiting
+    assert metadata(server)["queue"]["ready"] == len(waiting)
     listed = httpx2.get(f"{server.url}/v1/jobs", timeout=60).json()["jobs"]
     assert [job["id"] for job in listed] == [third, second, first]
 

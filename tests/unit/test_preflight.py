@@ -61,3 +61,18 @@ def test_urls_name_the_port_of_the_metrics():
     urls = preflight.urls(make_settings(host="0.0.0.0", port=80, metrics_port=9090))
     assert urls["page"] == "http://localhost:80"
     assert urls["metrics"] == "http://localhost:9090/metrics"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("STORAGE_URL", "file:"), ("DATABASE_URL", "sqlite+aiosqlite:///:memory:")],
+)
+def test_a_reload_to_a_place_that_is_none_is_refused(monkeypatch, variable, value):
+    """The new workers would not start, and Gunicorn would end with them."""
+    old = make_settings(jobs=True)
+    monkeypatch.setenv("JOBS", "on")
+    monkeypatch.setenv(variable, value)
+    new = make_settings(jobs=True, **{variable.lower(): value})
+    (fault,) = preflight.faults(old, new)
+    assert fault.startswith(f"{variable}: ")
+    assert preflight.faults(new, new) == []

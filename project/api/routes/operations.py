@@ -16,6 +16,7 @@ from project.api.checks import Check
 from project.api.deps import Services, ServicesDep
 from project.api.problems import documented
 from project.api.routes.models import ModelSummary, list_models
+from project.jobs.queue import QueueState
 from project.observability.metrics import COLLECT_SECONDS, MULTIPROC_FILES
 from project.observability.multiprocess import exposition
 from project.sizing import size
@@ -47,6 +48,9 @@ class Metadata(BaseModel):
     python: str
     torch: str
     models: list[ModelSummary]
+    queue: QueueState | None = Field(
+        description="Messages of jobs, as the broker counts them; null without jobs or broker."
+    )
 
 
 @router.get(
@@ -103,7 +107,7 @@ async def readiness(services: Services) -> dict[str, Check]:
 
 @router.get("/metadata")
 async def metadata(services: ServicesDep) -> Metadata:
-    """Version, revision and models."""
+    """Version, revision, models and the state of the queue."""
     settings = services.settings
     return Metadata(
         version=__version__,
@@ -113,6 +117,7 @@ async def metadata(services: ServicesDep) -> Metadata:
         python=platform.python_version(),
         torch=torch.__version__,
         models=(await list_models(services)).models,
+        queue=await services.desk.queue_state() if services.desk else None,
     )
 
 
