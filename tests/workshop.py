@@ -79,11 +79,13 @@ class Letters:
 
     sent: list[tuple[str, float]] = field(default_factory=list)
     broken: bool = False
+    first: list[str] = field(default_factory=list)  # sent before all others
 
-    async def send(self, job: Job, delay_seconds: float = 0) -> None:
+    async def send(self, job: Job, delay_seconds: float = 0, *, first: bool = False) -> None:
         if self.broken:
             raise BrokerUnavailable("the queue does not answer")
         self.sent.append((job.id, delay_seconds))
+        self.first += [job.id] * first
 
 
 @dataclass
@@ -94,9 +96,11 @@ class Desk:
     jobs: Jobs
     storage: Storage
 
-    async def submit(self, model: str = "turn", data: bytes | None = None, **params: Any) -> str:
-        """Accept a job as the API does, but send it nowhere; returns its id."""
-        now = time.time()
+    async def submit(
+        self, model: str = "turn", data: bytes | None = None, *, ago: float = 0, **params: Any
+    ) -> str:
+        """Accept a job as the API does, but send it nowhere; returns its id. ago: seconds."""
+        now = time.time() - ago
         job_id = new_id(now)
         data = picture() if data is None else data
         key = f"jobs/{job_id}/inputs/image"

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from project.db.reading import JobReader, no_later, one_job
 from project.db.records import Input, Job, NewJob, Renewal, Status, StoredFile, new_id
-from project.db.tables import ACTIVE, WITH_FILES, JobRow
+from project.db.tables import ACTIVE, BEING_DELETED, FILES_LEFT, JobRow
 from project.errors import InvalidInput
 
 __all__ = [
@@ -103,11 +103,12 @@ class Jobs(JobReader):
         """
         waiting = and_(JobRow.status == "accepted", no_later(JobRow.retry_at, now))
         lapsed = and_(JobRow.status == "running", JobRow.lease_until <= now)
+        ours = and_(JobRow.status == "running", JobRow.lease_owner == owner)  # the answer was lost
         return await self._change(
-            [JobRow.id == job_id, or_(waiting, lapsed)],
+            [JobRow.id == job_id, or_(waiting, lapsed, ours)],
             status="running",
             progress=0.0,
-            attempts=JobRow.attempts + 1,
+            attempts=JobRow.attempts + case((ours, 0), else_=1),
             started_at=func.coalesce(JobRow.started_at, now),
             lease_owner=owner,
             lease_until=now + lease_seconds,
@@ -170,7 +171,8 @@ class Jobs(JobReader):
 
         Returns the job as it is then, unchanged if it had ended; None if there is none.
         """
-        waits = JobRow.status == "accepted"
+        lapsed = and_(JobRow.status == "running", JobRow.lease_until <= now)
+        waits = or_(JobRow.status == "accepted", lapsed)
         runs = and_(JobRow.status == "running", not_(JobRow.cancel_requested))
         changed = await self._change(
             [JobRow.id == job_id, or_(waits, runs)],
@@ -178,8 +180,19 @@ class Jobs(JobReader):
             finished_at=case((waits, literal(now)), else_=null()),
             retry_at=None,
             cancel_requested=True,
+            lease_owner=case((waits, null()), else_=JobRow.lease_owner),
+            lease_until=case((waits, null()), else_=JobRow.lease_until),
         )
         return changed or await self.get(job_id)
+
+    async def cancel_lapsed(self, now: float) -> list[str]:
+        """Cancel the jobs that were to be, and whose worker died before; returns their models."""
+        lapsed = [JobRow.status == "running", JobRow.lease_until <= now, JobRow.cancel_requested]
+        changes = update(JobRow).where(ACTIVE, *lapsed)
+        changes = changes.values(
+            status="cancelled", finished_at=now, revision=JobRow.revision + 1, **_FREE
+        )
+        return [row.model for row in await self._rows(changes.returning(JobRow.model))]
 
     async def retry(self, job_id: str, now: float) -> Job | None:
         """Have a failed job run again, as if it never had; None where that cannot be.
@@ -187,28 +200,38 @@ class Jobs(JobReader):
         It cannot where the job did not fail, or its inputs are deleted by now.
         """
         return await self._change(
-            [JobRow.id == job_id, JobRow.status == "failed", WITH_FILES],
+            [JobRow.id == job_id, JobRow.status == "failed", JobRow.files_deleted_at.is_(None)],
             status="accepted",
             progress=0.0,
             attempts=0,
             sent_at=None,
-            started_at=None,
             finished_at=None,
             retry_at=now,
             cancel_requested=False,
             problem=None,
+            lease_owner=None,
         )
 
+    async def begin_deleting(self, job_id: str, before: float) -> bool:
+        """Note that a job's files are about to be deleted, unless it was retried meanwhile.
+
+        It cannot be retried after that. before: when it must have ended.
+        """
+        ended = JobRow.finished_at < before
+        where: Where = [JobRow.id == job_id, FILES_LEFT, ended]
+        return bool(await self._change(where, files_deleted_at=BEING_DELETED))
+
     async def files_deleted(self, job_id: str, now: float) -> None:
-        """Note that a job's files are gone; it cannot be retried after that."""
-        ended = JobRow.finished_at.is_not(None)
-        await self._change([JobRow.id == job_id, WITH_FILES, ended], files_deleted_at=now)
+        """Note that a job's files are gone."""
+        where: Where = [JobRow.id == job_id, FILES_LEFT, JobRow.finished_at.is_not(None)]
+        await self._change(where, files_deleted_at=now)
 
     async def _end(
         self, job_id: str, owner: str, now: float, status: Status, **values: object
     ) -> bool:
-        held = _held(job_id, owner)
-        return bool(await self._change(held, status=status, finished_at=now, **_FREE, **values))
+        held = _held(job_id, owner)  # whose it was stays: who lost the answer finds it was written
+        ended = {"status": status, "finished_at": now, "lease_until": None}
+        return bool(await self._change(held, **ended, **values))
 
     async def _change(self, where: Where, **values: object) -> Job | None:
         """Change the one row for which all this holds."""

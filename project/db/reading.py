@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from project.db.engine import by_statement, translating
 from project.db.records import STATUSES, Job, Status
-from project.db.tables import ACTIVE, WITH_FILES, JobRow
+from project.db.tables import ACTIVE, FILES_LEFT, JobRow
 
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
@@ -58,19 +58,29 @@ class JobReader:
             statement = statement.where(JobRow.status == status)
         return [Job(**row._asdict()) for row in await self._rows(statement)]
 
-    async def due(self, now: float, unsent_seconds: float, limit: int) -> list[Job]:
-        """Jobs for which a message must be sent if there is none, the oldest first.
+    async def due(
+        self, now: float, limit: int, *, grace: float = 0.0, patience: float = 0.0
+    ) -> list[Job]:
+        """Jobs that wait and had no message, or whose worker fell silent; the oldest first.
 
-        Those that wait and had none, or none for `unsent_seconds`; and those whose worker fell
-        silent, if none was sent since.
+        grace: seconds that who keeps a job has to send it. patience: that a message has to have a
+        silent worker's job taken, before it is sent again.
         """
-        unsent = no_later(JobRow.sent_at, now - unsent_seconds)
-        waiting = and_(JobRow.status == "accepted", no_later(JobRow.retry_at, now), unsent)
+        could = func.coalesce(JobRow.retry_at, JobRow.created_at) <= now - grace
+        unsent = and_(JobRow.status == "accepted", JobRow.sent_at.is_(None), could)
         silent = and_(JobRow.status == "running", JobRow.lease_until <= now)
-        lapsed = and_(silent, or_(unsent, JobRow.sent_at < JobRow.lease_until))
-        statement = select(JobRow).where(ACTIVE, or_(waiting, lapsed))
-        rows = await self._rows(statement.order_by(JobRow.id).limit(limit))
-        return [Job(**row._asdict()) for row in rows]
+        late = no_later(JobRow.sent_at, now - patience)
+        unaided = or_(late, JobRow.sent_at < JobRow.lease_until)
+        return await self._oldest(or_(unsent, and_(silent, unaided)), limit)
+
+    async def long_sent(self, before: float, limit: int) -> list[Job]:
+        """Jobs that wait though a message was sent before then, the oldest first."""
+        waits = and_(JobRow.status == "accepted", no_later(JobRow.retry_at, before))
+        return await self._oldest(and_(waits, JobRow.sent_at <= before), limit)
+
+    async def _oldest(self, where: ColumnElement[bool], limit: int) -> list[Job]:
+        statement = select(JobRow).where(ACTIVE, where).order_by(JobRow.id).limit(limit)
+        return [Job(**row._asdict()) for row in await self._rows(statement)]
 
     async def waiting(self) -> int:
         """How many jobs wait for a worker."""
@@ -79,7 +89,7 @@ class JobReader:
 
     async def ended_with_files(self, before: float, limit: int) -> list[Job]:
         """Jobs that ended before then and whose files are not deleted, the oldest first."""
-        statement = select(JobRow).where(WITH_FILES, JobRow.finished_at < before)
+        statement = select(JobRow).where(FILES_LEFT, JobRow.finished_at < before)
         rows = await self._rows(statement.order_by(JobRow.finished_at).limit(limit))
         return [Job(**row._asdict()) for row in rows]
 

@@ -10,7 +10,8 @@ from project.db.records import Input, Status, StoredFile
 # What still moves. As text, since an index with a condition serves only those queries that hold
 # the very same words; these rows are few among many that have ended.
 ACTIVE = text("status IN ('accepted', 'running')")
-WITH_FILES = text("files_deleted_at IS NULL")
+BEING_DELETED = 0.0  # in the place of the time at which a job's files were deleted
+FILES_LEFT = text("(files_deleted_at IS NULL OR files_deleted_at = 0)")
 
 _OBJECT = JSON(none_as_null=True)
 
@@ -61,7 +62,7 @@ class JobRow(Base):
 
     __table_args__ = (
         Index("ix_jobs_active", "id", postgresql_where=ACTIVE, sqlite_where=ACTIVE),
-        Index("ix_jobs_files", "finished_at", postgresql_where=WITH_FILES, sqlite_where=WITH_FILES),
+        Index("ix_jobs_files", "finished_at", postgresql_where=FILES_LEFT, sqlite_where=FILES_LEFT),
         Index("ix_jobs_status", "status", "id"),
         Index("ix_jobs_model", "model", "id"),
     )

@@ -33,14 +33,17 @@ class Ends:
     def check_attempts(self, job: Job) -> None:
         """Raise WorkersDied where all attempts were used and no worker lived to say so."""
         if job.attempts > self._settings.job_attempts:
-            raise WorkersDied("its workers died while they ran it; their memory may not suffice")
+            raise WorkersDied(
+                "its workers died while they ran it, or lost the database; "
+                "if they died, their memory may not suffice"
+            )
 
     async def succeeded(
         self, job: Job, owner: str, result: StoredFile, seconds: dict[str, float]
     ) -> None:
         """It has its result."""
         done = await self._jobs.succeed(job.id, owner, time.time(), result, seconds)
-        self._ended(job, "succeeded", done=done)
+        await self._end(job, owner, "succeeded", done=done)
 
     async def stopped(self, job: Job, owner: str, stop: Stop) -> None:
         """It was stopped between two steps."""
@@ -48,15 +51,15 @@ class Ends:
         match stop:
             case Cancelled():
                 done = await self._jobs.cancelled(job.id, owner, now)
-                self._ended(job, "cancelled", done=done)
+                await self._end(job, owner, "cancelled", done=done)
             case TimeUp():
                 error = JobTooLong(f"it took longer than {self._settings.job_seconds:g} s")
                 done = await self._jobs.fail(job.id, owner, now, problem_of(error))
-                self._ended(job, "expired", done=done)
+                await self._end(job, owner, "expired", done=done)
             case Leaving():  # another worker may run it at once
                 await self._again(job, owner, pause=0, counted=False)
             case _:  # the lease is lost: it is another worker's to say how it ends
-                self._ended(job, "lost", done=False)
+                logger.warning("job_lease_lost")
 
     async def failed(self, job: Job, owner: str, error: ProjectError) -> None:
         """Try it again where that may help, else let it fail."""
@@ -72,7 +75,7 @@ class Ends:
         else:
             log.opt(exception=error.__cause__).warning("job_failed")
             done = await self._jobs.fail(job.id, owner, time.time(), problem_of(error))
-            self._ended(job, "failed", done=done)
+            done = await self._end(job, owner, "failed", done=done)
             if done and error.status not in HOPELESS:
                 metrics.JOBS_DEAD_LETTERS.labels(job.model).inc()
                 log.error("job_dead")
@@ -99,22 +102,31 @@ class Ends:
         if released is None:
             logger.warning("job_lease_lost")
         elif released.status == "cancelled":
-            self._ended(job, "cancelled", done=True)
+            await self._end(job, owner, "cancelled", done=True)
         else:
             logger.bind(pause_seconds=pause).info("job_given_back")
             try:
-                await self._sender.send(released, pause)
+                await self._sender.send(released, pause, first=not counted and not pause)
                 await self._jobs.mark_sent(job.id, now + pause)
             except BrokerUnavailable:
                 logger.warning("job_not_sent")
 
-    @staticmethod
-    def _ended(job: Job, outcome: str, *, done: bool) -> None:
+    async def _end(self, job: Job, owner: str, outcome: str, *, done: bool) -> bool:
+        """Count an end, and say so; returns whether it is one.
+
+        done: whether the database wrote it just now. Where it did not, it may have done so before
+        its answer was lost.
+        """
         if not done:
+            row = await self._jobs.get(job.id)
+            written = "failed" if outcome == "expired" else outcome
+            done = row is not None and (row.status, row.lease_owner) == (written, owner)
+        if done:
+            metrics.JOBS.labels(job.model, outcome).inc()
+            logger.bind(outcome=outcome).info("job_ended")
+        else:
             logger.warning("job_lease_lost")
-            return
-        metrics.JOBS.labels(job.model, outcome).inc()
-        logger.bind(outcome=outcome).info("job_ended")
+        return done
 
 
 def problem_of(error: ProjectError) -> dict[str, object]:

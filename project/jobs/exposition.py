@@ -1,11 +1,16 @@
 """Serves the metrics of the job workers, and of the queue as the broker knows it, on :9191."""
 
-import threading
-from collections.abc import Iterator
+import hmac
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import cast
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from loguru import logger
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -15,7 +20,7 @@ from project.errors import BrokerUnavailable
 from project.jobs.parent import end_with_parent
 from project.jobs.queue import Queue
 from project.jobs.send import QUEUE, connect
-from project.observability import metrics
+from project.observability import metrics, multiprocess
 from project.observability.logging import configure_logging
 from project.settings import Settings
 
@@ -59,17 +64,48 @@ def registry(settings: Settings, directory: Path) -> CollectorRegistry:
     return found
 
 
+def application(served: CollectorRegistry, settings: Settings) -> WSGIApplication:
+    """What answers scrapes, and nobody who lacks METRICS_TOKEN where that is set."""
+    answer = make_wsgi_app(served)
+    token = settings.metrics_token
+
+    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        given = environ.get("HTTP_AUTHORIZATION", "")
+        wanted = f"Bearer {token.get_secret_value()}" if token else given
+        if not hmac.compare_digest(given.encode(), wanted.encode()):
+            start("401 Unauthorized", [("WWW-Authenticate", "Bearer")])
+            return [b"send METRICS_TOKEN as a bearer token\n"]
+        return cast("Iterable[bytes]", answer(environ, start))
+
+    return guarded
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A scrape that is read slowly holds up no other."""
+
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    """Scrapes are not logged."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base names it so
+        """Say nothing."""
+
+
 def main() -> None:
     """Serve until the process is ended."""
-    end_with_parent()
+    end_with_parent(int(sys.argv[1]))
     settings = load_settings()
+    multiprocess.identify("exposition")
     configure_logging(settings)
     if settings.prometheus_multiproc_dir is None:
         raise SystemExit("PROMETHEUS_MULTIPROC_DIR is not set: start through ./prestart.sh")
-    served = registry(settings, settings.prometheus_multiproc_dir)
-    start_http_server(settings.worker_metrics_port, settings.host, served)
-    logger.bind(port=settings.worker_metrics_port).info("worker_metrics_served")
-    threading.Event().wait()
+    served = application(registry(settings, settings.prometheus_multiproc_dir), settings)
+    port = settings.worker_metrics_port
+    with make_server(settings.host, port, served, _Server, _Handler) as server:
+        logger.bind(port=port).info("worker_metrics_served")
+        server.serve_forever()
 
 
 if __name__ == "__main__":

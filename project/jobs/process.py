@@ -4,7 +4,10 @@ Dramatiq calls the hooks of this middleware; all that they open lives on the eve
 """
 
 import asyncio
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from types import FrameType
@@ -35,6 +38,8 @@ from project.settings import Settings
 from project.storage import make_storage
 
 T = TypeVar("T")
+CLOSE_SECONDS = 3.0  # after WORKER_SHUTDOWN_SECONDS, for traces and Sentry
+NOT_STARTED = 70  # EX_SOFTWARE of <sysexits.h>
 LOOP_START_SECONDS = 30.0  # Dramatiq allows one, which a busy machine may exceed
 
 
@@ -59,16 +64,29 @@ class WorkerProcess(AsyncIO):
             logger.bind(job_id=job_id).warning("job_left")
 
     def before_worker_boot(self, broker: dramatiq.Broker, _worker: Worker) -> None:
-        """Load the models and open the database, the storage and the broker."""
-        end_with_parent()
+        """Load the models and open the database, the storage and the broker.
+
+        Dramatiq would go on where this fails, and throw away message after message; so it ends the
+        process, and the supervisor starts another.
+        """
+        _end_with_leader()
         _terminate_once()
-        self._loop = EventLoopThread(self.logger)
-        self._loop.start(timeout=LOOP_START_SECONDS)
-        set_event_loop_thread(self._loop)
-        self._on_loop(self._start(broker))
+        try:
+            self._loop = EventLoopThread(self.logger)
+            self._loop.start(timeout=LOOP_START_SECONDS)
+            set_event_loop_thread(self._loop)
+            self._on_loop(self._start(broker))
+        except BaseException as error:  # noqa: BLE001 - see above
+            logger.opt(exception=error).critical("worker_not_started")
+            sentry.close()
+            os._exit(NOT_STARTED)
 
     def before_worker_shutdown(self, _broker: dramatiq.Broker, _worker: Worker) -> None:
-        """Have the job in hand given back."""
+        """Have the job in hand given back, and this process end, whatever holds it up."""
+        patience = self._settings.worker_shutdown_seconds + CLOSE_SECONDS
+        end = threading.Timer(patience, os._exit, [1])
+        end.daemon = True
+        end.start()
         self._on_loop(self._leave())
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: Worker) -> None:
@@ -103,9 +121,16 @@ class WorkerProcess(AsyncIO):
         stack.callback(client.close)
         self._runs = Runs(settings, jobs, storage, models, sender, provider)
         sweep = Sweep(settings, jobs, storage, sender, Queue(client))
-        sweeping = asyncio.create_task(sweep.run())
-        stack.callback(sweeping.cancel)
+        for sweeping in (sweep.keep_sending(), sweep.keep_clearing()):
+            stack.callback(asyncio.create_task(sweeping).cancel)
         logger.info("worker_ready")
+
+
+def _end_with_leader() -> None:
+    """End with Dramatiq's main process: at once, for it was killed; the lease covers the job."""
+    leader = multiprocessing.parent_process()
+    if leader and leader.pid:
+        end_with_parent(leader.pid, signal.SIGKILL)
 
 
 def _terminate_once() -> None:

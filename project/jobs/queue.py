@@ -13,9 +13,8 @@ from typing import Any, cast
 from redis import Redis, RedisError
 
 from project.errors import BrokerUnavailable
-from project.jobs.send import QUEUE
+from project.jobs.send import READY, put_first
 
-READY = f"dramatiq:{QUEUE}"
 MESSAGES = f"{READY}.msgs"
 DELAYED = f"{READY}.DQ.msgs"
 DEAD = f"{READY}.XQ"
@@ -55,20 +54,28 @@ class Queue:
         age = time.time() - _sent_at(oldest) if oldest else 0.0
         return QueueState(ready, messages - ready, delayed, dead, max(0.0, age))
 
-    def waiting_jobs(self) -> set[str]:
-        """Ids of the jobs that have a message which no worker has in hand."""
+    def waiting_jobs(self) -> dict[str, str]:
+        """The jobs that have a message which no worker has in hand: job → the message's number."""
         try:
-            return {
-                job_id for data in self._ready_messages() for job_id in json.loads(data)["args"]
-            }
+            return {json.loads(data)["args"][0]: number for number, data in self._ready_messages()}
         except (RedisError, OSError) as error:
             raise BrokerUnavailable("the broker does not answer") from error
 
-    def _ready_messages(self) -> Iterator[bytes]:
-        ids = cast("list[bytes]", self._client.lrange(READY, 0, -1))
-        for first in range(0, len(ids), CHUNK):
-            found = cast("list[Any]", self._client.hmget(MESSAGES, ids[first : first + CHUNK]))
-            yield from (data for data in found if data)  # one may have been taken meanwhile
+    def put_first(self, number: str) -> None:
+        """Have the message of that number be the next."""
+        try:
+            put_first(self._client, number)
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable("the broker does not answer") from error
+
+    def _ready_messages(self) -> Iterator[tuple[str, bytes]]:
+        numbers = cast("list[bytes]", self._client.lrange(READY, 0, -1))
+        for first in range(0, len(numbers), CHUNK):
+            chunk = numbers[first : first + CHUNK]
+            found = cast("list[Any]", self._client.hmget(MESSAGES, chunk))
+            for number, data in zip(chunk, found, strict=True):
+                if data:  # it may have been taken meanwhile
+                    yield number.decode(), data
 
 
 def _sent_at(message: bytes) -> float:

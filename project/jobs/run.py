@@ -110,7 +110,7 @@ class Runs:
         try:
             ends.check_attempts(job)
             output = await self._bounded(job, watch)
-            stored = await self._stored(job, output)
+            stored = await self._stored(job, owner, output)
         except Stop as stop:
             return partial(ends.stopped, job, owner, stop)
         except ProjectError as error:
@@ -138,7 +138,7 @@ class Runs:
         images = {item["name"]: await self._storage.get(item["key"]) for item in job.inputs}
         return await self._models.work(job.model, images, job.params, watch.check)
 
-    async def _stored(self, job: Job, output: Output) -> StoredFile:
-        key = f"jobs/{job.id}/results/{job.attempts}"
+    async def _stored(self, job: Job, owner: str, output: Output) -> StoredFile:
+        key = f"jobs/{job.id}/results/{owner}"
         await self._storage.put(key, output.data, output.media_type)
         return StoredFile(key=key, media_type=output.media_type, size=len(output.data))

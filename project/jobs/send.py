@@ -19,6 +19,7 @@ from project.observability import metrics
 from project.settings import Settings
 
 QUEUE, ACTOR = "jobs", "run_job"
+READY = f"dramatiq:{QUEUE}"  # Dramatiq's list of the messages that wait
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
 HEARTBEAT_SECONDS = 10.0  # a worker's consumers give a sign each second
@@ -34,14 +35,29 @@ def connect(settings: Settings) -> Redis:
     )
 
 
-def make_broker(settings: Settings, middleware: list[Middleware]) -> RedisBroker:
-    """The broker. What a dead process had in hand is given to others after HEARTBEAT_SECONDS."""
+def make_broker(
+    settings: Settings, middleware: list[Middleware], maintenance: int = MAINTENANCE_SCALE
+) -> RedisBroker:
+    """The broker. What a dead process had in hand is given to others after HEARTBEAT_SECONDS.
+
+    maintenance: in how many of a million commands this is looked after; left to Dramatiq's chance
+    it takes minutes.
+    """
     return RedisBroker(  # type: ignore[no-untyped-call]
         client=connect(settings),
         middleware=middleware,
         heartbeat_timeout=round(HEARTBEAT_SECONDS * 1000),
-        maintenance_chance=MAINTENANCE_SCALE,  # at each command; left to chance it takes minutes
+        maintenance_chance=maintenance,
     )
+
+
+def put_first(client: Redis, number: str) -> None:
+    """Have a message that waits be the next; number: its id in Redis.
+
+    Where this is cut short between the two commands, a sweep finds that the message is lost.
+    """
+    if client.lrem(READY, -1, number):
+        client.lpush(READY, number)
 
 
 class Sender:
@@ -54,10 +70,13 @@ class Sender:
     @classmethod
     def of(cls, settings: Settings) -> "Sender":
         """One for a process that runs no jobs itself."""
-        return cls(make_broker(settings, []))
+        return cls(make_broker(settings, [], maintenance=0))  # that is for workers to do
 
-    async def send(self, job: Job, delay_seconds: float = 0) -> None:
-        """Have a job run, after a while. Raises BrokerUnavailable."""
+    async def send(self, job: Job, delay_seconds: float = 0, *, first: bool = False) -> None:
+        """Have a job run, after a while. Raises BrokerUnavailable.
+
+        first: before all others that wait, as its turn had come already.
+        """
         context = {"request_id": job.request_id, "traceparent": job.traceparent}
         message: Message[None] = Message(
             queue_name=QUEUE,
@@ -68,7 +87,10 @@ class Sender:
         )
         delay = round(delay_seconds * 1000) or None
         try:
-            await asyncio.to_thread(self._broker.enqueue, message, delay=delay)
+            sent = await asyncio.to_thread(self._broker.enqueue, message, delay=delay)
+            if first:
+                number = sent.options["redis_message_id"]
+                await asyncio.to_thread(put_first, self._broker.client, number)
         except (BrokerConnectionError, RedisError, OSError) as error:
             raise BrokerUnavailable("jobs cannot be sent now; try again in a while") from error
         metrics.JOBS_ENQUEUED.labels(job.model).inc()

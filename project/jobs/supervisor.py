@@ -5,6 +5,7 @@ death of a worker ends all of them.
 """
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from loguru import logger
 
 from project.configuration import load_settings
+from project.jobs.dramatiq_process import KILLED
 from project.observability import metrics, multiprocess, slots
 from project.observability.logging import configure_logging
 from project.settings import Settings
@@ -22,7 +24,6 @@ STEADY_SECONDS = 5.0  # what lived so long had started: it is started again soon
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 LOOK_MILLISECONDS = 100  # between two looks at the queue, and so between two jobs, at most
-KILLED = 1  # what Dramatiq ends with where its worker was killed
 FLUSH_SECONDS = 4.0  # after WORKER_SHUTDOWN_SECONDS, for logs, traces and Sentry
 
 
@@ -34,7 +35,7 @@ class Child:
     command: list[str]
     slot: int | None = None
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
-    pause: float = field(default=FIRST_PAUSE_SECONDS, init=False)
+    pause: float = FIRST_PAUSE_SECONDS  # before the next start, where it lived for a moment only
 
     @property
     def alive(self) -> bool:
@@ -85,24 +86,33 @@ class Supervisor:
         """Start a child, and again whenever it ends."""
         while not self._stopping.is_set():
             began = time.monotonic()
-            child.process = await asyncio.create_subprocess_exec(*child.command)
+            try:
+                child.process = await asyncio.create_subprocess_exec(*child.command)
+            except OSError as error:  # no memory, no descriptors: that may pass
+                logger.bind(process=child.name, reason=str(error)).error("process_not_started")
+                await self._rest(child)
+                continue
+            if self._stopping.is_set():  # while it was being started
+                child.end()
             code = await child.process.wait()
             if child.slot is not None:
                 multiprocess.forget_live_gauges(self._directory, str(child.slot))
             if self._stopping.is_set():
                 self._count(child, "clean")
                 return
-            self._count(child, "killed" if code < 0 or code == KILLED else "crash")
-            logger.bind(process=child.name, code=code).error("process_ended")
             steady = time.monotonic() - began > STEADY_SECONDS
+            killed = code < 0 or code == KILLED
+            self._count(child, "killed" if killed else "crash")
+            logger.bind(process=child.name, code=code).error("process_ended")
             child.pause = FIRST_PAUSE_SECONDS if steady else child.pause
-            await self._pause(child.pause)
-            child.pause = min(2 * child.pause, LONGEST_PAUSE_SECONDS)
+            await self._rest(child)
 
-    async def _pause(self, seconds: float) -> None:
+    async def _rest(self, child: Child) -> None:
+        """Pause before the next start, and longer before the one after it."""
         stopping = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait([stopping], timeout=seconds)
+        await asyncio.wait([stopping], timeout=child.pause)
         stopping.cancel()
+        child.pause = min(2 * child.pause, LONGEST_PAUSE_SECONDS)
 
     @staticmethod
     def _count(child: Child, reason: str) -> None:
@@ -112,6 +122,7 @@ class Supervisor:
 
 def children(settings: Settings, directory: Path) -> list[Child]:
     """The workers, and what serves their metrics."""
+    own = str(os.getpid())
     yielding = ["nice", "-n", str(settings.worker_nice)]
     variables = [
         f"dramatiq_prom_db={directory}",
@@ -119,8 +130,9 @@ def children(settings: Settings, directory: Path) -> list[Child]:
         f"dramatiq_worker_timeout={LOOK_MILLISECONDS}",
     ]
     dramatiq = [
-        *(sys.executable, "-m", "project.jobs.dramatiq_process", "project.worker:broker"),
+        *(sys.executable, "-m", "project.jobs.dramatiq_process", own, "project.worker:broker"),
         *("--processes", "1", "--threads", "1", "--skip-logging"),
+        *("--worker-fork-timeout", "1000"),  # until it shows what the worker logs as it starts
         *("--worker-shutdown-timeout", str(round(settings.worker_shutdown_seconds * 1000))),
     ]
     workers = [
@@ -129,7 +141,7 @@ def children(settings: Settings, directory: Path) -> list[Child]:
         )
         for slot in range(settings.worker_processes)
     ]
-    return [*workers, Child("exposition", [sys.executable, "-m", "project.jobs.exposition"])]
+    return [*workers, Child("exposition", [sys.executable, "-m", "project.jobs.exposition", own])]
 
 
 def main() -> None:

@@ -56,8 +56,7 @@ class Watch:
         self._job = job
         self._owner = owner
         self._lease = lease
-        self._renewed = time.monotonic()
-        self._end = self._renewed + limit
+        self._end = time.monotonic() + limit
         self._leaving = leaving
         self._cancelled = job.cancel_requested
         self._lost = False
@@ -66,7 +65,7 @@ class Watch:
         """Note the share done. Raises a Stop; called between steps, in whatever thread."""
         self.progress = max(self.progress, min(progress, 1.0))
         now = time.monotonic()
-        if self._lost or now - self._renewed > self._lease:
+        if self._lost:
             raise LeaseLost
         if self._cancelled:
             raise Cancelled
@@ -89,16 +88,15 @@ class Watch:
         beat = min(BEAT_SECONDS, self._lease / RENEWALS)
         while not self._lost:
             await asyncio.sleep(beat)
-            began = time.monotonic()
             try:
                 renewal = await self._jobs.renew(
                     self._job.id, self._owner, time.time(), self._lease, self.progress
                 )
             except DatabaseUnavailable:
-                logger.warning("job_lease_not_renewed")  # it may come back before the lease lapses
+                # Nobody else can claim the job either; if somebody does, this run's end is void.
+                logger.warning("job_lease_not_renewed")
                 continue
             if renewal is None:
                 self._lost = True
             else:
-                self._renewed = began
                 self._cancelled = renewal.cancel_requested

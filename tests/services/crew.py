@@ -39,7 +39,7 @@ class Crew:
     def workers(self) -> list[psutil.Process]:
         """The processes that run jobs: the children of each Dramatiq."""
         found = []
-        for leader in self._leaders("dramatiq"):
+        for leader in self.leaders():
             with suppress(psutil.NoSuchProcess):
                 found += leader.children()
         return found
@@ -47,6 +47,10 @@ class Crew:
     def exposition(self) -> psutil.Process:
         """The process that serves the metrics."""
         return self._leaders("exposition")[0]
+
+    def leaders(self) -> list[psutil.Process]:
+        """Dramatiq's main processes."""
+        return self._leaders("dramatiq")
 
     def _leaders(self, part: str) -> list[psutil.Process]:
         found = []
@@ -86,8 +90,8 @@ class Crew:
 
 
 @contextmanager
-def working(folder: Path, **settings: object) -> Iterator[Crew]:
-    """Workers that have started, for the length of the body."""
+def working(folder: Path, *, ready: bool = True, **settings: object) -> Iterator[Crew]:
+    """Workers for the length of the body. ready: whether they are to have started before."""
     port = free_port()
     own = {"WORKER_METRICS_PORT": port, "PROMETHEUS_MULTIPROC_DIR": folder / "worker_metrics"}
     variables = environment(folder, **{"JOBS": "on"} | own | settings)
@@ -104,7 +108,8 @@ def working(folder: Path, **settings: object) -> Iterator[Crew]:
         )
     crew = Crew(process, port, log_file)
     try:
-        crew.await_ready(int(str(settings.get("WORKER_PROCESSES", 2))))
+        if ready:
+            crew.await_ready(int(str(settings.get("WORKER_PROCESSES", 2))))
         yield crew
     finally:
         crew.end()

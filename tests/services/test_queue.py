@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from project.errors import BrokerUnavailable
+from project.errors import BrokerUnavailable, StorageUnavailable
 from project.jobs.queue import Queue, QueueState
 from project.jobs.send import QUEUE, Sender, connect, make_broker
 from project.jobs.sweep import MESSAGE_SECONDS, Sweep
@@ -17,6 +17,7 @@ from tests.services.valkey import Valkey, serving_valkey
 from tests.workshop import TurnModel, Workshop, workshop
 
 pytestmark = pytest.mark.anyio
+LONG = 10 * MESSAGE_SECONDS
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def sweep_of(shop: Workshop, valkey: Valkey) -> Sweep:
 async def test_an_empty_queue_is_all_zeros(valkey):
     """A broker that was never used is as good as one that was."""
     assert Queue(valkey.client()).state() == QueueState(0, 0, 0, 0, 0.0)
-    assert Queue(valkey.client()).waiting_jobs() == set()
+    assert Queue(valkey.client()).waiting_jobs() == {}
 
 
 async def test_what_is_sent_is_counted_by_state_and_named(tmp_path, valkey):
@@ -53,7 +54,7 @@ async def test_what_is_sent_is_counted_by_state_and_named(tmp_path, valkey):
         state = Queue(valkey.client()).state()
         assert (state.ready, state.running, state.delayed, state.dead) == (1, 0, 1, 0)
         assert 0 <= state.oldest_age_seconds <= time.time() - sent
-        assert Queue(valkey.client()).waiting_jobs() == {first.id}
+        assert Queue(valkey.client()).waiting_jobs().keys() == {first.id}
 
 
 async def test_a_broker_that_is_gone_is_a_clear_error_and_no_wait(valkey):
@@ -74,17 +75,18 @@ async def test_a_broker_that_is_gone_is_a_clear_error_and_no_wait(valkey):
 async def test_the_sweep_sends_what_was_never_sent(tmp_path, valkey):
     """The broker was gone when the job was accepted; afterwards there is nothing left to do."""
     async with workshop(tmp_path, TurnModel()) as shop:
-        job_id = await shop.submit()
+        job_id = await shop.submit(ago=LONG)
+        await shop.submit()  # whoever accepts it is about to send it
         sweep = sweep_of(shop, valkey)
         assert await sweep.resend() == 1
-        assert Queue(valkey.client()).waiting_jobs() == {job_id}
+        assert Queue(valkey.client()).waiting_jobs().keys() == {job_id}
         assert await sweep.resend() == 0
 
 
 async def test_a_job_whose_message_waits_is_not_sent_again(tmp_path, valkey):
     """However long the queue is."""
     async with workshop(tmp_path, TurnModel()) as shop:
-        job_id = await shop.submit()
+        job_id = await shop.submit(ago=LONG)
         sweep = sweep_of(shop, valkey)
         await sweep.resend()
         await shop.jobs.mark_sent(job_id, time.time() - 10 * MESSAGE_SECONDS)
@@ -94,13 +96,13 @@ async def test_a_job_whose_message_waits_is_not_sent_again(tmp_path, valkey):
 async def test_a_message_that_the_broker_lost_is_sent_again(tmp_path, valkey):
     """A broker that keeps nothing was started anew."""
     async with workshop(tmp_path, TurnModel()) as shop:
-        job_id = await shop.submit()
+        job_id = await shop.submit(ago=LONG)
         sweep = sweep_of(shop, valkey)
         await sweep.resend()
         valkey.client().flushall()
         assert await sweep.resend() == 0  # it may be in a worker's hand
         await shop.jobs.mark_sent(job_id, time.time() - MESSAGE_SECONDS - 1)
-        assert await sweep.resend() == 1
+        assert await sweep_of(shop, valkey).resend() == 1  # each looks for these now and then
 
 
 async def test_a_job_whose_worker_died_is_sent_again_when_its_lease_is_over(tmp_path, valkey):
@@ -113,6 +115,54 @@ async def test_a_job_whose_worker_died_is_sent_again_when_its_lease_is_over(tmp_
         assert await sweep.resend() == 0
         assert await shop.jobs.renew(job_id, "dead", now, -1, 0.5)
         assert await sweep.resend() == 1
+
+
+async def test_the_job_of_a_dead_worker_comes_before_all_that_wait(tmp_path, valkey):
+    """Its turn had come; whether it is sent again or its message lies at the end of the queue."""
+    async with workshop(tmp_path, TurnModel()) as shop:
+        sweep, queue = sweep_of(shop, valkey), Queue(valkey.client())
+        dead, returned, waiting = [await shop.submit(ago=LONG) for _ in range(3)]
+        sender = Sender.of(settings_of(valkey))
+        for job_id in (waiting, returned):
+            await sender.send(await shop.job(job_id))
+            await shop.jobs.mark_sent(job_id, time.time() - 2)
+        for job_id in (dead, returned):
+            assert await shop.jobs.claim(job_id, "dead", time.time() - 2, 1)
+        assert await sweep.resend() == 2
+        assert [*queue.waiting_jobs()][-1] == waiting
+        assert queue.waiting_jobs().keys() == {dead, returned, waiting}
+
+
+async def test_a_job_to_be_cancelled_whose_worker_died_is_cancelled_by_the_sweep(tmp_path, valkey):
+    """However many jobs wait before it."""
+    async with workshop(tmp_path, TurnModel()) as shop:
+        job_id = await shop.submit()
+        now = time.time()
+        assert await shop.jobs.claim(job_id, "dead", now - 2, 1.9)
+        assert (await shop.jobs.cancel(job_id, now - 1)).status == "running"
+        await sweep_of(shop, valkey).resend()
+        assert (await shop.job(job_id)).status == "cancelled"
+
+
+async def test_one_file_that_cannot_be_deleted_holds_up_no_other(tmp_path, valkey, monkeypatch):
+    """It is tried again with the next sweep."""
+    async with workshop(tmp_path, TurnModel(), job_retention_seconds=1e-6) as shop:
+        bad, good = await shop.submit(), await shop.submit()
+        for job_id in (bad, good):
+            await shop.runs.run(job_id)
+        delete = shop.storage.delete_under
+
+        async def refused(prefix: str) -> None:
+            if prefix.endswith(bad):
+                raise StorageUnavailable("not now")
+            await delete(prefix)
+
+        monkeypatch.setattr(shop.storage, "delete_under", refused)
+        sweep = sweep_of(shop, valkey)
+        assert await sweep.clear() == 1
+        monkeypatch.setattr(shop.storage, "delete_under", delete)
+        assert await sweep.clear() == 1
+        assert await sweep.clear() == 0
 
 
 async def test_files_are_deleted_when_they_were_kept_long_enough(tmp_path, valkey):
@@ -142,8 +192,8 @@ async def test_a_sweep_outlives_a_broker_that_is_gone(tmp_path, valkey):
     """It goes on when the broker is back."""
     async with workshop(tmp_path, TurnModel(), job_sweep_seconds=0.02) as shop:
         valkey.stop()
-        job_id = await shop.submit()
-        sweeping = asyncio.create_task(sweep_of(shop, valkey).run())
+        job_id = await shop.submit(ago=LONG)
+        sweeping = asyncio.create_task(sweep_of(shop, valkey).keep_sending())
         await asyncio.sleep(0.1)
         assert (await shop.job(job_id)).sent_at is None
         valkey.start()

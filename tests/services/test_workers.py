@@ -15,11 +15,12 @@ from pydantic import SecretStr
 from skimage import data
 
 from project.db.jobs import Job
+from project.jobs.queue import Queue
 from project.jobs.send import Sender
 from project.settings import Settings
 from tests.conftest import make_settings
 from tests.database import sqlite_url
-from tests.services.crew import Crew, working
+from tests.services.crew import START_DEADLINE, Crew, working
 from tests.services.server import wait_until
 from tests.services.valkey import Valkey, serving_valkey
 from tests.workshop import Desk, open_desk
@@ -171,6 +172,55 @@ async def test_workers_end_with_a_supervisor_that_is_killed(tmp_path, valkey):
         crew.process.kill()
         _, alive = psutil.wait_procs(below, timeout=30)
         assert alive == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="Linux alone tells children")
+async def test_a_worker_ends_with_the_process_that_watches_it(tmp_path, valkey, photo):
+    """And with its job in hand: nobody would know of it any more. Another takes its place."""
+    with working(tmp_path, **variables(tmp_path, valkey, WORKER_PROCESSES=1)) as crew:
+        async with open_desk(settings_of(tmp_path, valkey)) as desk:
+            job_id = await send(desk, photo, **SLOW)
+            await desk.until(job_id, begun)
+            (worker,) = crew.workers()
+            crew.leaders()[0].kill()
+            worker.wait(30)
+            crew.await_ready(2)
+            assert (await desk.until(job_id, ended)).status == "succeeded"
+
+
+async def test_a_worker_that_cannot_start_takes_no_message_and_is_tried_again(
+    tmp_path, valkey, photo
+):
+    """Dramatiq would run on without what the job needs, and throw its message away."""
+    given = variables(tmp_path, valkey, STORAGE_URL="s3://", WORKER_PROCESSES=1)
+    async with open_desk(settings_of(tmp_path, valkey)) as desk:
+        job_id = await send(desk, photo)
+        with working(tmp_path, ready=False, **given) as crew:
+            wait_until(
+                lambda: len(crew.records("worker_not_started")) >= 2,
+                "it was started twice",
+                START_DEADLINE,
+            )
+            assert len(crew.records("process_ended")) >= 1
+        assert (await desk.job(job_id)).status == "accepted"
+        assert Queue(valkey.client()).waiting_jobs().keys() == {job_id}
+
+
+async def test_the_metrics_want_the_token_where_there_is_one(tmp_path, valkey):
+    """As on the API's port."""
+    token = "a token of this test"
+    given = variables(tmp_path, valkey, METRICS_TOKEN=token)
+    with working(tmp_path, **given) as crew:
+        url = f"http://127.0.0.1:{crew.metrics_port}/metrics"
+        answers = [
+            httpx2.get(url, headers=headers).status_code
+            for headers in (
+                {},
+                {"Authorization": "Bearer other"},
+                {"Authorization": f"Bearer {token}"},
+            )
+        ]
+        assert answers == [401, 401, 200]
 
 
 async def test_the_metrics_come_back_when_their_process_dies(tmp_path, valkey):

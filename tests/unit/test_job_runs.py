@@ -25,7 +25,7 @@ async def test_a_job_succeeds_with_its_result_in_the_storage(tmp_path):
         assert (job.status, job.progress, job.attempts) == ("succeeded", 1.0, 1)
         assert job.problem is None
         assert set(job.seconds) == {"decode", "forward", "postprocess"}
-        assert job.lease_owner is None
+        assert job.lease_until is None
         data = await shop.storage.get(job.result["key"])
         assert Image.open(io.BytesIO(data)).size == (32, 32)
         assert (job.result["media_type"], job.result["size"]) == ("image/png", len(data))

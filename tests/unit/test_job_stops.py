@@ -6,6 +6,7 @@ import time
 import pytest
 
 from project.errors import DatabaseUnavailable
+from project.observability import metrics
 from tests.workshop import TurnModel, workshop
 
 pytestmark = pytest.mark.anyio
@@ -89,22 +90,47 @@ async def test_a_run_that_lost_its_lease_changes_nothing(tmp_path):
         assert (job.status, job.result) == ("succeeded", result)
 
 
-async def test_a_worker_without_its_database_stops_when_its_lease_may_have_lapsed(
-    tmp_path, monkeypatch
-):
-    """Another may run the job by then."""
-    model = TurnModel(count=1_000_000)
-    async with workshop(tmp_path, model, job_lease_seconds=0.3) as shop:
+async def test_a_worker_without_its_database_goes_on(tmp_path, monkeypatch):
+    """Nobody else can claim the job meanwhile; it succeeds at the first attempt."""
+    model = TurnModel()
+    model.go_on.clear()
+    async with workshop(tmp_path, model, job_lease_seconds=0.1) as shop:
         job_id = await shop.submit()
+        tried = asyncio.Event()
 
         async def gone(*_):
+            tried.set()
             raise DatabaseUnavailable("gone")
 
         monkeypatch.setattr(shop.jobs, "renew", gone)
-        await shop.runs.run(job_id)
+        running = asyncio.create_task(shop.runs.run(job_id))
+        await tried.wait()
+        await shop.until(job_id, lambda row: row.lease_until < time.time())
+        model.go_on.set()
+        await running
         job = await shop.job(job_id)
-        assert (job.status, model.closed) == ("running", 1)
-        assert job.lease_until < time.time()
+        assert (job.status, job.attempts) == ("succeeded", 1)
+
+
+async def test_an_end_whose_answer_was_lost_is_counted_once(tmp_path, monkeypatch):
+    """The database wrote it, then the connection broke; asked again, it says that it is written."""
+    async with workshop(tmp_path, TurnModel()) as shop:
+        job_id = await shop.submit()
+        monkeypatch.setattr("project.jobs.outage.PAUSE_SECONDS", 0.01)
+        succeed, calls = shop.jobs.succeed, []
+
+        async def lost(*arguments):
+            calls.append(await succeed(*arguments))
+            if len(calls) == 1:
+                raise DatabaseUnavailable("the answer is lost")
+            return calls[-1]
+
+        monkeypatch.setattr(shop.jobs, "succeed", lost)
+        counted = metrics.JOBS.labels("turn", "succeeded")
+        before = counted._value.get()
+        await shop.runs.run(job_id)
+        assert calls == [True, False]
+        assert counted._value.get() == before + 1
 
 
 async def test_a_worker_that_leaves_gives_its_job_back_at_once(tmp_path):
@@ -121,6 +147,7 @@ async def test_a_worker_that_leaves_gives_its_job_back_at_once(tmp_path):
         job = await shop.job(job_id)
         assert (job.status, job.attempts, job.problem) == ("accepted", 0, None)
         assert shop.sender.sent == [(job_id, 0)]
+        assert shop.sender.first == [job_id]  # its turn had come
         await shop.runs.run(job_id)
         assert (await shop.job(job_id)).status == "accepted"  # it claims no other
 

@@ -51,7 +51,7 @@ def test_a_job_that_goes_well(run):
         assert job is not None
         assert (job.status, job.revision, job.progress) == ("succeeded", 5, 1)
         assert (job.result, job.seconds, job.problem) == (RESULT, {"forward": 1.5}, None)
-        assert (job.finished_at, job.lease_owner, job.lease_until) == (NOW + 4, None, None)
+        assert (job.finished_at, job.lease_until) == (NOW + 4, None)
 
     run(test)
 
@@ -111,9 +111,9 @@ def test_a_released_job_waits_for_its_time(run):
         assert (job.status, job.sent_at, job.problem) == ("accepted", None, PROBLEM)
         assert (job.lease_owner, job.lease_until, job.finished_at) == (None, None, None)
         assert await jobs.claim(job.id, "two", NOW + 4, LEASE) is None
-        assert [due.id for due in await jobs.due(NOW + 4, 60, 10)] == []
+        assert await jobs.due(NOW + 4, 10) == []
         assert await jobs.oldest_accepted_at() == NOW + 5
-        assert [due.id for due in await jobs.due(NOW + 5, 60, 10)] == [job.id]
+        assert [due.id for due in await jobs.due(NOW + 5, 10)] == [job.id]
         again = await jobs.claim(job.id, "two", NOW + 5, LEASE)
         assert again is not None
         assert (again.attempts, again.retry_at) == (2, None)
@@ -181,10 +181,62 @@ def test_a_failed_job_can_be_retried_while_its_inputs_are_there(run):
         again = await jobs.retry(job.id, NOW + 2)
         assert again is not None
         assert (again.status, again.attempts, again.problem) == ("accepted", 0, None)
-        assert (again.started_at, again.finished_at, again.retry_at) == (None, None, NOW + 2)
+        assert (again.started_at, again.finished_at, again.retry_at) == (NOW, None, NOW + 2)
         assert await jobs.claim(job.id, "two", NOW + 2, LEASE)
         assert await jobs.fail(job.id, "two", NOW + 3, PROBLEM)
+        assert not await jobs.begin_deleting(job.id, NOW + 3)
+        assert await jobs.begin_deleting(job.id, NOW + 4)
+        assert await jobs.retry(job.id, NOW + 5) is None
+        assert [left.id for left in await jobs.ended_with_files(NOW + 4, 9)] == [job.id]
         await jobs.files_deleted(job.id, NOW + 4)
         assert await jobs.retry(job.id, NOW + 5) is None
+        assert await jobs.ended_with_files(NOW + 4, 9) == []
+
+    run(test)
+
+
+def test_files_of_a_job_that_is_run_again_are_not_deleted(run):
+    """A sweep that has looked before must look again."""
+
+    async def test(jobs: Jobs) -> None:
+        job = await claimed(jobs)
+        assert await jobs.fail(job.id, "one", NOW + 1, PROBLEM)
+        assert [left.id for left in await jobs.ended_with_files(NOW + 2, 9)] == [job.id]
+        assert await jobs.retry(job.id, NOW + 2)
+        assert not await jobs.begin_deleting(job.id, NOW + 2)
+
+    run(test)
+
+
+def test_a_claim_whose_answer_was_lost_is_made_again_by_the_same_run(run):
+    """It costs no second attempt; another run is still a stranger."""
+
+    async def test(jobs: Jobs) -> None:
+        job = await claimed(jobs)
+        again = await jobs.claim(job.id, "one", NOW + 1, LEASE)
+        assert again is not None
+        assert again.attempts == 1
+        assert await jobs.claim(job.id, "two", NOW + 1, LEASE) is None
+
+    run(test)
+
+
+def test_a_job_whose_worker_died_is_cancelled_at_once(run):
+    """Asked before or after its lease was over: there is no worker to do it."""
+
+    async def test(jobs: Jobs) -> None:
+        before, after = await claimed(jobs), await claimed(jobs)
+        asked = await jobs.cancel(before.id, NOW + 1)
+        assert asked is not None
+        assert asked.status == "running"
+        assert await jobs.cancel_lapsed(NOW + 1) == []
+        assert await jobs.cancel_lapsed(NOW + LEASE) == ["shade"]
+        gone = await jobs.get(before.id)
+        assert gone is not None
+        assert (gone.status, gone.finished_at) == ("cancelled", NOW + LEASE)
+        asked = await jobs.cancel(after.id, NOW + LEASE)
+        assert asked is not None
+        assert (asked.status, asked.finished_at) == ("cancelled", NOW + LEASE)
+        assert not await jobs.succeed(after.id, "one", NOW + LEASE, RESULT, {})
 
     run(test)

@@ -69,14 +69,17 @@ def test_a_job_is_sent_again_where_its_message_seems_lost(run):
     """Never sent, or sent long ago and still waiting; the oldest first, so many at a time."""
 
     async def test(jobs: Jobs) -> None:
-        never, lost, fresh = [await added(jobs, NOW + n) for n in range(3)]
+        never, lost, fresh, new = [await added(jobs, NOW + n) for n in range(4)]
         await jobs.mark_sent(lost.id, NOW - UNSENT)
         await jobs.mark_sent(fresh.id, NOW - UNSENT + 1)
-        assert ids(await jobs.due(NOW, UNSENT, 10)) == [never.id, lost.id]
-        assert ids(await jobs.due(NOW, UNSENT, 1)) == [never.id]
-        for job in (never, lost):
+        assert ids(await jobs.due(NOW + 3, 10)) == [never.id, new.id]
+        assert ids(await jobs.due(NOW + 3, 10, grace=2)) == [never.id]
+        assert ids(await jobs.due(NOW + 3, 1)) == [never.id]
+        assert ids(await jobs.long_sent(NOW - UNSENT, 10)) == [lost.id]
+        for job in (never, lost, new):
             await jobs.mark_sent(job.id, NOW)
-        assert ids(await jobs.due(NOW, UNSENT, 10)) == []
+        assert ids(await jobs.due(NOW + 3, 10)) == []
+        assert ids(await jobs.long_sent(NOW - UNSENT, 10)) == []
 
     run(test)
 
@@ -88,11 +91,11 @@ def test_a_job_whose_worker_died_is_sent_again_once(run):
         job = await claimed(jobs)
         await jobs.mark_sent(job.id, NOW)
         silent = NOW + LEASE
-        assert ids(await jobs.due(silent - 1, UNSENT, 10)) == []
-        assert ids(await jobs.due(silent, UNSENT, 10)) == [job.id]
+        assert ids(await jobs.due(silent - 1, 10, patience=UNSENT)) == []
+        assert ids(await jobs.due(silent, 10, patience=UNSENT)) == [job.id]
         await jobs.mark_sent(job.id, silent)
-        assert ids(await jobs.due(silent + 1, UNSENT, 10)) == []
-        assert ids(await jobs.due(silent + UNSENT, UNSENT, 10)) == [job.id]
+        assert ids(await jobs.due(silent + 1, 10, patience=UNSENT)) == []
+        assert ids(await jobs.due(silent + UNSENT, 10, patience=UNSENT)) == [job.id]
 
     run(test)
 
@@ -105,7 +108,8 @@ def test_ended_jobs_are_never_sent(run):
         gone = await jobs.cancel(job.id, NOW)
         await jobs.mark_sent(job.id, NOW)
         assert await jobs.get(job.id) == gone
-        assert ids(await jobs.due(NOW + 10 * UNSENT, UNSENT, 10)) == []
+        assert await jobs.due(NOW + 10 * UNSENT, 10) == []
+        assert await jobs.long_sent(NOW + 10 * UNSENT, 10) == []
 
     run(test)
 

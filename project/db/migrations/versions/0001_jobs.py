@@ -44,7 +44,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("idempotency_key", name="uq_jobs_idempotency_key"),
     )
     active = sa.text("status IN ('accepted', 'running')")
-    with_files = sa.text("files_deleted_at IS NULL")
+    with_files = sa.text("(files_deleted_at IS NULL OR files_deleted_at = 0)")
     op.create_index("ix_jobs_active", "jobs", ["id"], postgresql_where=active, sqlite_where=active)
     op.create_index(
         "ix_jobs_files",
