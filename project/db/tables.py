@@ -64,4 +64,5 @@ class JobRow(Base):
         Index("ix_jobs_files", "finished_at", postgresql_where=WITH_FILES, sqlite_where=WITH_FILES),
         Index("ix_jobs_status", "status", "id"),
         Index("ix_jobs_model", "model", "id"),
+        Index("ix_jobs_model_status", "model", "status", "id"),
     )
