@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from project.api.text import check_text
 from project.api.ways import (
     JSON,
     MULTIPART,
@@ -204,6 +205,7 @@ def validate(params: type[Params], values: dict[str, Any]) -> Params:
 
     Raises InvalidInput that names each wrong one, and all that there are.
     """
+    check_text(values)
     try:
         return params.model_validate(values)
     except ValidationError as error:

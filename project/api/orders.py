@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import Request
 
 from project.api.inputs import FIELD
+from project.api.text import check_text
 from project.api.ways import Names
 from project.errors import InvalidImage, InvalidInput
 from project.inference.images import ImageLimits, decode
@@ -68,6 +69,7 @@ def examine(
     Raises InvalidImage, and InvalidInput for parameters that no JSON can hold.
     """
     values = params.model_dump(mode="json")
+    check_text(values)  # once more: a model may have made others of what was sent
     checked = tuple(_checked(model, limits, name, images[name]) for name in images_of(model))
     asked = [model.name, values, [[image.name, len(image.data)] for image in checked]]
     try:

@@ -65,4 +65,5 @@ class JobRow(Base):
         Index("ix_jobs_files", "finished_at", postgresql_where=FILES_LEFT, sqlite_where=FILES_LEFT),
         Index("ix_jobs_status", "status", "id"),
         Index("ix_jobs_model", "model", "id"),
+        Index("ix_jobs_model_status", "model", "status", "id"),
     )

@@ -30,7 +30,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tree: Path) -> Iterator[Server]:
-    with serve(tree.parent, root=tree) as server:
+    with serve(tree.parent, root=tree, MODELS=None) as server:  # a variable would hide .env's
         yield server
 
 

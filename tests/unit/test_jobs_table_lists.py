@@ -1,12 +1,16 @@
 """What is asked of all jobs: pages, those to send again, those to clear away, counts."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
+from project.db.engine import open_database
 from project.db.jobs import Job, Jobs
+from project.db.migrate import upgrade
 from tests.database import (
     LEASE,
     NOW,
@@ -63,6 +67,38 @@ def test_pages_of_one_model_or_status(run):
         assert await jobs.page(9, model="none") == []
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        ({"model": "light", "status": "failed"}, "ix_jobs_model_status"),
+        ({"model": "light"}, "ix_jobs_model"),
+        ({"status": "failed"}, "ix_jobs_status"),
+    ],
+)
+def test_a_page_is_read_from_an_index_in_its_order(tmp_path, asked, index):
+    """However many rows there are of others: none of them is looked at, and nothing is sorted."""
+    settings = database_settings(sqlite_url(tmp_path))
+
+    async def test() -> None:
+        await upgrade(settings)
+        async with open_database(settings) as engine:
+            pages: list[tuple[str, tuple[object, ...]]] = []
+            event.listen(
+                engine.sync_engine,
+                "before_cursor_execute",
+                lambda *given: pages.append((given[2], given[3])),
+            )
+            await Jobs(engine).page(20, "f" * 32, **asked)
+            statement, values = pages[-1]
+            async with engine.connect() as connection:
+                plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+                (step,) = [row[3] for row in plan]
+            columns = " AND ".join(f"{column}=?" for column in asked)
+            assert step == f"SEARCH jobs USING INDEX {index} ({columns} AND id<?)"
+
+    asyncio.run(test())
 
 
 def test_a_job_is_sent_again_where_its_message_seems_lost(run):

@@ -55,6 +55,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_jobs_status", "jobs", ["status", "id"])
     op.create_index("ix_jobs_model", "jobs", ["model", "id"])
+    op.create_index("ix_jobs_model_status", "jobs", ["model", "status", "id"])
 
 
 def downgrade() -> None:
