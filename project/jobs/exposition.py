@@ -69,13 +69,13 @@ def application(served: CollectorRegistry, settings: Settings) -> WSGIApplicatio
     answer = make_wsgi_app(served)
     token = settings.metrics_token
 
-    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        given = environ.get("HTTP_AUTHORIZATION", "")
+    def guarded(request: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        given = request.get("HTTP_AUTHORIZATION", "")
         wanted = f"Bearer {token.get_secret_value()}" if token else given
         if not hmac.compare_digest(given.encode(), wanted.encode()):
             start("401 Unauthorized", [("WWW-Authenticate", "Bearer")])
             return [b"send METRICS_TOKEN as a bearer token\n"]
-        return cast("Iterable[bytes]", answer(environ, start))
+        return cast("Iterable[bytes]", answer(request, start))
 
     return guarded
 
