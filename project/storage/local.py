@@ -17,7 +17,7 @@ from obstore.store import LocalStore
 from pydantic import SecretStr
 
 from project.errors import Forbidden
-from project.storage.base import MARK, Storage
+from project.storage.base import MARK, Storage, T
 from project.storage.names import check_key, check_media_type, is_key
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ SECRET_BYTES = 32
 
 class LocalStorage(Storage):
     """Files in a folder. Their addresses are paths, for this server or another that shares it.
+
+    The folder is the one where the file MARK is. A process makes both, if need be, at its first
+    `put` or `check` and never again: once it has used the folder, and for all else from the start,
+    a folder without the mark is one that is away, unmounted say, and StorageUnavailable is raised.
+    So nothing is told as missing, or written into a mount point, while its disk is elsewhere. Only
+    an address needs no folder to be signed, where the secret is known.
 
     secret: signs the addresses; unset: one is made and kept in the folder.
     now: tells the time in seconds since 1970.
@@ -47,6 +53,7 @@ class LocalStorage(Storage):
         self._folder = folder
         self._given = secret
         self._now = now
+        self._used = False  # by this process
 
     async def url(self, key: str, media_type: str, filename: str) -> str:
         """The path that `verify` lets through until it expires."""
@@ -78,7 +85,37 @@ class LocalStorage(Storage):
         await self.put(MARK, b"ok\n", "text/plain")
 
     def _open(self) -> "ObjectStore":
-        return LocalStore(self._folder, mkdir=True, automatic_cleanup=True)
+        self._look()
+        store = LocalStore(self._folder, automatic_cleanup=True)
+        self._used = True
+        return store
+
+    def _look(self) -> None:
+        """Raise OSError where the folder is away."""
+        if not (self._folder / MARK).exists():
+            raise OSError(f"{self._folder} is away or was never used: there is no {MARK} in it")
+
+    def _write(self, key: str, data: bytes, attributes: "Attributes") -> None:
+        if self._used:
+            self._look()
+        else:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / MARK).touch()
+        super()._write(key, data, attributes)
+
+    def _delete_all(self, prefix: str) -> None:
+        super()._delete_all(prefix)
+        self._look()  # afterwards: of a folder that is away the list is empty
+
+    async def _ask(self, operation: str, call: Callable[[], T]) -> T:
+        def ask() -> T:
+            try:
+                return call()
+            except FileNotFoundError:
+                self._look()
+                raise
+
+        return await super()._ask(operation, ask)
 
     def _attributes(self, media_type: str, filename: str) -> "Attributes":  # noqa: ARG002
         return {}  # a folder keeps none; the address carries them
@@ -93,6 +130,7 @@ class LocalStorage(Storage):
     def _secret(self) -> bytes:
         if self._given is not None:
             return self._given.get_secret_value().encode()
+        self._look()
         return kept_secret(self._folder / OWN_FILE)
 
 
@@ -110,7 +148,6 @@ def kept_secret(path: Path) -> bytes:
 
 
 def _make_secret(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

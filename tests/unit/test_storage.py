@@ -9,6 +9,7 @@ import pytest
 
 from project.errors import ConfigurationError, FileMissing, StorageUnavailable
 from project.storage import CloudStorage, LocalStorage, make_storage
+from project.storage.base import MARK
 from tests.collectors import DEADLINE
 from tests.conftest import make_settings
 from tests.unit.test_storage_names import TRICKS
@@ -22,8 +23,9 @@ def storage_in(folder: Path) -> LocalStorage:
 
 
 def files_in(folder: Path) -> list[str]:
-    """All files, hidden ones and leftovers too."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """All files but the mark of a storage, hidden ones and leftovers too."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != MARK]
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 def test_what_is_put_is_there_until_it_is_deleted(tmp_path):

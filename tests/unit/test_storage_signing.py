@@ -202,6 +202,7 @@ def test_another_secret_signs_otherwise(tmp_path, clock, url, client):
 def test_without_a_secret_one_is_made_and_kept_for_all_who_share_the_folder(tmp_path, clock):
     """Only its owner can read it, and no key reaches it."""
     one, other = (LocalStorage(tmp_path / "files", None, LIFE, clock) for _ in range(2))
+    asyncio.run(one.check())
     assert asyncio.run(one.url(KEY, PNG, NAME)) == asyncio.run(other.url(KEY, PNG, NAME))
     kept = tmp_path / "files" / ".secret"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
@@ -212,7 +213,7 @@ def test_without_a_secret_one_is_made_and_kept_for_all_who_share_the_folder(tmp_
 
 def test_many_processes_that_start_at_once_agree_on_the_secret(tmp_path):
     """The first one wins, and nothing of the others is left."""
-    path = tmp_path / "files" / ".secret"
+    path = tmp_path / ".secret"
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         secrets = set(pool.map(kept_secret, [path] * 32))
     assert len(secrets) == 1
@@ -224,5 +225,6 @@ def test_a_secret_file_that_holds_none_signs_nothing(tmp_path, clock, content):
     """With an empty secret anybody could sign."""
     (tmp_path / ".secret").write_bytes(content)
     storage = LocalStorage(tmp_path, None, LIFE, clock)
+    asyncio.run(storage.check())
     with pytest.raises(StorageUnavailable):
         asyncio.run(storage.url(KEY, PNG, NAME))
