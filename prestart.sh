@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prepares a process's surroundings, then becomes the command it is given: ./prestart.sh gunicorn
+# Prepares a process's surroundings, then becomes the command it is given: ./prestart.sh gunicorn,
+# or ./prestart.sh python -m project.jobs.supervisor
 set -euo pipefail
 cd "$(dirname "$0")"
 if [ -x .venv/bin/python ]; then
@@ -18,7 +19,9 @@ export MALLOC_TOP_PAD_="${MALLOC_TOP_PAD_:-16777216}"
 
 # Metrics of a former run must not be added to this one's. The folder must exist, and be named,
 # before prometheus_client is imported; so the preparing process does not get the variable.
-metrics="${PROMETHEUS_MULTIPROC_DIR:-$PWD/var/metrics/api}"
-env -u PROMETHEUS_MULTIPROC_DIR python -m project.preflight "$metrics"
+kind=worker
+[ "$(basename "$1")" = gunicorn ] && kind=api
+metrics="${PROMETHEUS_MULTIPROC_DIR:-$PWD/var/metrics/$kind}"
+env -u PROMETHEUS_MULTIPROC_DIR python -m project.preflight "$kind" "$metrics"
 export PATH PROMETHEUS_MULTIPROC_DIR="$metrics"
 exec "$@"

@@ -22,6 +22,8 @@ def environment(**settings: object) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     base = {
         "PATH": os.environ["PATH"],
+        "MODELS": "classification",
+        "JOBS": "off",
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(ROOT),

@@ -12,7 +12,14 @@ ProjectError 500
 ├── Unauthorized 401
 ├── Forbidden 403
 ├── CacheUnavailable 503        kept results cannot be cleared now
-├── Overloaded 503              the model's queue is full
+├── DatabaseUnavailable 503     jobs cannot be kept or read now
+├── StorageUnavailable 503      files cannot be kept or read now
+├── FileMissing 404             the file is not there, or no longer
+├── BrokerUnavailable 503       the queue of jobs does not answer
+├── JobNotFound 404
+├── JobConflict 409             the job is not in a state that allows this
+├── JobTooLong 422              it took longer than a job may
+├── Overloaded 503              the model's queue is full, or too many jobs wait
 ├── ModelUnavailable 503        its weights did not load
 ├── DeadlineExceeded 504
 └── ModelFailed 500             the model raised; the one that is a fault of ours
@@ -37,6 +44,11 @@ class ProjectError(Exception):
     def headers(self) -> dict[str, str]:
         """Response headers that belong to this error."""
         return {}
+
+
+def problem_type(slug: str) -> str:
+    """The `type` of a problem of ours, a URN as RFC 9457 allows."""
+    return f"urn:vitrine:problem:{slug}"
 
 
 class ConfigurationError(ProjectError):
@@ -114,6 +126,48 @@ class CacheUnavailable(ProjectError):
     """What is kept of results cannot be reached, so it cannot be cleared."""
 
     status, slug, title = 503, "cache-unavailable", "Cache unavailable"
+
+
+class DatabaseUnavailable(ProjectError):
+    """The database does not answer now, or its tables are not yet those of this release."""
+
+    status, slug, title = 503, "database-unavailable", "Database unavailable"
+
+
+class StorageUnavailable(ProjectError):
+    """Files cannot be kept or read now; what was asked for may be asked again."""
+
+    status, slug, title = 503, "storage-unavailable", "Storage unavailable"
+
+
+class FileMissing(ProjectError):
+    """The file was never there, or is no longer."""
+
+    status, slug, title = 404, "file-missing", "File missing"
+
+
+class BrokerUnavailable(ProjectError):
+    """The queue does not answer."""
+
+    status, slug, title = 503, "broker-unavailable", "Broker unavailable"
+
+
+class JobNotFound(ProjectError):
+    """There is no such job."""
+
+    status, slug, title = 404, "job-not-found", "Job not found"
+
+
+class JobConflict(ProjectError):
+    """The job is not in a state that allows this."""
+
+    status, slug, title = 409, "job-conflict", "Job conflict"
+
+
+class JobTooLong(ProjectError):
+    """The job took longer than a job may."""
+
+    status, slug, title = 422, "job-too-long", "Job too long"
 
 
 class Overloaded(ProjectError):

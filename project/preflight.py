@@ -1,8 +1,11 @@
-"""What can be known to fail before a server starts, said in one line each.
+"""What can be known to fail before a process starts, said in one line each.
 
-`python -m project.preflight FOLDER` checks that and empties the metrics folder, for prestart.sh.
+`python -m project.preflight api FOLDER`, or `worker FOLDER`, checks that, brings the database's
+tables to this release, begins another log file where the last one is long, and empties the metrics
+folder, for prestart.sh.
 """
 
+import asyncio
 import errno
 import socket
 import subprocess
@@ -11,18 +14,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from project.configuration import load_settings
-from project.errors import ConfigurationError
+from project.db.version import is_current
+from project.errors import ConfigurationError, ProjectError
 from project.models import check_names
-from project.observability import multiprocess
-from project.server import slots
+from project.observability import log_file, multiprocess, slots
 from project.settings import Settings
 
+KINDS = ("api", "worker")
 
-def check(settings: Settings) -> None:
-    """Raise ConfigurationError where a model has no file or a port is taken."""
+
+def check(settings: Settings, kinds: Sequence[str] = KINDS) -> None:
+    """Raise ConfigurationError where a model has no file or a port of these processes is taken."""
     check_names(settings.models)
-    for variable, port in _ports(settings).items():
-        _check_port(settings.host, port, variable)
+    for kind in kinds:
+        for variable, port in _ports(settings, kind).items():
+            _check_port(settings.host, port, variable)
+
+
+def processes(settings: Settings) -> list[str]:
+    """Names in the Procfile of what has to run."""
+    if not settings.jobs:
+        return ["web"]
+    return ["web", "worker"] if settings.redis_url else ["web", "worker", "broker"]
+
+
+def prepare_database(settings: Settings) -> None:
+    """Bring the tables to this release. Raises ConfigurationError or DatabaseUnavailable."""
+    if not settings.jobs or is_current(settings):
+        return
+    from project.db.migrate import upgrade  # noqa: PLC0415 - slow to import, and seldom needed
+
+    asyncio.run(upgrade(settings))
 
 
 def faults(old: Settings, new: Settings) -> list[str]:
@@ -33,8 +55,10 @@ def faults(old: Settings, new: Settings) -> list[str]:
     found = []
     try:
         check_names(new.models)
-        if new.models != old.models:
-            _check_imports(new.models)
+        if (new.models, new.jobs) != (old.models, old.jobs):
+            _check_imports(new.models, jobs=new.jobs)
+        if new.jobs and _places(new) != _places(old):
+            _check_places()
         for variable, port in _ports(new).items():
             if port not in _ports(old).values():  # those are taken by the server itself
                 _check_port(new.host, port, variable)
@@ -43,24 +67,45 @@ def faults(old: Settings, new: Settings) -> list[str]:
     return found
 
 
-def _check_imports(names: Sequence[str]) -> None:
+def _check_imports(names: Sequence[str], *, jobs: bool) -> None:
     """Import the models as a worker will, in another process: torch stays out of this one."""
-    script = (
+    script = "quick_of(create(sys.argv[2:]), jobs=sys.argv[1] == 'True')"
+    fault = _tried("from project.models import create, quick_of", script, str(jobs), *names)
+    if fault:
+        raise ConfigurationError(f"MODELS: {fault}")
+
+
+def _places(settings: Settings) -> tuple[object, ...]:
+    return settings.jobs, settings.database_url, settings.storage_url
+
+
+def _check_places() -> None:
+    """See whether DATABASE_URL and STORAGE_URL make anything, in another process as well."""
+    imports = "from project.db.engine import read_url; from project.storage import make_storage"
+    script = "given = load_settings(); read_url(given); make_storage(given)"
+    if fault := _tried(imports, script):
+        raise ConfigurationError(fault)
+
+
+def _tried(imports: str, script: str, *arguments: str) -> str | None:
+    """Do something in another process; returns what speaks against it, in a line."""
+    whole = (
         "import sys\n"
+        "from project.configuration import load_settings\n"
         "from project.errors import ConfigurationError\n"
-        "from project.models import create\n"
-        "try:\n    create(sys.argv[1:])\n"
+        f"{imports}\n"
+        f"try:\n    {script}\n"
         "except ConfigurationError as error:\n    sys.exit(error.detail)\n"
     )
-    command = [sys.executable, "-c", script, *names]
+    command = [sys.executable, "-c", whole, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:]
-        raise ConfigurationError("MODELS: " + "".join(last))
+    return "".join(done.stderr.strip().splitlines()[-1:]) if done.returncode else None
 
 
-def _ports(settings: Settings) -> dict[str, int]:
+def _ports(settings: Settings, kind: str = "api") -> dict[str, int]:
     ports = {"PORT": settings.port, "METRICS_PORT": settings.metrics_port}
+    if kind == "worker":
+        ports = {"WORKER_METRICS_PORT": settings.worker_metrics_port if settings.jobs else None}
     return {variable: port for variable, port in ports.items() if port is not None}
 
 
@@ -115,7 +160,10 @@ def urls(settings: Settings) -> dict[str, str]:
 
 if __name__ == "__main__":
     try:
-        check(load_settings())
-        empty_metrics(Path(sys.argv[1]))
-    except ConfigurationError as error:
+        check(given := load_settings(), sys.argv[1:2])
+        if given.log_file:
+            log_file.bound(given.log_file)
+        prepare_database(given)
+        empty_metrics(Path(sys.argv[2]))
+    except ProjectError as error:
         sys.exit(error.detail)

@@ -5,6 +5,7 @@ from itertools import groupby
 
 from pydantic import SecretStr
 
+from project.job_settings import JobSettings
 from project.observability.metrics import CATALOGUE, Spec
 from project.settings import Settings
 
@@ -17,7 +18,10 @@ def files() -> dict[str, str]:
 def env_example() -> str:
     """Every setting, its default and one line of help."""
     lines = ["# Every setting with its default. Copy to .env and change what you need.", ""]
-    for name, field in Settings.model_fields.items():
+    fields = Settings.model_fields
+    inherited = JobSettings.model_fields  # Pydantic has them first; they are better read last
+    for name in [*(name for name in fields if name not in inherited), *inherited]:
+        field = fields[name]
         lines.append(f"# {field.description}")
         value = _shown(field.get_default())
         lines += [f"{name.upper()}={value}" if value else f"# {name.upper()}=", ""]
@@ -25,8 +29,10 @@ def env_example() -> str:
 
 
 def _shown(default: object) -> str:
-    if default is None or isinstance(default, SecretStr):
+    if default is None:
         return ""
+    if isinstance(default, SecretStr):  # a default is no secret
+        return default.get_secret_value()
     return ",".join(default) if isinstance(default, tuple) else str(default)
 
 

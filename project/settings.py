@@ -6,14 +6,16 @@ from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from project.job_settings import JobSettings
 
 SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
 
 FLUSH_SECONDS = 6  # at a worker's end, for idle connections, logs, traces and Sentry
 
 
-class Settings(BaseSettings):
+class Settings(JobSettings):
     """Every setting with its default and one line of help; `.env.example` is made from it."""
 
     model_config = SettingsConfigDict(
@@ -75,7 +77,8 @@ class Settings(BaseSettings):
     )
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("classification",), description="Models to serve: file names in project/models/."
+        ("classification", "background_removal", "style_transfer", "text_to_image"),
+        description="Models to serve: file names in project/models/.",
     )
     inference_backend: Literal["auto", "cuda", "openvino", "torchscript", "torch"] = Field(
         "auto", description="What runs the nets; auto: the fastest that answers as torch does."
@@ -98,12 +101,6 @@ class Settings(BaseSettings):
         64 * 2**20, ge=1024, description="Memory for kept results in each worker, bytes."
     )
     result_cache_seconds: float = Field(3600, gt=0, description="A result is kept this long.")
-    redis_url: SecretStr | None = Field(
-        None, description="Redis or Valkey, such as redis://localhost:6379/0."
-    )
-    redis_timeout_seconds: float = Field(
-        0.1, gt=0, description="A Redis that takes longer to answer is done without."
-    )
     admin_token: SecretStr | None = Field(
         None, min_length=16, description="Bearer token that operators' routes demand."
     )
@@ -134,6 +131,7 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="console for people, json for machines; auto: console only in local."
     )
+    log_file: Path | None = Field(None, description="JSON lines go there as well; unset: nowhere.")
     log_cloud: Literal["none", "gcp"] = Field(
         "none", description="gcp: the field names that Cloud Logging reads."
     )
@@ -165,19 +163,6 @@ class Settings(BaseSettings):
                 raise ValueError('write it as ["classification"] or classification') from error
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
-    @field_validator("redis_url")
-    @classmethod
-    def _read_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        from redis.connection import parse_url  # noqa: PLC0415 - slow, and every process reads this
-
-        try:
-            parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]
-        except ValueError as error:  # it may say the address, and with it a password
-            raise ValueError("write it as redis://, rediss:// or unix://") from error
-        return value
-
     @field_validator("models")
     @classmethod
     def _some_models_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -196,6 +181,11 @@ class Settings(BaseSettings):
             )
         if self.result_cache == "redis" and self.redis_url is None:
             raise ValueError("REDIS_URL: missing with RESULT_CACHE=redis")
+        if self.jobs and self.environment != "local" and self.redis_url is None:
+            raise ValueError(
+                f"REDIS_URL: missing with ENVIRONMENT={self.environment}; "
+                "set it, or JOBS=off to take no jobs"
+            )
         if self.metrics_port == self.port:
             raise ValueError("METRICS_PORT: choose another than PORT")
         needed = self.shutdown_delay_seconds + self.prediction_deadline_seconds + FLUSH_SECONDS
@@ -225,8 +215,12 @@ class Settings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """Values that must never be shown, longest first."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        found = {value.get_secret_value() for value in values if isinstance(value, SecretStr)}
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        found = {
+            value.get_secret_value()
+            for name, value in given.items()
+            if isinstance(value, SecretStr) and value != type(self).model_fields[name].default
+        }  # a default stands in the source and is none
         found |= {value for value in self.otlp_headers.values() if len(value) >= SECRET_LENGTH}
         passwords = (urlsplit(url).password or "" for url in found)
         found |= {unquote(word) for word in passwords if len(word) >= SECRET_LENGTH}

@@ -24,6 +24,7 @@ need() { # need COMMAND PACKAGE WHAT-FOR
 case "${1:-test}" in
   test)
     need chromium chromium "the tests of the page"
+    need pg_ctlcluster postgresql "the tests on PostgreSQL"
     ;;
   bench)
     need wrk wrk "the benchmarks"

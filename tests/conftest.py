@@ -16,7 +16,13 @@ from tests.fakes import ShadeModel
 
 def make_settings(**changes: Any) -> Settings:
     """Settings from defaults and these changes alone: no .env, no environment of the machine."""
-    fixed = {"prometheus_multiproc_dir": None, "inference_streams": 1, "inference_batch": 8}
+    fixed = {
+        "prometheus_multiproc_dir": None,
+        "inference_streams": 1,
+        "inference_batch": 8,
+        "jobs": False,  # they want a database, a storage and a broker
+        "models": ("classification",),  # the others are jobs
+    }
     return Settings(_env_file=None, **fixed | changes)  # type: ignore[call-arg]
 
 

@@ -1,15 +1,18 @@
-"""Models of ours that are quick and whose answers are known, for tests around them."""
+"""Models whose answers are known, and a broker that keeps what it is sent: our fakes."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from project.errors import InvalidInput
+from project.db.records import Job
+from project.errors import BrokerUnavailable, InvalidInput
+from project.jobs.send import Sender
 from project.models._base import Array, Model, Params
+from project.models._long import LongModel
 
 
 class ShadeParams(Params):
@@ -69,3 +72,65 @@ class ShadeModel(Model[ShadeParams, Shade]):
 
     def foremost(self, result: Shade) -> tuple[str, float]:
         return result.label, 1.0
+
+
+class BlendModel(LongModel[ShadeParams, Image.Image]):
+    """Takes two pictures and gives the first of them back."""
+
+    version = "2"
+    licence = "MIT"
+    weights = "none"
+    summary = "The first of two."
+    params: ClassVar[type[Params]] = ShadeParams
+    images = ("content", "style")
+    result: ClassVar[type[Image.Image]] = Image.Image
+
+    def __init__(self, name: str = "blend") -> None:
+        super().__init__(name)
+
+    def load(self) -> None:
+        raise AssertionError("the API never loads a long model")
+
+    def steps(
+        self, images: Mapping[str, Image.Image], params: ShadeParams
+    ) -> Generator[float, None, Image.Image]:
+        yield 0.5
+        return images["content"]
+
+
+class Prompt(Params):
+    """prompt: demanded, as there is no picture to begin with."""
+
+    prompt: str = Field(max_length=100, examples=["a cat"], description="What to paint.")
+    size: float = Field(64, description="Any number.")
+
+
+class PaintModel(BlendModel):
+    """Takes no picture at all."""
+
+    summary = "A picture of words."
+    params: ClassVar[type[Params]] = Prompt
+    images = ()
+
+    def __init__(self, name: str = "paint") -> None:
+        super().__init__(name)
+
+
+class FakeSender(Sender):
+    """Keeps what it was asked to send; `gone` makes it a broker that is down."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.gone = False
+        self.closed = False
+
+    async def send(self, job: Job, delay_seconds: float = 0) -> None:
+        await self.check()
+        self.sent.append(job.id)
+
+    async def check(self) -> None:
+        if self.gone:
+            raise BrokerUnavailable("the broker does not answer")
+
+    def close(self) -> None:
+        self.closed = True

@@ -1,22 +1,31 @@
 """What routes ask for: the state that the lifespan made, by type."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from project.api.desk import Desk
 from project.api.door import Door
 from project.inference.runner import Runner
 from project.inference.turns import Board
+from project.models._long import AnyModel
 from project.settings import Settings
 
 
 @dataclass
 class Services:
-    """What lives as long as the process. draining: shutdown has begun, /ready is red."""
+    """What lives as long as the process.
+
+    models: all that are served, at once or as jobs. draining: shutdown has begun, /ready is red.
+    desk: where jobs are on, from the lifespan's start to its end.
+    """
 
     settings: Settings
     runner: Runner
+    models: Mapping[str, AnyModel]
+    desk: Desk | None = field(default=None)
     draining: bool = field(default=False)
     door: Door = field(init=False)
 
@@ -34,6 +43,11 @@ class Services:
         """Share the machine with the other workers that look at this board."""
         self.runner.turns.board = board
 
+    def leave(self) -> None:
+        """End what would not end by itself: this worker listens no more."""
+        if self.desk is not None:
+            self.desk.feed.close()
+
     def stuck(self) -> list[str]:
         """Names of the models that hang, which only a new process cures."""
         return self.runner.stuck()
@@ -43,9 +57,9 @@ async def _services(request: Request) -> Services:  # async, or FastAPI calls it
     return cast("Services", request.app.state.services)
 
 
-async def _runner(request: Request) -> Runner:
-    return (await _services(request)).runner
+async def _desk(request: Request) -> Desk:
+    return cast("Desk", (await _services(request)).desk)  # its routes are there with it alone
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
-RunnerDep = Annotated[Runner, Depends(_runner)]
+DeskDep = Annotated[Desk, Depends(_desk)]

@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 from loguru import logger
 
-from project.api.problems import MEDIA_TYPE, problem_type
-from project.errors import Overloaded
+from project.api.problems import MEDIA_TYPE
+from project.errors import Overloaded, problem_type
 from project.inference.lane import Lane
 from project.inference.runner import Runner
 from project.observability import metrics

@@ -1,11 +1,10 @@
 """create_app: from settings to the ASGI application. Building does no I/O; the lifespan does."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from loguru import logger
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
@@ -13,43 +12,68 @@ from starlette.staticfiles import StaticFiles
 from project import __version__, models
 from project.api import documentation, problems
 from project.api.deps import Services
+from project.api.desk import open_desk
 from project.api.middleware import BodyLimit, MetricsPort
-from project.api.routes import cache, operations, page
+from project.api.routes import cache, jobs, operations, page
 from project.api.routes import models as model_routes
+from project.api.routes.files import files_router
 from project.api.routes.predictions import predictions_router
+from project.api.routes.submit import submit_router
+from project.db.engine import read_url
 from project.inference.runner import Runner
-from project.models._base import Model
-from project.observability import sentry
+from project.jobs.send import Sender
+from project.models._long import AnyModel
+from project.observability import metrics, sentry
 from project.observability.http import RequestContext, instrument
 from project.observability.logging import configure_logging
 from project.observability.process import watch_process
 from project.observability.tracing import make_provider
 from project.settings import Settings
+from project.storage import LocalStorage, Storage, make_storage
 
 DESCRIPTION = (
     "Image inference over HTTP. Errors are problem documents (RFC 9457) that say what to do."
 )
 
 
-def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    served: Sequence[AnyModel] | None = None,
+    *,
+    make_sender: Callable[[Settings], Sender] = Sender.of,
+) -> FastAPI:
     """The application for these settings.
 
-    served: models to serve instead of those that settings.models names.
-    Raises ConfigurationError where a model named there has no file.
+    served: models to serve instead of those that settings.models names. make_sender: what sends
+    jobs to the workers; called in the process that serves.
+    Raises ConfigurationError where a model named there has no file, or jobs cannot be had so.
     """
-    served = models.create(settings.models) if served is None else served
+    served = models.create(settings.models, settings.sources) if served is None else served
+    quick = models.quick_of(served, jobs=settings.jobs)
+    left_out = [] if settings.jobs else [model.name for model in served if model not in quick]
+    served = served if settings.jobs else quick
+    storage = _job_storage(settings)
     tracing = make_provider(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings)
         sentry.configure_sentry(settings)
+        services: Services = app.state.services
         try:
-            async with app.state.services.runner, watch_process(settings.revision):
+            async with AsyncExitStack() as stack:
+                if storage is not None:
+                    metrics.declare(jobs=services.models)
+                    desk = open_desk(settings, storage, make_sender)
+                    services.desk = await stack.enter_async_context(desk)
+                await stack.enter_async_context(services.runner)
+                await stack.enter_async_context(watch_process(settings.revision))
+                if left_out:
+                    logger.bind(models=left_out).warning("models_without_jobs")
                 logger.info("worker_ready")
                 yield
         finally:
-            app.state.services.door.tell()
+            services.door.tell()
             logger.info("worker_stopped")
             closers = [sentry.close, *([tracing.shutdown] if tracing else [])]
             await asyncio.gather(*(asyncio.to_thread(close) for close in closers))
@@ -73,28 +97,44 @@ def create_app(settings: Settings, served: list[Model[Any, Any]] | None = None) 
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ],
     )
-    runner = Runner(served, settings)
-    app.state.services = Services(settings, runner)
+    runner = Runner(quick, settings)
+    app.state.services = Services(settings, runner, {model.name: model for model in served})
     problems.register(app)
     instrument(app)
     app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")
     app.mount("/docs/files", StaticFiles(directory=documentation.swagger_files()), name="docs")
-    for model in served:  # first, as routes are tried in their order
-        app.include_router(predictions_router(model))
-    for router in (
+    routers = [predictions_router(model) for model in quick]  # first, as tried in their order
+    routers += _job_routers(served, storage) if storage else []
+    routers += [
         page.router,
         documentation.router,
         operations.router,
         model_routes.router,
         cache.router,
-    ):
+    ]
+    for router in routers:
         app.include_router(router)
     if settings.metrics_port is None:
         app.include_router(operations.metrics_router)
     else:
-        metrics = _metrics_app(app.state.services)
-        app.add_middleware(MetricsPort, metrics=metrics, port=settings.metrics_port)
+        metrics_app = _metrics_app(app.state.services)
+        app.add_middleware(MetricsPort, metrics=metrics_app, port=settings.metrics_port)
     return app
+
+
+def _job_storage(settings: Settings) -> Storage | None:
+    """Where files of jobs go; None with JOBS=off. Raises ConfigurationError."""
+    if not settings.jobs:
+        return None
+    read_url(settings)
+    return make_storage(settings)
+
+
+def _job_routers(served: Sequence[AnyModel], storage: Storage) -> list[APIRouter]:
+    routers = [submit_router(model) for model in served]
+    if isinstance(storage, LocalStorage):
+        routers.append(files_router(storage))
+    return [*routers, jobs.router]
 
 
 def _metrics_app(services: Services) -> FastAPI:

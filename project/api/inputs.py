@@ -1,6 +1,6 @@
-"""The three ways a picture comes in: multipart, a raw image/* body, JSON with base64.
+"""The three ways pictures come in: multipart, a raw image/* body, JSON with base64.
 
-Whichever it is, what leaves here is the same: the image's bytes and the validated parameters.
+Whichever it is, what leaves here is the same: the images' bytes and the validated parameters.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import sys
 from contextlib import aclosing
 from functools import cache
 from typing import Any
+from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
@@ -20,63 +21,100 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from project.api.text import check_text
+from project.api.ways import (
+    JSON,
+    MULTIPART,
+    URLENCODED,
+    Names,
+    all_ways,
+    in_json,
+    in_words,
+    with_curl,
+)
 from project.errors import InvalidImage, InvalidInput, UnsupportedMediaType
 from project.models._base import Params
 
-FIELD = "image"
-MULTIPART = "multipart/form-data"
-JSON = "application/json"
+FIELD = "image"  # the name of the image where a model takes one and gives it no name
 MOST_FIELDS = 32
 MOST_JSON_PARTS = 10_000
 CHARSETS = {b"utf-8", b"us-ascii", b"iso-8859-1"}  # punycode would decode 1 MB for minutes
-JSON_ADVICE = f'send a JSON object such as {{"{FIELD}": "<base64>"}}'
-FORM_ADVICE = f"with curl: -F {FIELD}=@photo.jpg"
 _DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*;base64,", re.ASCII)
 _SPACES = re.compile(r"\s+")
-WAYS = f"send {MULTIPART} with a file `{FIELD}`, a raw image/* body, or {JSON} with base64"
 
 
-async def read_image(request: Request, params: type[Params]) -> tuple[bytes, Params]:
-    """Take the image and the parameters out of a request.
+async def read_inputs(
+    request: Request, names: Names, params: type[Params]
+) -> tuple[dict[str, bytes], Params]:
+    """Take the images of these names and the parameters out of a request.
 
-    Parameters stand in the query string, in form fields or beside the image in the JSON object;
+    Parameters stand in the query string, in form fields or beside the images in the JSON object;
     what the body says wins. Raises InvalidInput, InvalidImage or UnsupportedMediaType.
     """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    raw = media_type.startswith("image/") or media_type == "application/octet-stream"
     values = _once(request.query_params.multi_items(), params)
+    images: dict[str, bytes] = {}
     if media_type == MULTIPART:
-        data, fields = await _from_form(request, params)
+        images, fields = await _from_form(request, names, params)
         values |= fields
     elif media_type == JSON:
         body = await request.body()
-        data, fields = await asyncio.to_thread(_from_json, body)
+        images, fields = await asyncio.to_thread(_from_json, body, names)
         values |= fields
-    elif media_type.startswith("image/") or media_type == "application/octet-stream":
-        data = await request.body()
-    else:
-        raise UnsupportedMediaType(f"{WAYS}; the Content-Type is {media_type[:100] or 'missing'}")
-    return data, validate(params, values)
+    elif raw and len(names) == 1:
+        images[names[0]] = await request.body()
+    elif media_type == URLENCODED and not names:
+        values |= _once(_from_text(await request.body()), params)
+    elif media_type or names or await request.body():  # else the query says it all
+        given = media_type[:100] or "missing"
+        raise UnsupportedMediaType(f"{all_ways(names)}; the Content-Type is {given}")
+    return images, validate(params, values)
 
 
-async def _from_form(request: Request, params: type[Params]) -> tuple[bytes, dict[str, Any]]:
+async def _from_form(
+    request: Request, names: Names, params: type[Params]
+) -> tuple[dict[str, bytes], dict[str, Any]]:
     _, options = parse_options_header(request.headers["content-type"])
     if options.get(b"charset", b"utf-8").lower() not in CHARSETS:
         raise InvalidInput("the form's charset must be utf-8; leave it out of the Content-Type")
     try:
         async with aclosing(request.stream()) as stream:
-            form = await _Form(request.headers, stream, max_files=1, max_fields=MOST_FIELDS).parse()
+            parser = _Form(request.headers, stream, max_files=len(names), max_fields=MOST_FIELDS)
+            form = await parser.parse()
     except MultiPartException as error:
         fault = error.message.rstrip(".")
-        raise HTTPException(400, f"the form cannot be read: {fault}; {FORM_ADVICE}") from error
+        advice = with_curl(names)
+        raise HTTPException(400, f"the form cannot be read: {fault}; {advice}") from error
     try:
         fields = _once(form.multi_items(), params)
-        upload = fields.pop(FIELD, None)
-        data = await upload.read() if isinstance(upload, UploadFile) else None
+        parts = {name: fields.pop(name, None) for name in names}
+        images = {
+            name: await part.read() for name, part in parts.items() if isinstance(part, UploadFile)
+        }
     finally:
         await form.close()
-    if data is None:
-        raise InvalidImage(f"the form has no file named `{FIELD}`; {FORM_ADVICE}")
-    return data, fields
+    missing = tuple(name for name in names if name not in images)
+    if missing:
+        files = "file" if len(missing) == 1 else "files"
+        raise InvalidImage(f"the form has no {files} named {in_words(missing)}; {with_curl(names)}")
+    return images, fields
+
+
+def _from_text(body: bytes) -> list[tuple[str, str]]:
+    try:
+        text = body.decode()
+        return parse_qsl(
+            text,
+            keep_blank_values=True,
+            strict_parsing=bool(text),
+            errors="strict",
+            max_num_fields=MOST_FIELDS,
+        )
+    except ValueError as error:
+        raise InvalidInput(
+            f"the form cannot be read: write at most {MOST_FIELDS} parameters as name=value&…"
+        ) from error
 
 
 def _once(items: list[tuple[str, Any]], params: type[Params]) -> dict[str, Any]:
@@ -129,21 +167,25 @@ class _Form(MultiPartParser):
         return form
 
 
-def _from_json(body: bytes) -> tuple[bytes, dict[str, Any]]:
+def _from_json(body: bytes, names: Names) -> tuple[dict[str, bytes], dict[str, Any]]:
     # Base64 has none of these characters: many of them are a bomb for the parser, not a picture.
     if sum(body.count(character) for character in (b",", b"[", b"{")) > MOST_JSON_PARTS:
-        raise InvalidInput(f"the body has too many parts; {JSON_ADVICE}")
+        raise InvalidInput(f"the body has too many parts; {in_json(names)}")
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"the body is not valid JSON; {JSON_ADVICE}") from error
-    if not isinstance(fields, dict) or not isinstance(fields.get(FIELD), str):
-        raise InvalidInput(JSON_ADVICE)
+        raise InvalidInput(f"the body is not valid JSON; {in_json(names)}") from error
+    if not isinstance(fields, dict):
+        raise InvalidInput(in_json(names))
+    missing = tuple(name for name in names if not isinstance(fields.get(name), str))
+    if missing:
+        lack = f"the object has no text {in_words(missing)}; " if len(names) > 1 else ""
+        raise InvalidInput(f"{lack}{in_json(names)}")
     _check_count(len(fields))
-    return decode_base64(fields.pop(FIELD)), fields
+    return {name: decode_base64(fields.pop(name), name) for name in names}, fields
 
 
-def decode_base64(text: str) -> bytes:
+def decode_base64(text: str, name: str = FIELD) -> bytes:
     """Decode standard base64, with or without a data-URL prefix and line breaks.
 
     Raises InvalidImage where it is neither.
@@ -154,7 +196,7 @@ def decode_base64(text: str) -> bytes:
         return base64.b64decode(_SPACES.sub("", payload), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidImage(
-            f"`{FIELD}` is not valid base64; encode the file as `base64 -w0 photo.jpg` does"
+            f"`{name}` is not valid base64; encode the file as `base64 -w0 photo.jpg` does"
         ) from error
 
 
@@ -163,6 +205,7 @@ def validate(params: type[Params], values: dict[str, Any]) -> Params:
 
     Raises InvalidInput that names each wrong one, and all that there are.
     """
+    check_text(values)
     try:
         return params.model_validate(values)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from project.errors import CallerGone, ProjectError
+from project.errors import CallerGone, DeadlineExceeded, ProjectError, problem_type
 from project.observability.context import REQUEST_ID, current_trace
 from project.observability.metrics import HTTP_REJECTED
 
@@ -42,11 +42,6 @@ class Problem(BaseModel):
     request_id: str | None = Field(description="Id of this request, in every log line of it.")
     trace_id: str | None = Field(description="W3C trace id of this request.")
     errors: dict[str, str] | None = Field(None, description="Parameter → what is wrong with it.")
-
-
-def problem_type(slug: str) -> str:
-    """The `type` of a problem of ours."""
-    return f"urn:vitrine:problem:{slug}"
 
 
 def problem(
@@ -127,11 +122,14 @@ async def _project_error(_request: Request, error: ProjectError) -> Response:
 
 
 def _report_fault(error: ProjectError) -> None:
-    """A fault of ours is logged as an error with its cause; a deadline missed is a warning."""
+    """A fault of ours is logged as an error with its cause; what may pass is a warning."""
+    log = logger.bind(problem=error.slug)
     if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.opt(exception=error.__cause__).bind(problem=error.slug).error("prediction_failed")
+        log.opt(exception=error.__cause__).error("prediction_failed")
+    elif isinstance(error, DeadlineExceeded):
+        log.warning("prediction_gave_up")
     else:
-        logger.bind(problem=error.slug).warning("prediction_gave_up")
+        log.warning("request_gave_up")
 
 
 async def _http_error(_request: Request, error: HTTPException) -> Response:

@@ -57,10 +57,14 @@ class ImageLimits:
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image, RGB and upright. size: (width, height) as it was sent; `image` may be smaller."""
+    """An image, RGB and upright. size: (width, height) as it was sent; `image` may be smaller.
+
+    media_type: what the bytes are, whatever their sender called them.
+    """
 
     image: Image.Image
     size: tuple[int, int]
+    media_type: str
 
 
 def decode(data: bytes, limits: ImageLimits, useful_side: int | None = None) -> Decoded:
@@ -96,11 +100,18 @@ def decode(data: bytes, limits: ImageLimits, useful_side: int | None = None) -> 
         turn = _TURNS.get(_orientation(image))
         if turn is not None:
             upright = upright.transpose(turn)
-        return Decoded(upright, size[::-1] if turn in _ON_ITS_SIDE else size)
+        upright_size = size[::-1] if turn in _ON_ITS_SIDE else size
+        return Decoded(upright, upright_size, _media_type(image))
     except Exception as error:  # Pillow's decoders raise a dozen types on hostile bytes
         raise InvalidImage(
             "the image is damaged or cut off; open it in an image editor, save it and send it again"
         ) from error
+
+
+def _media_type(image: ImageFile.ImageFile) -> str:
+    if image.format == "MPO":  # a JPEG with others behind it, as some cameras make
+        return "image/jpeg"
+    return image.get_format_mimetype() or "application/octet-stream"
 
 
 def check_size(size: tuple[int, int], limits: ImageLimits) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from project.inference.batching import fastest_batch
 from project.inference.cache import make_cache
 from project.inference.images import ImageLimits
 from project.inference.lane import Lane, Prediction
+from project.inference.loading import FIRST_RETRY_SECONDS, load, load_until_there
 from project.inference.places import Place
 from project.inference.turns import Turns
 from project.models._base import Array, Model, Params
@@ -34,7 +36,6 @@ from project.settings import Settings
 from project.sizing import size
 
 WARM_UP_SIZE = (256, 256)
-LAST_RETRY_SECONDS = 60.0
 OUTCOMES: dict[type[Exception], str] = {
     InvalidInput: "invalid",
     ContentTooLarge: "invalid",
@@ -56,7 +57,7 @@ class Runner:
         models: Sequence[Model[Any, Any]],
         settings: Settings,
         *,
-        retry_seconds: float = 5.0,
+        retry_seconds: float = FIRST_RETRY_SECONDS,
     ) -> None:
         self._retry_seconds = retry_seconds
         self._settings = settings
@@ -90,7 +91,8 @@ class Runner:
             await asyncio.to_thread(self._load, lane)
             lane.start()
             if lane.failure:
-                self._retries.append(asyncio.create_task(self._load_again(lane)))
+                again = load_until_there(partial(self._load, lane), self._retry_seconds)
+                self._retries.append(asyncio.create_task(again))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -168,38 +170,18 @@ class Runner:
         metrics.INFERENCE_PREDICTIONS.labels(model.name, counted).inc()
         metrics.INFERENCE_CONFIDENCE.labels(model.name).observe(confidence)
 
-    async def _load_again(self, lane: Lane) -> None:
-        """Try until the weights are there: what stands in their way may pass, a disk, a network."""
-        delay = self._retry_seconds
-        while lane.failure:
-            await asyncio.sleep(delay)
-            await asyncio.to_thread(self._load, lane)
-            delay = min(2 * delay, LAST_RETRY_SECONDS)
-
-    def _load(self, lane: Lane) -> None:
-        """Load one model and say so in the log and the metrics, whichever way it goes."""
+    def _load(self, lane: Lane) -> str | None:
+        """Load one model and make it fast; returns why that failed, where it did."""
         model, settings = lane.model, self._settings
-        started = time.perf_counter()
-        metrics.MODEL_LOADED.labels(model.name).set(0)
-        log = logger.bind(model=model.name, version=model.version)
-        try:
-            model.load()
+
+        def prepare() -> dict[str, object]:
             cache = settings.cache_dir / "backends"
             accelerate(model, settings.inference_backend, streams=self._streams, cache=cache)
             lane.limit_batches(batch := self._batch(model))
-        except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
-            lane.failure = str(error) or type(error).__name__
-            metrics.MODEL_LOAD_FAILURES.labels(model.name).inc()
-            log.opt(exception=error).error("model_load_failed")
-            return
-        seconds = time.perf_counter() - started
-        lane.failure = None
-        info = metrics.MODEL_INFO.labels(model.name, model.version, model.backend, model.weights)
-        info.set(1)
-        metrics.MODEL_LOADED.labels(model.name).set(1)
-        metrics.MODEL_LOAD_SECONDS.labels(model.name).set(seconds)
-        log = log.bind(backend=model.backend, streams=self._streams, batch=batch)
-        log.bind(seconds=round(seconds, 3)).info("model_loaded")
+            return {"streams": self._streams, "batch": batch}
+
+        lane.failure = load(model, prepare)
+        return lane.failure
 
     def _batch(self, model: Model[Any, Any]) -> int:
         """The largest batch for a model, and the model warm."""

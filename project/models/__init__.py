@@ -2,13 +2,15 @@
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from project.errors import ConfigurationError
 
 if TYPE_CHECKING:  # NumPy and Pillow are slow to import, and who checks names needs neither
     from project.models._base import Model
+    from project.models._long import AnyModel, LongModel
 
 
 def available() -> list[str]:
@@ -27,14 +29,40 @@ def check_names(names: Sequence[str]) -> None:
             )
 
 
-def create(names: Sequence[str]) -> "list[Model[Any, Any]]":
-    """One unloaded instance of each named model, in that order."""
+def create(
+    names: Sequence[str], sources: Mapping[str, str] = MappingProxyType({})
+) -> "list[AnyModel]":
+    """One unloaded instance of each named model, quick or long, in that order.
+
+    sources: name → where the weights are, for those that are to use others than their own.
+    """
     check_names(names)
-    return [_only_model_of(name)(name) for name in names]
+    models = [_only_model_of(name)(name) for name in names]
+    for model in models:
+        model.source = sources.get(model.name)
+    return models
 
 
-def _only_model_of(name: str) -> "type[Model[Any, Any]]":
+def quick_of(served: "Sequence[AnyModel]", *, jobs: bool) -> "list[Model[Any, Any]]":
+    """Those that predict at once. jobs: whether the others are served as jobs.
+
+    Raises ConfigurationError where none is left.
+    """
+    from project.models._long import LongModel  # noqa: PLC0415 - see above
+
+    quick = [model for model in served if not isinstance(model, LongModel)]
+    if not quick and not jobs:
+        names = ", ".join(model.name for model in served)
+        raise ConfigurationError(
+            f"{names}: served as jobs alone, and JOBS is off; "
+            "name a model that is quick in MODELS, or set JOBS=on"
+        )
+    return quick
+
+
+def _only_model_of(name: str) -> "type[AnyModel]":
     from project.models._base import Model  # noqa: PLC0415 - see above
+    from project.models._long import LongModel  # noqa: PLC0415
 
     try:
         module = importlib.import_module(f"{__name__}.{name}")
@@ -46,18 +74,43 @@ def _only_model_of(name: str) -> "type[Model[Any, Any]]":
         value
         for value in vars(module).values()
         if isinstance(value, type)
-        and issubclass(value, Model)
+        and issubclass(value, Model | LongModel)
         and value.__module__ == module.__name__
     ]
     if len(found) != 1:
         raise ConfigurationError(
-            f"project/models/{name}.py: define one subclass of Model, not {len(found)}"
+            f"project/models/{name}.py: define one subclass of Model, not {len(found)}; "
+            "or one of LongModel, for a job"
         )
-    _check_parameters(name, found[0])
-    return found[0]
+    (model,) = found
+    if issubclass(model, LongModel):
+        _check_images(name, model)
+    if not issubclass(model, LongModel) or model.images:
+        _check_parameters(name, model)
+    return model
 
 
-def _check_parameters(name: str, model: "type[Model[Any, Any]]") -> None:
+def _check_images(name: str, model: "type[LongModel[Any, Any]]") -> None:
+    """Images and parameters are fields of one form, so no two may have the same name."""
+    if not isinstance(model.images, tuple):  # ("image") is a string, of five letters
+        raise ConfigurationError(
+            f"project/models/{name}.py: images must be a tuple, such as ('image',)"
+        )
+    fields = [*model.images, *model.params.model_fields]
+    wrong = {item for item in model.images if not _plain(item) or fields.count(item) > 1}
+    if wrong:
+        raise ConfigurationError(
+            f"project/models/{name}.py: give each image a name of its own, in lower case, of "
+            f"letters, digits and _, that no parameter has; not {', '.join(sorted(wrong))}"
+        )
+
+
+def _plain(name: str) -> bool:
+    """Whether an image's name may be a part of its file's key in the storage."""
+    return name.isascii() and name.isidentifier() and name == name.lower()
+
+
+def _check_parameters(name: str, model: "type[AnyModel]") -> None:
     """A caller may send nothing but a picture, so every parameter needs a default."""
     required = [key for key, value in model.params.model_fields.items() if value.is_required()]
     if required:

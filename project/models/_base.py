@@ -1,7 +1,8 @@
 """The contract: what a model declares and does. It knows nothing of HTTP, metrics or files.
 
-A model is one file beside this one with one subclass of `Model`. The file's name is the model's
-name in the URL, the metrics, the logs and the setting MODELS.
+A model is one file beside this one with one subclass of `Model`, or of `LongModel` (`_long.py`) if
+it takes seconds or minutes. The file's name is the model's name in the URL, the metrics, the logs
+and the setting MODELS.
 """
 
 from abc import ABC, abstractmethod
@@ -30,7 +31,26 @@ P = TypeVar("P", bound=Params)
 R = TypeVar("R", bound=BaseModel)
 
 
-class Model(ABC, Generic[P, R]):
+class Declared(ABC):
+    """What every model declares, be it quick or long."""
+
+    version: ClassVar[str]  # of the model, shown in /v1/models and model_info
+    licence: str  # of the weights, SPDX
+    weights: str  # short name of the weights, shown in model_info
+    summary: ClassVar[str]  # one line for people
+    params: ClassVar[type[Params]] = NoParams
+    backend: str = "torch"  # what runs it
+    source: str | None = None  # what <NAME>_WEIGHTS names; None: the weights that come with it
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @abstractmethod
+    def load(self) -> None:
+        """Read the weights. Called once in each process; whatever it raises keeps /ready red."""
+
+
+class Model(Declared, Generic[P, R]):
     """One image in, one result out.
 
     The runner calls `preprocess` for many images at once in several threads, stacks what it gives,
@@ -41,23 +61,13 @@ class Model(ABC, Generic[P, R]):
     replaced by the fastest executable that gives the same answers (inference/backend.py).
     """
 
-    version: ClassVar[str]  # of the model, shown in /v1/models and model_info
-    licence: ClassVar[str]  # of the weights, SPDX
-    weights: ClassVar[str]  # short name of the weights, shown in model_info
-    summary: ClassVar[str]  # one line for people
-    params: ClassVar[type[Params]] = NoParams
     result: ClassVar[type[BaseModel]]
     max_batch: ClassVar[int] = 8
     useful_side: ClassVar[int | None] = None  # see preprocess; None: every pixel counts
-    backend: str = "torch"
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        super().__init__(name)
         self.labels: Sequence[str] = ()  # the closed set of labels, if there is one
-
-    @abstractmethod
-    def load(self) -> None:
-        """Read the weights. Called once in each process; whatever it raises keeps /ready red."""
 
     @abstractmethod
     def preprocess(self, image: Image.Image, params: P) -> Array:

@@ -27,12 +27,14 @@ def accept_request_id(value: str | None) -> str:
 
 def trace_of(traceparent: str | None) -> int:
     """The id of the caller's trace, where he sent a valid one (W3C Trace Context), or a new one."""
-    if traceparent:
-        parent = _PROPAGATOR.extract({"traceparent": traceparent}, context.Context())
-        sent = trace.get_current_span(parent).get_span_context()
-        if sent.is_valid:
-            return sent.trace_id
-    return _IDS.generate_trace_id()
+    sent = trace.get_current_span(caller_of(traceparent)).get_span_context()
+    return sent.trace_id if sent.is_valid else _IDS.generate_trace_id()
+
+
+def caller_of(traceparent: str | None) -> context.Context:
+    """The context of who sent a traceparent; an empty one where it is none."""
+    sent = {"traceparent": traceparent} if traceparent else {}
+    return _PROPAGATOR.extract(sent, context.Context())
 
 
 @contextmanager
@@ -55,3 +57,10 @@ def current_trace() -> tuple[str | None, str | None]:
     if not span.is_valid:
         return None, None
     return format(span.trace_id, "032x"), format(span.span_id, "016x")
+
+
+def current_traceparent() -> str | None:
+    """What hands the trace of what runs now on to others (W3C Trace Context), if there is one."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return carrier.get("traceparent")

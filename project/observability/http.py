@@ -26,6 +26,7 @@ from project.observability.metrics import (
 )
 
 QUIET = frozenset({"/health", "/ready", "/metrics"})  # probes and scrapes: not logged, not counted
+STREAMS = frozenset({"/v1/jobs/{job_id}/events"})  # how long they last is their callers' choice
 UNMATCHED = "none"
 METHOD_NOT_ALLOWED = 405
 FAULT = 500
@@ -48,7 +49,7 @@ def _count(info: Info) -> None:
     HTTP_REQUESTS.labels(method, info.modified_handler, info.modified_status).inc()
     status = int(info.modified_status)
     answered = status < FAULT and status != METHOD_NOT_ALLOWED
-    if answered and info.modified_handler != UNMATCHED:
+    if answered and info.modified_handler not in {UNMATCHED, *STREAMS}:
         HTTP_DURATION.labels(method, info.modified_handler).observe(info.modified_duration)
 
 
@@ -127,6 +128,8 @@ def _report(scope: Scope, traffic: _Traffic, seconds: float) -> None:
     if traffic.received:
         HTTP_BODY_BYTES.labels(handler).observe(traffic.received)
     client = scope.get("client")
+    state = scope.get("state", {})
+    job = {"job_id": state["job_id"]} if "job_id" in state else {}
     level = "INFO" if traffic.status < FAULT else "WARNING"
     logger.bind(
         method=scope["method"],
@@ -135,6 +138,7 @@ def _report(scope: Scope, traffic: _Traffic, seconds: float) -> None:
         duration_seconds=round(seconds, 6),
         bytes_in=traffic.received,
         bytes_out=traffic.sent,
-        model=scope.get("state", {}).get("model"),
+        model=state.get("model"),
         client=client[0] if client else None,
+        **job,
     ).log(level, "request_served")

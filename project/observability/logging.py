@@ -1,9 +1,10 @@
 """Loguru as the only pipeline: uvicorn, gunicorn, warnings and the standard library go through it.
 
 A log event is a constant; everything else is a bound field. Lines go to stdout, one a record:
-coloured text for people, flat JSON for machines. A secret of the settings is masked even where an
-exception's text carries it, and tracebacks never show the values of variables. Logging never
-raises: what cannot be encoded is written as its text, and a broken stdout is left alone.
+coloured text for people, flat JSON for machines; and as such JSON to LOG_FILE, if it is set. A
+secret of the settings is masked even where an exception's text carries it, and tracebacks never
+show the values of variables. Logging never raises: what cannot be encoded is written as its text,
+and a broken stdout is left alone.
 """
 
 import inspect
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from project.observability import log_file
 from project.observability.context import REQUEST_ID, current_trace
+from project.observability.control import CONTROL, CONTROL_IN_LINES
 from project.observability.metrics import LOG_MESSAGES
 from project.settings import Settings
 
@@ -30,14 +33,6 @@ _QUIET = (
     "uvicorn.access",  # request_served says it without the query string
 )
 _SEVERITIES = (("CRITICAL", 50), ("ERROR", 40), ("WARNING", 30), ("INFO", 20))
-_CONTROL = {
-    **{code: f"\\x{code:02x}" for code in range(32)},
-    **{  # DEL and C1, line and paragraph separators, marks that turn the direction of text
-        code: f"\\u{code:04x}"
-        for code in (*range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-    },
-}
-_CONTROL_IN_LINES = {code: text for code, text in _CONTROL.items() if chr(code) != "\n"}
 
 
 class InterceptHandler(logging.Handler):
@@ -105,15 +100,22 @@ def _writer(settings: Settings) -> Callable[["Message"], None]:
     else:
         render = _json if settings.log_json else _console
 
-    def write(message: "Message") -> None:
-        LOG_MESSAGES.labels(severity(message.record)).inc()
-        line = render(message.record, _traceback(message))
+    def mask(line: str) -> str:
         for secret in masked:
             line = line.replace(secret, "***")
+        return line
+
+    def write(message: "Message") -> None:
+        LOG_MESSAGES.labels(severity(message.record)).inc()
+        traceback = _traceback(message)
+        line = mask(render(message.record, traceback))
         with suppress(OSError, ValueError):  # nobody reads, or stdout is closed
             encoding = sys.stdout.encoding or "utf-8"
             sys.stdout.write(line.encode(encoding, "replace").decode(encoding) + "\n")
             sys.stdout.flush()
+        if settings.log_file:
+            as_json = line if render is _json else mask(_json(message.record, traceback))
+            log_file.append(settings.log_file, as_json)
 
     return write
 
@@ -183,7 +185,7 @@ def _encode(line: dict[str, Any]) -> str:
             for name, value in line.items()
         }
         text = json.dumps(plain, ensure_ascii=False)
-    return text if text.isascii() else text.translate(_CONTROL)
+    return text if text.isascii() else text.translate(CONTROL)
 
 
 def _text(value: object) -> str:
@@ -199,16 +201,16 @@ def _console(record: "Record", traceback: str) -> str:
     A traceback follows, set in, so that no text in it can pass for a line of its own.
     """
     values = fields(record)
-    source = _text(values.pop("logger")).translate(_CONTROL)
+    source = _text(values.pop("logger")).translate(CONTROL)
     values.pop("span_id")
     shown = " ".join(f"{key}={_text(value)}" for key, value in values.items() if value is not None)
     level = severity(record)
     colour = _COLOURS.get(level, "32")
     text = f"{record['time']:%H:%M:%S.%f}"[:-3]
-    body = f"{record['message']}  {shown}".translate(_CONTROL)
+    body = f"{record['message']}  {shown}".translate(CONTROL)
     if sys.stdout.isatty():
         level, source = f"\x1b[{colour}m{level:8}\x1b[0m", f"\x1b[2m{source}\x1b[0m"
     else:
         level = f"{level:8}"
-    below = textwrap.indent(traceback.translate(_CONTROL_IN_LINES), "    ", lambda _line: True)
+    below = textwrap.indent(traceback.translate(CONTROL_IN_LINES), "    ", lambda _line: True)
     return "\n".join(filter(None, [f"{text} {level} {body} {source}", below]))

@@ -68,6 +68,13 @@ def _histogram(
     return Histogram(name, text, labels, buckets=buckets)
 
 
+def _observed(name: str, text: str, labels: Sequence[str] = (), **values: tuple[str, ...]) -> Spec:
+    """A gauge that no process keeps: it is asked for at each scrape, where it is known."""
+    spec = Spec(_section, name, "gauge", text, tuple(labels), values)
+    CATALOGUE.append(spec)
+    return spec
+
+
 CACHE_RESULTS = ("hit", "miss")
 OUTCOMES = ("ok", "invalid", "overload", "timeout", "cancelled", "error")
 STAGES = ("queue", "decode", "preprocess", "forward", "postprocess")
@@ -75,7 +82,9 @@ REJECTIONS = ("overload", "too_large", "unauthorized", "quota", "rate", "invalid
 EXITS = ("clean", "timeout", "killed", "crash")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BACKENDS = ("cuda", "openvino-bf16", "openvino-f32", "torchscript")
-SIGNALS = ("traces", "errors")
+SIGNALS = ("traces", "errors", "logs")
+JOB_OUTCOMES = ("succeeded", "failed", "cancelled", "expired")
+QUEUE_STATES = ("ready", "running", "delayed", "dead")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 
 # fmt: off
@@ -85,6 +94,7 @@ _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 _BATCH = (1, 2, 4, 8, 16, 32)
 _CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _PIXELS = (1e4, 1e5, 2.5e5, 5e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7)
+_JOB_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # 60: the SLO
 _LAG_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _COLLECT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
@@ -112,6 +122,17 @@ BACKEND_FAILURES = _counter("model_backend_failures_total", "Backends that were 
 MODEL_LOAD_SECONDS = _gauge("model_load_duration_seconds", "Time that loading took in the slowest worker.", ["model"], mode="livemax")
 MODEL_LOAD_FAILURES = _counter("model_load_failures_total", "Loads that failed.", ["model"])
 
+_begin("Jobs")
+JOBS_ENQUEUED = _counter("jobs_enqueued_total", "Messages sent for jobs; a job that is run again has several.", ["model"])
+JOBS = _counter("jobs_total", "Jobs that ended, by how; expired: they ran for longer than a job may.", ["model", "outcome"], outcome=JOB_OUTCOMES)
+JOBS_WAIT = _histogram("jobs_wait_seconds", "Time from a job's acceptance to its first run.", ["model"], buckets=_JOB_SECONDS)
+JOBS_DURATION = _histogram("jobs_duration_seconds", "Time of each run of a job, however it ended.", ["model"], buckets=_JOB_SECONDS)
+JOBS_RETRIES = _counter("jobs_retries_total", "Runs of a job after its first.", ["model"])
+JOBS_DEAD_LETTERS = _counter("jobs_dead_letters_total", "Jobs that failed though they were tried again: `python -m project jobs retry`.", ["model"])
+JOBS_QUEUE_MESSAGES = _observed("jobs_queue_messages", "Messages in the broker, as it says itself.", ["queue", "state"], state=QUEUE_STATES)
+JOBS_OLDEST_AGE = _observed("jobs_oldest_message_age_seconds", "How long the first message in the queue has waited; 0 where there is none.", ["queue"])
+JOBS_BROKER_UP = _observed("jobs_broker_up", "1 where the broker answers.")
+
 _begin("Processes and the telemetry itself")
 WORKER_MEMORY = _gauge("process_worker_resident_memory_bytes", "Resident memory of all workers.", mode="livesum")
 WORKER_MEMORY_MAX = _gauge("process_worker_resident_memory_max_bytes", "Resident memory of the largest worker.", mode="livemax")
@@ -124,7 +145,7 @@ WORKER_EXITS = _counter("server_worker_exits_total", "Workers that ended, by rea
 MULTIPROC_FILES = _gauge("metrics_multiproc_files", "Metric files that the last scrapes read, at most.", mode="livemax")
 COLLECT_SECONDS = _histogram("metrics_collect_duration_seconds", "Time to merge all workers' metrics for a scrape.", buckets=_COLLECT_SECONDS)
 LOG_MESSAGES = _counter("log_messages_total", "Log lines written.", ["level"], level=LEVELS)
-TELEMETRY_DROPPED = _counter("telemetry_dropped_total", "Spans and error reports that could not be delivered.", ["signal"], signal=SIGNALS)
+TELEMETRY_DROPPED = _counter("telemetry_dropped_total", "Spans, error reports and lines for LOG_FILE that could not be delivered.", ["signal"], signal=SIGNALS)
 APP_INFO = _gauge("app_info", "1, with what runs.", ["version", "revision"], mode="livemax")
 # fmt: on
 
@@ -134,8 +155,11 @@ def gauge_modes() -> list[str]:
     return sorted({spec.mode for spec in CATALOGUE if spec.mode})
 
 
-def declare(models: Iterable[str] = ()) -> None:
-    """Create the series of the closed label sets with 0; call once in each process."""
+def declare(models: Iterable[str] = (), jobs: Iterable[str] = ()) -> None:
+    """Create the series of the closed label sets with 0; call once in each process.
+
+    models: those that predict here; jobs: those of which this process takes or runs jobs.
+    """
     for reason in REJECTIONS:
         HTTP_REJECTED.labels(reason)
     for level in LEVELS:
@@ -146,6 +170,15 @@ def declare(models: Iterable[str] = ()) -> None:
         WORKER_EXITS.labels(reason)
     for model in models:
         _declare_model(model)
+    for model in jobs:
+        _declare_jobs(model)
+
+
+def _declare_jobs(model: str) -> None:
+    for outcome in JOB_OUTCOMES:
+        JOBS.labels(model, outcome)
+    for metric in (JOBS_ENQUEUED, JOBS_WAIT, JOBS_DURATION, JOBS_RETRIES, JOBS_DEAD_LETTERS):
+        metric.labels(model)
 
 
 def _declare_model(model: str) -> None:

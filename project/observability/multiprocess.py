@@ -2,9 +2,9 @@
 
 prometheus_client keeps one set of files for each process. Named by pid, the files of dead workers
 stay for ever and a scrape slows with every worker that was ever replaced. Here a worker takes a
-slot (0, 1, 2 …; see project/server/slots.py) and goes on counting in the files of whoever had
-that slot before: counters never run backwards and nothing has to be merged or deleted but the
-gauges that describe a living process.
+slot (0, 1, 2 …; see slots.py) and goes on counting in the files of whoever had that slot before:
+counters never run backwards and nothing has to be merged or deleted but the gauges that describe
+a living process.
 """
 
 import os
@@ -46,6 +46,12 @@ def identify_child(identity: str) -> None:
     """
     global _identity_of_child  # noqa: PLW0603 - one identity for the process, as one pid
     _identity_of_child = identity
+
+
+def identify(identity: str) -> None:
+    """Count under this identity in this process; values move to its files at their next use."""
+    global _identity  # noqa: PLW0603 - see identify_child
+    _identity = identity
 
 
 def _become_child() -> None:

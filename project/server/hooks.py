@@ -14,9 +14,9 @@ from loguru import logger
 
 from project.configuration import load_settings
 from project.machine import read_machine
-from project.observability import metrics, multiprocess
+from project.observability import metrics, multiprocess, slots
 from project.observability.logging import configure_logging
-from project.server import shared, slots
+from project.server import shared
 from project.sizing import size
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)

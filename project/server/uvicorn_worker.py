@@ -38,8 +38,8 @@ class DrainingServer(Server):
     """A Uvicorn server that turns connections away politely before it closes them.
 
     listen_on: whether to go on listening, asked while the server drains, with the seconds since
-    it began to. ready: called when it serves. refusal, pause_seconds: see BoundedProtocol. slot:
-    of its worker.
+    it began to. ready: called when it serves. leave: called when it listens no more. refusal,
+    pause_seconds: see BoundedProtocol. slot: of its worker.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class DrainingServer(Server):
         *,
         listen_on: Callable[[float], bool],
         ready: Callable[[], None],
+        leave: Callable[[], None],
         refusal: Refusal,
         pause_seconds: float,
         slot: int,
@@ -58,6 +59,7 @@ class DrainingServer(Server):
         self._slot = slot
         self._listen_on = listen_on
         self._ready = ready
+        self._leave = leave
         self._draining_since: float | None = None
         self._linger_until: float | None = None
         self._impatient = False
@@ -144,6 +146,7 @@ class DrainingServer(Server):
         shared.tell_connections(self._slot, shared.NOT_LISTENING)
         for server in self.servers:
             server.close()
+        self._leave()
 
     def say_close(self) -> None:
         """From now on, every answer tells its client to open a new connection for the next."""
@@ -186,6 +189,7 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
             self.config,
             listen_on=self._listen_on,
             ready=lambda: shared.mark_ready(self.generation),
+            leave=self.wsgi.state.services.leave,
             refusal=self.wsgi.state.services.refusal,
             pause_seconds=load_settings().refusal_pause_seconds,
             slot=self.slot.number,

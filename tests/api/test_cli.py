@@ -74,10 +74,12 @@ def test_predict_prints_a_table_for_people(folder):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("predict", "dog", "x.png"), "there are: classification"),
+        (("predict", "dog", "x.png"), "no file project/models/dog.py; there are: "),
+        (("predict", "style_transfer", "x.png"), "jobs submit style_transfer"),
         (("predict", "classification", "x.png", "-p", "top_k=0"), "top_k: Input should be greater"),
         (("predict", "classification", "x.png", "-p", "top_k"), "name=value"),
         (("predict", "classification", "."), "no image files"),
+        (("predict", "background_removal", "x.png"), "jobs submit background_removal"),
     ],
 )
 def test_a_wrong_command_says_what_to_do_without_a_traceback(words, said, tmp_path):

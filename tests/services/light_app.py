@@ -71,6 +71,10 @@ app = Starlette(
     lifespan=lifespan,
 )
 app.state.services = SimpleNamespace(
-    draining=False, stuck=list, join=lambda _board: None, refusal=lambda *_head: None
+    draining=False,
+    stuck=list,
+    join=lambda _board: None,
+    refusal=lambda *_head: None,
+    leave=lambda: None,
 )
 instrument(app)

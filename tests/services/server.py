@@ -31,17 +31,20 @@ def free_port() -> int:
 
 
 def environment(folder: Path, **settings: object) -> dict[str, str]:
-    """The least that a process needs, and these settings; nothing else of this machine."""
-    base = {
+    """The least that a process needs, and these settings; None leaves one to .env."""
+    base: dict[str, object] = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(folder),
         "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
         "LOG_FORMAT": "json",
         "WEB_CONCURRENCY": "2",  # whatever the machine
         "INFERENCE_BATCH": "8",  # however fast it is
+        "JOBS": "off",  # where a test wants them it says so
+        "MODELS": "classification",  # the others are jobs
         "QUEUE_SECONDS": "60",  # or slow: who waits is refused where a test asks for it
     }
-    return base | {name: str(value) for name, value in settings.items()}
+    given = base | settings
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
 class Metrics:

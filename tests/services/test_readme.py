@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,15 +10,20 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 
 from tests.photos import photo
+from tests.services.crew import working
 from tests.services.server import ROOT, Server, serve
+from tests.services.stack import standing
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines() if line]
 CURLS = [line for line in COMMANDS if "curl" in line]
-PYTHON = [line for line in COMMANDS if "-m project" in line]
+PYTHON = [line for line in COMMANDS if "-m project" in line and "jobs" not in line]
+JOBS = [line for line in COMMANDS if "-m project jobs" in line]
+LONG = "background_removal,style_transfer,text_to_image"
 MAKES = [line for line in COMMANDS if re.search(r"\bmake\b", line)]
 
 
@@ -37,12 +43,22 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos").mkdir()
     for target in (folder, folder / "photos"):
         shutil.copy(photo("chelsea"), target / "chelsea.png")
+    shutil.copy(photo("coffee"), folder / "painting.png")
     return folder
 
 
 @pytest.fixture(scope="module")
 def server(copy: Path) -> Iterator[Server]:
-    with serve(copy.parent, root=copy, app=None, MODELS="classification,sharpness") as server:
+    with (
+        standing("embedded", copy.parent) as stack,
+        serve(
+            copy.parent,
+            root=copy,
+            app=None,
+            **stack.variables | {"MODELS": f"classification,sharpness,{LONG}"},
+        ) as server,
+        working(copy.parent, **stack.variables | {"MODELS": LONG}),
+    ):
         yield server
 
 
@@ -58,7 +74,26 @@ def test_a_curl_command_of_the_readme_works(command, server, copy):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)
+    assert json.loads(done.stdout[done.stdout.index("{") :])  # behind the head that -i shows
+
+
+@pytest.mark.parametrize("command", JOBS)
+def test_a_job_of_the_readme_runs_and_its_results_are_there(command, server, copy):
+    """The three pictures of the first ten minutes among them."""
+    before = set(copy.glob("results/*"))
+    done = subprocess.run(
+        [*shlex.split(command), "--url", server.url],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = set(copy.glob("results/*")) - before
+    assert len(made) == ("submit" in command)
+    for path in made:
+        with Image.open(path) as picture:
+            assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 2  # not one colour
 
 
 def test_the_answer_that_the_readme_shows_is_the_one_that_comes(server, copy):
@@ -102,7 +137,7 @@ def test_every_path_that_the_readme_names_is_there():
 def test_the_added_model_is_everywhere_that_the_readme_says(server):
     """On the routes, in the schemas and in the metrics."""
     names = [model["name"] for model in httpx2.get(f"{server.url}/v1/models").json()["models"]]
-    assert names == ["classification", "sharpness"]
+    assert names == ["classification", "sharpness", *LONG.split(",")]
     paths = httpx2.get(f"{server.url}/openapi.json").json()["paths"]
     assert "/v1/models/sharpness/predictions" in paths
     metrics = server.metrics()

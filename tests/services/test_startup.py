@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.services.load import Client
-from tests.services.server import DEADLINE, end, launch, serve
+from tests.services.server import DEADLINE, ROOT, end, launch, serve
 
 
 @contextmanager
@@ -54,7 +54,11 @@ def test_an_unknown_model_is_named_with_those_that_there_are(tmp_path: Path):
     with failing(tmp_path, MODELS="clasification") as lines:
         (line,) = lines
         assert line.startswith("MODELS: no file project/models/clasification.py")
-        assert line.endswith("there are: classification")
+        there_are = line.partition("there are: ")[2].split(", ")
+        assert "classification" in there_are
+        assert there_are == sorted(
+            path.stem for path in (ROOT / "project/models").glob("[a-z]*.py")
+        )
 
 
 @pytest.mark.parametrize("variable", ["PORT", "METRICS_PORT"])

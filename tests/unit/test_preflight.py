@@ -7,7 +7,7 @@ import pytest
 
 from project import preflight
 from project.errors import ConfigurationError
-from project.server import slots
+from project.observability import slots
 from tests.conftest import make_settings
 
 
@@ -29,7 +29,8 @@ def test_a_taken_port_is_named_with_the_next_one(taken_port):
 def test_a_model_without_a_file_is_named_with_those_that_have_one():
     """MODELS is the one setting that everybody edits."""
     with pytest.raises(
-        ConfigurationError, match=r"project/models/dog\.py; there are: classification"
+        ConfigurationError,
+        match=r"project/models/dog\.py; there are: background_removal, classification",
     ):
         preflight.check(make_settings(models=("dog",)))
 
@@ -60,3 +61,18 @@ def test_urls_name_the_port_of_the_metrics():
     urls = preflight.urls(make_settings(host="0.0.0.0", port=80, metrics_port=9090))
     assert urls["page"] == "http://localhost:80"
     assert urls["metrics"] == "http://localhost:9090/metrics"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("STORAGE_URL", "file:"), ("DATABASE_URL", "sqlite+aiosqlite:///:memory:")],
+)
+def test_a_reload_to_a_place_that_is_none_is_refused(monkeypatch, variable, value):
+    """The new workers would not start, and Gunicorn would end with them."""
+    old = make_settings(jobs=True)
+    monkeypatch.setenv("JOBS", "on")
+    monkeypatch.setenv(variable, value)
+    new = make_settings(jobs=True, **{variable.lower(): value})
+    (fault,) = preflight.faults(old, new)
+    assert fault.startswith(f"{variable}: ")
+    assert preflight.faults(new, new) == []

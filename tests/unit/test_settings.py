@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from project import configuration as module
 from project.configuration import load_settings, problems, reload_settings
+from project.models import create
 from project.settings import Settings
 from tests.conftest import make_settings
 
@@ -24,7 +25,12 @@ def nothing_read(monkeypatch, tmp_path):
 def test_defaults_are_enough_for_a_machine_of_ones_own(nothing_read):
     """`make run` needs no configuration."""
     settings = load_settings()
-    assert settings.models == ("classification",)
+    assert settings.models == (
+        "classification",
+        "background_removal",
+        "style_transfer",
+        "text_to_image",
+    )
     assert settings.web_concurrency is None
     assert not settings.log_json
 
@@ -120,3 +126,16 @@ def test_settings_cannot_be_changed_and_do_not_show_their_secrets():
         settings.port = 1
     assert TOKEN not in repr(settings)
     assert settings.secrets() == [TOKEN]
+
+
+def test_weights_of_ones_own_are_named_by_model(nothing_read):
+    """TEXT_TO_IMAGE_WEIGHTS is for the model text_to_image; unset, a model uses its own."""
+    assert Settings().sources == {}
+    nothing_read.setenv("TEXT_TO_IMAGE_WEIGHTS", "models/tiny")
+    assert Settings().sources == {"text_to_image": "models/tiny"}
+
+
+def test_a_model_is_told_where_its_weights_are():
+    """And no other is."""
+    models = create(["text_to_image", "style_transfer"], {"text_to_image": "models/tiny"})
+    assert [model.source for model in models] == ["models/tiny", None]

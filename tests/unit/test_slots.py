@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from project.observability import slots
 from project.observability.multiprocess import MAIN
-from project.server import slots
 from tests.collectors import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ def process(folder: Path, *steps: str) -> Iterator[subprocess.Popen[str]]:
         [
             "import os, sys",
             "from pathlib import Path",
-            "from project.server import slots",
+            "from project.observability import slots",
             "folder = Path(sys.argv[1])",
             *steps,
             "os.write(1, f'{number}\\n'.encode())",  # whole, as a forked child writes there too

@@ -1,4 +1,4 @@
-"""GET /v1/models and GET /v1/models/{model}: what is served, with its schemas."""
+"""GET /v1/models and GET /v1/models/{model}: what is served, how to ask for it, its schemas."""
 
 from typing import Any
 
@@ -6,9 +6,14 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from project.api.deps import RunnerDep
+from project.api.deps import Services, ServicesDep
+from project.api.orders import images_of
 from project.api.problems import documented
-from project.inference.lane import Lane
+from project.api.ways import JSON
+from project.models._base import Model
+from project.models._long import AnyModel
+
+PNG = "image/png"
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -21,8 +26,14 @@ class ModelSummary(BaseModel):
     version: str
     licence: str = Field(description="SPDX name of the weights' licence.")
     backend: str = Field(description="What runs the net.")
-    loaded: bool = Field(description="Whether this worker has the weights.")
-    predictions: str = Field(description="Path to POST images to.")
+    loaded: bool | None = Field(
+        description="Whether this worker has the weights; null where the workers of jobs alone do."
+    )
+    predictions: str | None = Field(
+        description="Path to POST images to; null where it takes too long to be waited for."
+    )
+    jobs: str | None = Field(description="Path to POST jobs to; null where jobs are off.")
+    images: list[str] = Field(description="Names of the images it takes.")
 
 
 class ModelDetail(ModelSummary):
@@ -30,7 +41,10 @@ class ModelDetail(ModelSummary):
 
     labels: list[str] = Field(description="The closed set of labels; empty where there is none.")
     parameters_schema: dict[str, Any] = Field(description="JSON Schema of the parameters.")
-    result_schema: dict[str, Any] = Field(description="JSON Schema of a result.")
+    result_media_type: str = Field(description="What a result is sent as.")
+    result_schema: dict[str, Any] | None = Field(
+        description="JSON Schema of a result; null where it is a picture."
+    )
 
 
 class Models(BaseModel):
@@ -40,34 +54,40 @@ class Models(BaseModel):
 
 
 @router.get("")
-async def list_models(runner: RunnerDep) -> Models:
+async def list_models(services: ServicesDep) -> Models:
     """All models that this server serves."""
-    return Models(models=[ModelSummary(**_summary(lane)) for lane in runner.lanes.values()])
+    served = services.models.values()
+    return Models(models=[ModelSummary(**_summary(model, services)) for model in served])
 
 
 @router.get("/{model}", responses=documented(404))
-async def show_model(model: str, runner: RunnerDep, request: Request) -> ModelDetail:
+async def show_model(model: str, services: ServicesDep, request: Request) -> ModelDetail:
     """One model with its parameters, its result and its labels."""
-    lane = runner.lanes.get(model)
-    if lane is None:
+    found = services.models.get(model)
+    if found is None:
         raise HTTPException(404)
     request.state.model = model
+    result = found.result if issubclass(found.result, BaseModel) else None
     return ModelDetail(
-        **_summary(lane),
-        labels=list(lane.model.labels),
-        parameters_schema=lane.model.params.model_json_schema(),
-        result_schema=lane.model.result.model_json_schema(),
+        **_summary(found, services),
+        labels=list(found.labels) if isinstance(found, Model) else [],
+        parameters_schema=found.params.model_json_schema(),
+        result_media_type=JSON if result else PNG,
+        result_schema=result.model_json_schema() if result else None,
     )
 
 
-def _summary(lane: Lane) -> dict[str, Any]:
-    model = lane.model
+def _summary(model: AnyModel, services: Services) -> dict[str, Any]:
+    path = f"/v1/models/{model.name}"
+    lane = services.runner.lanes.get(model.name)
     return {
         "name": model.name,
         "summary": model.summary,
         "version": model.version,
         "licence": model.licence,
         "backend": model.backend,
-        "loaded": lane.failure is None,
-        "predictions": f"/v1/models/{model.name}/predictions",
+        "loaded": lane.failure is None if lane else None,
+        "predictions": f"{path}/predictions" if lane else None,
+        "jobs": f"{path}/jobs" if services.settings.jobs else None,
+        "images": list(images_of(model)),
     }

@@ -1,5 +1,6 @@
 """What operators and their machines ask: /health, /ready, /metadata, /metrics."""
 
+import asyncio
 import platform
 import time
 
@@ -11,9 +12,11 @@ from starlette.concurrency import run_in_threadpool
 
 from project import __version__
 from project.api import bearer
+from project.api.checks import Check
 from project.api.deps import Services, ServicesDep
 from project.api.problems import documented
 from project.api.routes.models import ModelSummary, list_models
+from project.jobs.queue import QueueState
 from project.observability.metrics import COLLECT_SECONDS, MULTIPROC_FILES
 from project.observability.multiprocess import exposition
 from project.sizing import size
@@ -26,14 +29,6 @@ class Health(BaseModel):
     """The process lives."""
 
     status: str = "ok"
-
-
-class Check(BaseModel):
-    """One thing that readiness depends on."""
-
-    ok: bool
-    latency_seconds: float = Field(description="What asking took.")
-    detail: str | None = None
 
 
 class Readiness(BaseModel):
@@ -53,6 +48,9 @@ class Metadata(BaseModel):
     python: str
     torch: str
     models: list[ModelSummary]
+    queue: QueueState | None = Field(
+        description="Messages of jobs, as the broker counts them; null without jobs or broker."
+    )
 
 
 @router.get(
@@ -73,15 +71,18 @@ async def health() -> Health:
     "/ready", methods=["GET", "HEAD"], include_in_schema=False, response_model_exclude_none=True
 )
 async def ready(services: ServicesDep, response: Response) -> Readiness:
-    """Whether requests should be sent here: models loaded, and no shutdown begun."""
-    checks = readiness(services)
+    """Whether requests should be sent here: models loaded, and no shutdown begun.
+
+    Where jobs are on, their database, storage and broker must answer too.
+    """
+    checks = await readiness(services)
     good = all(check.ok for check in checks.values())
     response.status_code = 200 if good else 503
     return Readiness(status="ready" if good else "not ready", checks=checks)
 
 
-def readiness(services: Services) -> dict[str, Check]:
-    """Ask each thing that a prediction needs."""
+async def readiness(services: Services) -> dict[str, Check]:
+    """Ask each thing that a prediction needs, then, all at once, those that a job needs."""
     checks = {}
     for name, lane in services.runner.lanes.items():
         started = time.perf_counter()
@@ -95,6 +96,10 @@ def readiness(services: Services) -> dict[str, Check]:
             latency_seconds=round(time.perf_counter() - started, 6),
             detail=detail,
         )
+    if services.desk is not None:
+        probes = services.desk.probes
+        answers = await asyncio.gather(*(probe.check() for probe in probes.values()))
+        checks |= dict(zip(probes, answers, strict=True))
     if services.draining:
         checks["shutdown"] = Check(ok=False, latency_seconds=0, detail="shutdown has begun")
     return checks
@@ -102,7 +107,7 @@ def readiness(services: Services) -> dict[str, Check]:
 
 @router.get("/metadata")
 async def metadata(services: ServicesDep) -> Metadata:
-    """Version, revision and models."""
+    """Version, revision, models and the state of the queue."""
     settings = services.settings
     return Metadata(
         version=__version__,
@@ -111,7 +116,8 @@ async def metadata(services: ServicesDep) -> Metadata:
         workers=size(settings).workers,
         python=platform.python_version(),
         torch=torch.__version__,
-        models=(await list_models(services.runner)).models,
+        models=(await list_models(services)).models,
+        queue=await services.desk.queue_state() if services.desk else None,
     )
 
 

@@ -16,10 +16,15 @@ let underWay = null; // AbortController of the prediction that runs
 
 async function start() {
   const { models } = await getJson("/v1/models");
-  const options = models.map(({ name }) => element("option", { value: name }, name));
+  const quick = models.filter(({ predictions }) => predictions); // the others work as jobs alone
+  const options = quick.map(({ name }) => element("option", { value: name }, name));
   byId("model").replaceChildren(...options);
-  byId("model-choice").hidden = models.length < 2;
-  if (models.length) await choose(models[0].name);
+  byId("model-choice").hidden = quick.length < 2;
+  if (quick.length) await choose(quick[0].name);
+  else throw new Problem({
+    title: "No model here predicts at once",
+    detail: `as a job, there are: ${models.map(({ name }) => name).join(", ")}; see /docs`,
+  });
 }
 
 async function choose(name) {

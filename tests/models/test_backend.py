@@ -11,7 +11,7 @@ from project.errors import BackendUnavailable, InvalidInput
 from project.inference import backend, openvino
 from project.inference.backend import accelerate, check
 from project.observability import metrics
-from tests.unit.nets import NetModel, batch
+from tests.models.nets import NetModel, batch
 
 FAMILIES = ["openvino", "torchscript"]
 

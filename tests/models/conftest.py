@@ -1,10 +1,10 @@
-"""What several unit tests share."""
+"""What several of these tests share."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.unit.nets import NetModel
+from tests.models.nets import NetModel
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 
 from project.inference import openvino
 from project.inference.backend import accelerate
-from tests.unit.nets import NetModel, batch
+from tests.models.nets import NetModel, batch
 
 
 def test_a_net_is_converted_once_and_found_again(model, cache, monkeypatch):

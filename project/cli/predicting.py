@@ -1,38 +1,39 @@
-"""`python -m project`: the same models from the command line, and the chores around a server."""
+"""`models` and `predict`: the same models as over HTTP, for files and folders, without a server."""
 
 import asyncio
 import json
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
-from rich.text import Text
 
 from project import models as plugins
-from project import preflight, reference
+from project.cli.output import fail, plain
 from project.configuration import load_settings
 from project.errors import ConfigurationError, ModelFailed, ProjectError
 from project.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-errors = Console(stderr=True)
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from project.models._base import Model
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
-@app.command("models")
 def list_models() -> None:
     """List the models that there are, and which of them MODELS names."""
-    named = load_settings().models
+    from rich.console import Console  # noqa: PLC0415 - slow to import, see __init__.py
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    settings = load_settings()
     table = Table("model", "in MODELS", "version", "licence", "what it does")
     for name in plugins.available():
-        mark = "yes" if name in named else "no"
+        mark = "yes" if name in settings.models else "no"
         try:
-            (model,) = plugins.create([name])
+            (model,) = plugins.create([name], settings.sources)
         except ConfigurationError as error:
             table.add_row(name, mark, "", "", Text(error.detail, style="red"))
         else:
@@ -40,7 +41,6 @@ def list_models() -> None:
     Console().print(table)
 
 
-@app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="Name of a model; see `models`.")],
     paths: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
@@ -54,13 +54,13 @@ def predict(
     """Predict for files; exits with 1 if any of them failed."""
     settings = load_settings().model_copy(update={"log_level": "WARNING"})
     try:
-        files = list(_files(paths))
+        files = list(files_of(paths))
         if not files:
             raise ConfigurationError(f"no image files in {', '.join(map(str, paths))}")
-        values = dict(_split(item) for item in param or [])
+        values = dict(split(item, "--param") for item in param or [])
         outcomes = asyncio.run(_predict_all(settings, model, files, values))
     except ProjectError as error:
-        _fail(error)
+        fail(error)
     if as_json:
         for path, outcome in outcomes:
             typer.echo(json.dumps({"path": str(path), **outcome}, ensure_ascii=False))
@@ -77,17 +77,20 @@ async def _predict_all(
     settings: Settings, name: str, files: list[Path], values: dict[str, str]
 ) -> Outcomes:
     """Predict for one file after the other, as the server would."""
-    from project.api.inputs import validate  # noqa: PLC0415 - torch is slow to import, --help is not
+    from rich.console import Console  # noqa: PLC0415 - see __init__.py
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+
+    from project.api.inputs import validate  # noqa: PLC0415 - imports torch
     from project.inference.runner import Runner  # noqa: PLC0415
     from project.observability.logging import configure_logging  # noqa: PLC0415
 
     configure_logging(settings)
-    (model,) = plugins.create([name])
+    model = _quick(name)
     params = validate(model.params, values)
     outcomes: Outcomes = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     async with Runner([model], settings) as runner:
-        with Progress(*columns, console=errors, transient=True) as progress:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             for path in progress.track(files, description=name):
                 try:
                     prediction = await runner.predict(name, path.read_bytes(), params)
@@ -101,7 +104,19 @@ async def _predict_all(
     return outcomes
 
 
-def _files(paths: list[Path]) -> Iterator[Path]:
+def _quick(name: str) -> "Model[Any, Any]":
+    """The model of that name. Raises ConfigurationError where it takes too long to wait for."""
+    from project.models._base import Model  # noqa: PLC0415 - NumPy is slow to import as well
+
+    (model,) = plugins.create([name])
+    if isinstance(model, Model):
+        return model
+    raise ConfigurationError(
+        f"{name} runs as a job alone: `python -m project jobs submit {name}`, with the server up"
+    )
+
+
+def files_of(paths: list[Path]) -> Iterator[Path]:
     """The files named, and the images inside the folders named, in order."""
     for path in paths:
         if path.is_dir():
@@ -111,21 +126,28 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _split(item: str) -> tuple[str, str]:
+def split(item: str, option: str) -> tuple[str, str]:
+    """Name and value of an option such as --param. Raises ConfigurationError."""
     name, sign, value = item.partition("=")
-    if not sign:
-        raise ConfigurationError(f"--param {item}: write it as name=value")
+    if not sign or not name:
+        raise ConfigurationError(f"{option} {item}: write it as name=value")
     return name, value
 
 
 def _print_table(outcomes: Outcomes) -> None:
+    from rich.console import Console  # noqa: PLC0415 - see __init__.py
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table("file", "result")
     for path, outcome in outcomes:
-        table.add_row(Text(path.name), _cell(outcome))
+        table.add_row(Text(plain(path.name)), _cell(outcome))
     Console().print(table)
 
 
-def _cell(outcome: dict[str, Any]) -> Text:
+def _cell(outcome: dict[str, Any]) -> "Text":
+    from rich.text import Text  # noqa: PLC0415 - see __init__.py
+
     if "error" in outcome:
         return Text(outcome["error"], style="red")
     result = outcome["result"]
@@ -143,30 +165,3 @@ def _line(item: object) -> str:
     return "  ".join(
         f"{value:.3f}" if isinstance(value, float) else str(value) for value in item.values()
     )
-
-
-@app.command("preflight")
-def check_before_start() -> None:
-    """Check settings, models and ports; print where to look, and on stdout the port."""
-    settings = load_settings()
-    try:
-        preflight.check(settings)
-    except ConfigurationError as error:
-        _fail(error)
-    for name, url in preflight.urls(settings).items():
-        errors.print(f"  {name:18} {url}", highlight=False)
-    typer.echo(settings.port)
-
-
-@app.command()
-def docs(folder: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path()) -> None:
-    """Write the generated files again: .env.example and docs/metrics.md."""
-    for path, text in reference.files().items():
-        (folder / path).write_text(text, encoding="utf-8")
-
-
-def _fail(error: ProjectError) -> NoReturn:
-    errors.print(error.detail, style="red", highlight=False, markup=False, soft_wrap=True)
-    for name, fault in error.fields.items():
-        errors.print(f"  {name}: {fault}", style="red", highlight=False, markup=False)
-    raise typer.Exit(1)

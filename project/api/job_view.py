@@ -1,0 +1,107 @@
+"""A job as callers see it."""
+
+import mimetypes
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, Field
+
+from project.db.records import Job, Status
+
+JOBS = "/v1/jobs"
+ENDED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class ResultView(BaseModel):
+    """Where a result is."""
+
+    media_type: str
+    size: int = Field(description="Bytes.")
+    url: str = Field(description="Path that leads on to the file, for whoever is let in here.")
+
+
+class JobView(BaseModel):
+    """A job. Times are RFC 3339, in UTC."""
+
+    id: str
+    model: str
+    model_version: str
+    status: Status
+    progress: float = Field(description="The share done, 0 to 1.")
+    attempts: int = Field(description="Runs so far.")
+    cancel_requested: bool
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    retry_at: str | None = Field(description="It is not to run before.")
+    params: dict[str, Any]
+    seconds: dict[str, float] = Field(description="Stage → what it took.")
+    problem: dict[str, Any] | None = Field(
+        description="Why it failed, or why its last run did: a problem document without ids."
+    )
+    result: ResultView | None = Field(description="null until it succeeded, and once it is deleted")
+    request_id: str | None = Field(description="Of the request that asked for it.")
+    trace_id: str | None = Field(description="W3C trace id of that request.")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """What callers see of a job's row."""
+        result = None
+        if job.result is not None and job.files_deleted_at is None:
+            result = ResultView(
+                media_type=job.result["media_type"],
+                size=job.result["size"],
+                url=f"{JOBS}/{job.id}/result",
+            )
+        return cls(
+            id=job.id,
+            model=job.model,
+            model_version=job.model_version,
+            status=job.status,
+            progress=job.progress,
+            attempts=job.attempts,
+            cancel_requested=job.cancel_requested,
+            created_at=rfc3339(job.created_at),
+            started_at=_time(job.started_at),
+            finished_at=_time(job.finished_at),
+            retry_at=_time(job.retry_at),
+            params=job.params,
+            seconds=job.seconds,
+            problem=job.problem,
+            result=result,
+            request_id=job.request_id,
+            trace_id=job.traceparent.split("-")[1] if job.traceparent else None,
+        )
+
+
+class JobPage(BaseModel):
+    """Some jobs, the newest first."""
+
+    jobs: list[JobView]
+    next: str | None = Field(description="Path of the older ones, if there are any.")
+
+
+def rfc3339(seconds: float) -> str:
+    """A time in seconds since 1970 as text, to the millisecond."""
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else rfc3339(seconds)
+
+
+def etag(job: Job) -> str:
+    """Of a job's view: weak, as another release may write the same otherwise."""
+    return f'W/"{job.revision}"'
+
+
+def is_known(etag: str, if_none_match: str | None) -> bool:
+    """Whether who sent If-None-Match has this already (RFC 9110, section 13.1.2)."""
+    tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
+    return bool(tags & {"*", etag.removeprefix("W/")})
+
+
+def result_name(job: Job, media_type: str) -> str:
+    """What the file of a result is called where it is saved."""
+    return f"{job.model}-{job.id}{mimetypes.guess_extension(media_type) or ''}"

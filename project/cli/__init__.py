@@ -1,0 +1,16 @@
+"""`python -m project`: models, jobs and logs from the command line, and the chores of a server.
+
+What is slow to import (torch, NumPy, an HTTP client, Rich) is imported by the commands that use it.
+"""
+
+import typer
+
+from project.cli import chores, jobs, predicting, tracing
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command("models")(predicting.list_models)
+app.command()(predicting.predict)
+app.add_typer(jobs.app, name="jobs")
+app.command()(tracing.trace)
+app.command("preflight")(chores.check_before_start)
+app.command()(chores.docs)

@@ -1,0 +1,92 @@
+"""Downloads a job's result into a folder: whole or not at all, and never over another file."""
+
+import asyncio
+import mimetypes
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO
+
+from project.cli.connection import Refused, Server, Unreachable
+from project.cli.following import View, path_of
+from project.errors import ConfigurationError
+
+SUFFIXES = {"image/png": ".png", "application/json": ".json"}
+LONGEST_STEM = 200  # bytes; file systems take 255, and a number and a suffix follow
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for results. Raises ConfigurationError where none could be put there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"--out {folder}: cannot write there: {error.strerror}") from error
+
+
+async def save(server: Server, job: View, folder: Path, stem: str) -> Path:
+    """Download the result of a job that has succeeded; returns where it is.
+
+    Raises Refused, Unreachable, or ConfigurationError where it cannot be written.
+    """
+    result = job.get("result")
+    if not isinstance(result, dict):
+        raise Refused("File missing: its result was deleted at the server", code=404)
+    try:
+        temporary = folder / f".{uuid.uuid4().hex}.part"
+        try:
+            with temporary.open("xb") as file:
+                await server.patiently(lambda: _download(server, job, file))
+            return _put(temporary, folder, stem, suffix_of(str(result.get("media_type"))))
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write its result into {folder}: {error.strerror}; it is kept at the server: "
+            f"python -m project jobs fetch {job['id']} --out DIR"
+        ) from error
+
+
+async def _download(server: Server, job: View, file: BinaryIO) -> None:
+    """Write the result from the file's start; a size other than the job says is a cut download."""
+    file.seek(0)
+    file.truncate()
+    path = f"{path_of(job['id'])}/result"
+    async with server.stream("GET", path, follow_redirects=True) as answer:
+        async for chunk in answer.aiter_bytes():
+            await asyncio.to_thread(file.write, chunk)
+    size = job["result"].get("size")
+    if isinstance(size, int) and file.tell() != size:
+        raise Unreachable(f"its result has {size} bytes, but {file.tell()} came")
+
+
+def _put(temporary: Path, folder: Path, stem: str, suffix: str) -> Path:
+    """Give a whole file its name, or the next that is free: a.png, a-2.png, a-3.png."""
+    for path in _names(folder, shortened(stem), suffix):
+        with suppress(FileExistsError):
+            path.touch(exist_ok=False)  # ours from here on, whoever else looks for a name
+            return temporary.replace(path)
+    raise AssertionError("there is always another number")  # pragma: no cover
+
+
+def _names(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
+    yield folder / f"{stem}{suffix}"
+    for number in count(2):
+        yield folder / f"{stem}-{number}{suffix}"
+
+
+def shortened(stem: str) -> str:
+    """A stem of as many bytes as there is room for, without half a character at its end."""
+    data = os.fsencode(stem)
+    return stem if len(data) <= LONGEST_STEM else data[:LONGEST_STEM].decode("utf-8", "ignore")
+
+
+def suffix_of(media_type: str) -> str:
+    """How the name of a file of this type ends."""
+    known = media_type.partition(";")[0].strip().lower()
+    return SUFFIXES.get(known) or mimetypes.guess_extension(known) or ".bin"

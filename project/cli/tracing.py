@@ -1,0 +1,107 @@
+"""`trace`: tells what the log has to say of one request, trace or job."""
+
+import json
+import shutil
+import sys
+import tempfile
+import textwrap
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, BinaryIO, cast
+
+import typer
+
+from project.cli import story
+from project.cli.output import fail, plain, plain_lines
+from project.configuration import load_settings
+from project.errors import ConfigurationError
+
+USUAL = Path("var/log/vitrine.jsonl")  # where `make run` has it
+STDIN = Path("-")
+COLOURS = {"DEBUG": "bright_black", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "bright_red"}
+
+
+def trace(
+    wanted: Annotated[str, typer.Argument(metavar="ID", help="Of a request, a trace or a job.")],
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", help="A log of JSON lines, - for stdin; repeatable."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The records as they are.")] = False,
+) -> None:
+    """Tell the story of one id from the log: the request, its job, the worker's part.
+
+    Reads LOG_FILE, or var/log/vitrine.jsonl, which `make run` writes, and the file before it.
+    """
+    with ExitStack() as stack:
+        try:
+            paths = file or _usual()
+            records = story.find([_opened(path, stack) for path in paths], wanted.strip())
+        except OSError as error:
+            fail(ConfigurationError(f"cannot read {error.filename or 'the log'}: {error.strerror}"))
+        except ConfigurationError as error:
+            fail(error)
+    if not records:
+        where = ", ".join(map(str, paths))
+        fail(ConfigurationError(f"nothing in {where} about {wanted.strip()}"))
+    for line in map(json.dumps, records) if as_json else shown(records):
+        typer.echo(line)
+
+
+def _usual() -> list[Path]:
+    """The log of this machine, the older part first. Raises ConfigurationError if there is none."""
+    from project.observability.log_file import former  # noqa: PLC0415 - imports the metrics
+
+    path = load_settings().log_file or USUAL
+    found = [item for item in (former(path), path) if item.exists()]
+    if not found:
+        raise ConfigurationError(
+            f"there is no log at {path}: `make run` writes one, LOG_FILE says where; "
+            "or name one with --file"
+        )
+    return found
+
+
+def _opened(path: Path, stack: ExitStack) -> BinaryIO:
+    """A file that can be read twice; what comes through a pipe is put into a temporary one."""
+    stream = sys.stdin.buffer if path == STDIN else stack.enter_context(path.open("rb"))
+    if stream.seekable():
+        return stream
+    temporary = tempfile.TemporaryFile()  # noqa: SIM115 - the stack closes it
+    kept = cast("BinaryIO", stack.enter_context(temporary))
+    shutil.copyfileobj(stream, kept)
+    return kept
+
+
+def shown(records: Sequence[story.Record]) -> list[str]:
+    """The lines of a story for people: a heading with the ids, then one for each record."""
+    lines = story.told(records)
+    days = {line.time.date() for line in lines if line.time}
+    stamp = "%H:%M:%S.%f" if len(days) < 2 else "%Y-%m-%d %H:%M:%S.%f"  # noqa: PLR2004
+    width = max(len(line.process) for line in lines)
+    return [_heading(records, lines), *(_shown(line, stamp, width) for line in lines)]
+
+
+def _heading(records: Sequence[story.Record], lines: Sequence[story.Line]) -> str:
+    parts = []
+    for name in story.IDS:
+        ids = story.ids_named(records, name)
+        if ids:
+            more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+            parts.append(f"{name}={plain(ids[0])}{more}")
+    times = [line.time for line in lines if line.time]
+    if times:
+        parts.append(f"from {times[0]:%Y-%m-%d %H:%M:%S}")
+    return typer.style("  ".join(parts), dim=True)
+
+
+def _shown(line: story.Line, stamp: str, width: int) -> str:
+    time = line.time.strftime(stamp)[:-3] if line.time else ""
+    since = "" if line.seconds is None else f"+{line.seconds:.3f}"
+    head = f"{time:12} {since:>9}  {plain(line.process):{width}}"
+    level = typer.style(f"{plain(line.severity):8}", fg=COLOURS.get(line.severity, "green"))
+    fields = plain(" ".join(f"{name}={value}" for name, value in line.fields.items()))
+    text = f"{head}  {level} {typer.style(plain(line.event), bold=True)}  {fields}".rstrip()
+    below = plain_lines(line.exception.strip())
+    return "\n".join(filter(None, [text, textwrap.indent(below, "    ", lambda _: True)]))

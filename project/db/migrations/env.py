@@ -1,0 +1,41 @@
+"""What Alembic runs, for its own commands and for project/db/migrate.py."""
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection
+
+from project.configuration import load_settings
+from project.db.engine import read_url
+from project.db.migrate import migrating
+from project.db.tables import Base
+
+
+def run(connection: Connection) -> None:
+    """Run the migrations on a connection that is in a transaction."""
+    # SQLite cannot alter much of a table in place: a batch makes it anew.
+    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    context.run_migrations()
+
+
+async def run_alone() -> None:
+    """Run the migrations on the database of the settings."""
+    async with migrating(load_settings()) as connection:
+        await connection.run_sync(run)
+
+
+def show() -> None:
+    """Print the migrations as SQL, for `--sql`."""
+    dialect = read_url(load_settings()).get_backend_name()
+    context.configure(dialect_name=dialect, target_metadata=Base.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if context.is_offline_mode():
+    show()
+elif given is None:
+    asyncio.run(run_alone())
+else:
+    run(given)

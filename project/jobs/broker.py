@@ -1,0 +1,35 @@
+"""create_broker: from settings to the broker whose messages this process runs."""
+
+from collections.abc import Sequence
+
+import dramatiq
+from dramatiq.broker import MessageProxy
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware.prometheus import Prometheus
+
+from project.jobs.process import WorkerProcess
+from project.jobs.send import ACTOR, QUEUE, make_broker
+from project.models._long import AnyModel
+from project.observability import metrics, multiprocess
+from project.settings import Settings
+
+
+class Measured(Prometheus):
+    """Dramatiq's own metrics, in this process's files; the exposition is ours, and watched."""
+
+    forks: Sequence[object] = ()
+
+    def before_delay_message(self, broker: dramatiq.Broker, message: MessageProxy) -> None:
+        """Count nothing: a message that waits here may be run elsewhere, and none would notice."""
+
+
+def create_broker(settings: Settings, models: Sequence[AnyModel]) -> RedisBroker:
+    """The broker with its one actor. models: those whose jobs are run here."""
+    multiprocess.identify(str(settings.worker_slot))
+    if settings.prometheus_multiproc_dir:
+        directory = settings.prometheus_multiproc_dir
+        multiprocess.prepare(directory, str(settings.worker_slot), metrics.gauge_modes())
+    process = WorkerProcess(settings, models)
+    broker = make_broker(settings, [Measured(), process])
+    dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)(process.run)
+    return broker

@@ -1,0 +1,112 @@
+"""Serves the metrics of the job workers, and of the queue as the broker knows it, on :9191."""
+
+import hmac
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import cast
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from loguru import logger
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from project.configuration import load_settings
+from project.errors import BrokerUnavailable
+from project.jobs.parent import end_with_parent
+from project.jobs.queue import Queue
+from project.jobs.send import QUEUE, connect
+from project.observability import metrics, multiprocess
+from project.observability.logging import configure_logging
+from project.settings import Settings
+
+
+class QueueCollector(Collector):
+    """Asks the broker at each scrape; one that does not answer costs its numbers, not the rest."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges of the queue."""
+        try:
+            state = self._queue.state()
+        except BrokerUnavailable:
+            yield _gauge(metrics.JOBS_BROKER_UP, 0)
+            return
+        yield _gauge(metrics.JOBS_BROKER_UP, 1)
+        messages = _family(metrics.JOBS_QUEUE_MESSAGES)
+        for name in metrics.QUEUE_STATES:
+            messages.add_metric([QUEUE, name], getattr(state, name))
+        yield messages
+        age = _family(metrics.JOBS_OLDEST_AGE)
+        age.add_metric([QUEUE], state.oldest_age_seconds)
+        yield age
+
+
+def _family(spec: metrics.Spec) -> GaugeMetricFamily:
+    return GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
+
+
+def _gauge(spec: metrics.Spec, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(spec.name, spec.help, value=value)
+
+
+def registry(settings: Settings, directory: Path) -> CollectorRegistry:
+    """What is served. directory: that of the workers' metric files."""
+    found = CollectorRegistry()
+    MultiProcessCollector(found, path=str(directory))  # type: ignore[no-untyped-call]
+    found.register(QueueCollector(Queue(connect(settings))))
+    return found
+
+
+def application(served: CollectorRegistry, settings: Settings) -> WSGIApplication:
+    """What answers scrapes, and nobody who lacks METRICS_TOKEN where that is set."""
+    answer = make_wsgi_app(served)
+    token = settings.metrics_token
+
+    def guarded(request: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        given = request.get("HTTP_AUTHORIZATION", "")
+        wanted = f"Bearer {token.get_secret_value()}" if token else given
+        if not hmac.compare_digest(given.encode(), wanted.encode()):
+            start("401 Unauthorized", [("WWW-Authenticate", "Bearer")])
+            return [b"send METRICS_TOKEN as a bearer token\n"]
+        return cast("Iterable[bytes]", answer(request, start))
+
+    return guarded
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A scrape that is read slowly holds up no other."""
+
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    """Scrapes are not logged."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base names it so
+        """Say nothing."""
+
+
+def main() -> None:
+    """Serve until the process is ended."""
+    end_with_parent(int(sys.argv[1]))
+    settings = load_settings()
+    multiprocess.identify("exposition")
+    configure_logging(settings)
+    if settings.prometheus_multiproc_dir is None:
+        raise SystemExit("PROMETHEUS_MULTIPROC_DIR is not set: start through ./prestart.sh")
+    served = application(registry(settings, settings.prometheus_multiproc_dir), settings)
+    port = settings.worker_metrics_port
+    with make_server(settings.host, port, served, _Server, _Handler) as server:
+        logger.bind(port=port).info("worker_metrics_served")
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""background_removal: the subject inside a rectangle, cut out of its background."""
+
+from collections.abc import Generator, Mapping
+from math import ceil, floor, pi, sqrt
+from typing import ClassVar
+
+import cv2
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from project.errors import InvalidInput
+from project.models._base import Array, Params
+from project.models._long import LongModel
+
+MOST_PIXELS = 300_000  # that are cut: an iteration then takes a second or two at most
+SEED = 0  # of the clusters that GrabCut begins with: the same picture is always cut the same
+SMOOTHING = 1.0  # pixels; takes the steps out of the edge
+STEEPEST = 0.6  # slope of alpha across the edge, per pixel: opaque to clear in 1 / 0.6 pixels
+SPECK = 0.01  # of the subject's area: smaller islands are dropped, smaller holes are filled
+OPAQUE = 255
+
+
+class Rectangle(Params):
+    """Where the subject is, as shares of the picture's width and height, and how long to cut.
+
+    By default it leaves a margin of a twentieth all around.
+    """
+
+    x: float = Field(0.05, ge=0, le=1, description="Left edge, as a share of the width.")
+    y: float = Field(0.05, ge=0, le=1, description="Upper edge, as a share of the height.")
+    width: float = Field(
+        0.9, ge=0, le=1, description="Width, as a share; what lies outside the picture is left out."
+    )
+    height: float = Field(
+        0.9, ge=0, le=1, description="Height, as a share; what lies outside is left out."
+    )
+    iterations: int = Field(5, ge=1, le=10, description="How often the cut is made better.")
+
+
+class BackgroundRemoval(LongModel[Rectangle, Image.Image]):
+    """GrabCut (Rother, Kolmogorov and Blake 2004): colours and edges; it learns from the one photo.
+
+    What lies outside the rectangle is background for certain, and tells which colours are.
+    """
+
+    version = "1.0.0"
+    licence = "Apache-2.0"  # of OpenCV; there are no weights
+    weights = "none"
+    summary = "Cuts the subject inside a rectangle out of its background."
+    params: ClassVar[type[Params]] = Rectangle
+    result: ClassVar[type[Image.Image]] = Image.Image
+    backend = "opencv"
+
+    def load(self) -> None:
+        """Nothing to read: GrabCut learns from each picture."""
+
+    def steps(
+        self, images: Mapping[str, Image.Image], params: Rectangle
+    ) -> Generator[float, None, Image.Image]:
+        """Returns an RGBA picture of the same size, its background black and clear."""
+        image = images["image"]
+        small = reduced(image)
+        box = box_of(params, small.size)
+        mask = yield from cut(np.asarray(small), box, params.iterations)
+        alpha = edge(without_specks(mask), image.size)
+        result = Image.new("RGBA", image.size)
+        seen = alpha.point(lambda value: OPAQUE if value else 0)
+        result.paste(image, mask=seen)  # what is cut away must not come back without the alpha
+        result.putalpha(alpha)
+        return result
+
+
+def reduced(image: Image.Image) -> Image.Image:
+    """The picture, at MOST_PIXELS or less."""
+    scale = sqrt(MOST_PIXELS / (image.width * image.height))
+    if scale >= 1:
+        return image
+    size = (max(1, int(image.width * scale)), max(1, int(image.height * scale)))
+    return image.resize(size, Image.Resampling.BOX, reducing_gap=2)
+
+
+Box = tuple[int, int, int, int]  # left, top, width, height; pixels
+
+
+def box_of(params: Rectangle, size: tuple[int, int]) -> Box:
+    """The whole pixels inside the rectangle, of a picture of that (width, height).
+
+    Raises InvalidInput where there are none, or none outside.
+    """
+    across = span(params.x, params.width, size[0])
+    down = span(params.y, params.height, size[1])
+    if not across or not down:
+        raise InvalidInput(
+            "the rectangle covers nothing of the picture; draw it around the subject",
+            fields={
+                name: "leaves nothing inside the picture"
+                for name, inside in (("width", across), ("height", down))
+                if not inside
+            },
+        )
+    box = (across.start, down.start, len(across), len(down))
+    if box == (0, 0, *size):
+        raise InvalidInput(
+            "the rectangle covers the whole picture; leave some of the background outside, "
+            "for the rest of it is known by that",
+            fields={"width": "leaves nothing outside"},
+        )
+    return box
+
+
+def span(start: float, length: float, pixels: int) -> range:
+    """The whole pixels between two shares of a side."""
+    return range(ceil(start * pixels), floor(min(1, start + length) * pixels))
+
+
+def cut(pixels: Array, box: Box, iterations: int) -> Generator[float, None, Array]:
+    """Find what belongs to the subject: (h, w), 255 where it does. Yields after each iteration.
+
+    pixels: (h, w, 3) uint8. Raises InvalidInput where nothing does.
+    """
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    background, subject = np.zeros((1, 65)), np.zeros((1, 65))  # mixtures of five Gaussians each
+    mode = cv2.GC_INIT_WITH_RECT
+    cv2.setRNGSeed(SEED)
+    for iteration in range(1, iterations + 1):
+        cv2.grabCut(pixels, mask, box, background, subject, 1, mode)
+        mode = cv2.GC_EVAL
+        found = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        if not found.any():
+            raise InvalidInput(
+                "nothing in the rectangle differs from what is outside; "
+                "draw it around the whole subject, with background on all sides"
+            )
+        yield iteration / (iterations + 1)
+    return np.where(found, OPAQUE, 0).astype(np.uint8)
+
+
+def without_specks(mask: Array) -> Array:
+    """The mask without islands and holes too small to be meant. mask: (h, w), 255 in the subject.
+
+    The largest island is no speck, so something is always left.
+    """
+    least = SPECK * np.count_nonzero(mask)
+    islands = np.where(_specks(mask, least), 0, mask)
+    return np.where(_specks(OPAQUE - islands, least), OPAQUE, islands).astype(np.uint8)
+
+
+def _specks(mask: Array, least: float) -> Array:
+    """Where the mask has parts of fewer pixels than that; the largest of them is no such part."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    small = areas < least
+    small[0] = False  # what is not in the mask
+    if len(areas) > 1:
+        small[1 + areas[1:].argmax()] = False
+    where: Array = small[parts]
+    return where
+
+
+def edge(mask: Array, size: tuple[int, int]) -> Image.Image:
+    """Alpha of that (width, height) for a mask that may be smaller, its edge about a pixel wide.
+
+    A scaled edge is as many pixels wide as it was scaled; it is made steep again.
+    """
+    smooth = Image.fromarray(cv2.GaussianBlur(mask, (0, 0), SMOOTHING))
+    scaled = smooth.resize(size, Image.Resampling.BICUBIC)
+    slope = mask.shape[1] / size[0] / (SMOOTHING * sqrt(2 * pi))  # of a blurred step, scaled
+    values = (np.arange(OPAQUE + 1) - OPAQUE / 2) * STEEPEST / slope + OPAQUE / 2
+    return scaled.point(np.clip(values, 0, OPAQUE).round().astype(int).tolist())

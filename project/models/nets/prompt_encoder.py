@@ -1,0 +1,36 @@
+"""PromptEncoder: a small transformer that turns the words of a prompt into one vector."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+PADDING = 0  # the token that fills a prompt up; it is not looked at
+
+
+class PromptEncoder(nn.Module):
+    """Reads what goes with what: which colour is the background's, and which the apple's."""
+
+    def __init__(self, words: int, length: int, width: int = 64, layers: int = 2) -> None:
+        super().__init__()
+        self.words = nn.Embedding(words, width)
+        self.places = nn.Parameter(torch.randn(length, width) * 0.02)
+        layer = nn.TransformerEncoderLayer(
+            width, 4, 2 * width, dropout=0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens: (n, length) int64, at least one of each no padding. Returns (n, width).
+
+        All tokens are summed: a word then counts from the first training step on, before attention
+        has learned to find it.
+        """
+        seen = tokens != PADDING
+        longest = int(seen.sum(1).max())
+        tokens, seen = tokens[:, :longest], seen[:, :longest]
+        places = self.places[:longest]
+        x = self.layers(self.words(tokens) + places, src_key_padding_mask=~seen)
+        total = (x * seen[..., None]).sum(1) / seen.sum(1, keepdim=True).sqrt()
+        return cast("Tensor", self.norm(total))

@@ -1,0 +1,72 @@
+"""text_to_image: a picture of what a prompt says; out of the box by a small demo of our own."""
+
+import secrets
+from collections.abc import Generator, Mapping
+from typing import ClassVar
+
+from PIL import Image
+from pydantic import Field
+
+from project.models._base import Params
+from project.models._demo import Demo
+from project.models._diffusers import Pipeline
+from project.models._long import LongModel
+
+MOST_SEED = 2**53 - 1  # what every reader of JSON keeps exact
+
+
+class Prompt(Params):
+    """What to draw, and how long to work on it."""
+
+    prompt: str = Field(
+        min_length=1,
+        max_length=500,
+        pattern=r"\S",
+        description="What to draw; the demo knows things and colours: a fox on blue.",
+    )
+    negative_prompt: str = Field("", max_length=500, description="What to lead away from.")
+    steps: int = Field(20, ge=1, le=150, description="How often the picture is made clearer.")
+    guidance: float | None = Field(
+        None,
+        ge=1,
+        le=20,
+        description="How much both prompts count; at 1 the negative one does not. "
+        "Unset: as the model does best.",
+    )
+    seed: int | None = Field(
+        None, ge=0, le=MOST_SEED, description="The same gives the same picture. Unset: any."
+    )
+
+
+class TextToImage(LongModel[Prompt, Image.Image]):
+    """A diffusion model of Noto emoji on colours, or the diffusers pipeline that `source` names."""
+
+    version = "1.0.0"
+    licence = "Apache-2.0"  # as that of the emoji, which the weights know by heart
+    weights = "vitrine-emoji-demo-1"
+    summary = "A demo: draws what a prompt says, an emoji on a colour; or runs your own pipeline."
+    params: ClassVar[type[Params]] = Prompt
+    images = ()
+    result: ClassVar[type[Image.Image]] = Image.Image
+
+    def load(self) -> None:
+        """Read the demo's weights, or the pipeline."""
+        self._artist: Demo | Pipeline
+        if self.source is None:
+            self._artist = Demo()
+        else:
+            self._artist = Pipeline(self.source)
+            self.backend, self.weights = "diffusers", self._artist.name
+            self.licence = "NOASSERTION"  # SPDX for: its model card says
+
+    def steps(
+        self, images: Mapping[str, Image.Image], params: Prompt
+    ) -> Generator[float, None, Image.Image]:
+        """Returns an RGB picture: 256 x 256 from the demo, of its own size from a pipeline."""
+        return self._artist.drawn(
+            params.prompt,
+            params.negative_prompt,
+            params.steps,
+            params.guidance,
+            secrets.randbelow(MOST_SEED + 1) if params.seed is None else params.seed,
+        )

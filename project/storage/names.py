@@ -1,0 +1,39 @@
+"""What a file may be kept under, as what, and what it is called where it is downloaded."""
+
+import re
+from urllib.parse import quote
+
+MOST_CHARACTERS = 512
+_PART = "[a-z0-9_][a-z0-9_.-]{0,127}"  # no dot first: neither `..` nor what a folder hides
+_KEY = re.compile(f"{_PART}(/{_PART})*")
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*(; ?charset=[a-z0-9-]+)?")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")  # in a name: ends of lines, and steps into folders
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9 ._()+-]")  # what old browsers do not read in quotes
+
+
+def is_key(key: str) -> bool:
+    """Whether a key is one: parts of a-z, 0-9, `_`, `.` and `-`, with slashes between them."""
+    return len(key) <= MOST_CHARACTERS and ".." not in key and bool(_KEY.fullmatch(key))
+
+
+def check_key(key: str) -> None:
+    """Raise ValueError for what is no key; keys are ours, so a wrong one is a fault of ours."""
+    if not is_key(key):
+        raise ValueError(f"no key of a file: {key[:MOST_CHARACTERS]!r}")
+
+
+def check_media_type(media_type: str) -> None:
+    """Raise ValueError for what would be no Content-Type."""
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        raise ValueError(f"no media type: {media_type[:MOST_CHARACTERS]!r}")
+
+
+def disposition(filename: str) -> str:
+    """The Content-Disposition of a download under this name (RFC 6266, appendix D).
+
+    What is no plain ASCII goes into `filename*`, which clients prefer where they know it.
+    """
+    name = _UNSAFE.sub("_", filename)
+    plain = _NOT_PLAIN.sub("_", name)
+    extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{extended}'

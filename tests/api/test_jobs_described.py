@@ -1,0 +1,199 @@
+"""What is served, and how it is told: models, schemas, metrics; and jobs that are off."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from project.api.factory import create_app
+from project.errors import ConfigurationError
+from tests.api.test_openapi import TYPES, every, faults, resolved
+from tests.conftest import make_settings, picture
+from tests.fakes import BlendModel, FakeSender, ShadeModel
+from tests.job_api import BLEND, PAINT, PNG, SHADE, job_api, job_settings
+
+pytestmark = pytest.mark.anyio
+JOB = "/v1/jobs/{job_id}"
+
+
+@pytest.fixture
+async def api(tmp_path):
+    async with job_api(job_settings(tmp_path), tmp_path) as api:
+        yield api
+
+
+@pytest.fixture
+async def document(api):
+    return (await api.client.get("/openapi.json")).json()
+
+
+async def test_quick_and_long_models_are_listed_with_what_they_offer(api):
+    """Paths to post to, the images' names, and whether the weights are here."""
+    models = {item["name"]: item for item in (await api.client.get("/v1/models")).json()["models"]}
+    assert models["shade"]["predictions"] == "/v1/models/shade/predictions"
+    assert models["blend"]["predictions"] is None
+    assert {name: item["jobs"] for name, item in models.items()} == {
+        "shade": SHADE,
+        "blend": BLEND,
+        "paint": PAINT,
+    }
+    assert {name: item["loaded"] for name, item in models.items()} == {
+        "shade": True,
+        "blend": None,
+        "paint": None,
+    }
+    assert models["blend"]["images"] == ["content", "style"]
+    assert models["paint"]["images"] == []
+
+
+async def test_a_models_result_is_described_be_it_a_picture_or_not(api):
+    """A schema, or the media type alone."""
+    shade = (await api.client.get("/v1/models/shade")).json()
+    assert shade["result_media_type"] == "application/json"
+    assert "brightness" in shade["result_schema"]["properties"]
+    blend = (await api.client.get("/v1/models/blend")).json()
+    assert (blend["result_media_type"], blend["result_schema"]) == ("image/png", None)
+    assert "threshold" in blend["parameters_schema"]["properties"]
+    assert (await api.client.get("/metadata")).status_code == 200
+
+
+async def test_a_long_model_has_no_predictions(api):
+    """There is nothing at that path, rather than a request that takes minutes."""
+    answer = await api.client.post("/v1/models/blend/predictions", content=picture(), headers=PNG)
+    assert answer.status_code == 404
+
+
+async def test_every_route_of_jobs_is_documented(document):
+    """With an id of its own, and references that lead somewhere."""
+    assert {SHADE, BLEND, PAINT, "/v1/jobs", JOB, f"{JOB}/result", f"{JOB}/events"} <= set(
+        document["paths"]
+    )
+    assert set(document["paths"][JOB]) == {"get", "delete"}
+    operations = [item for path in document["paths"].values() for item in path.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(ids) == len(set(ids))
+    for reference in every(document, "$ref"):
+        assert resolved(document, reference)
+    for schema in every(document["paths"], "schema"):
+        assert schema.get("type", "object") in TYPES
+
+
+async def test_each_model_documents_what_its_jobs_take(document):
+    """Every image by its name, the parameters, the key; and no bare bytes where there are two."""
+    blend = document["paths"][BLEND]["post"]
+    content = blend["requestBody"]["content"]
+    assert set(content) == {"application/json", "multipart/form-data"}
+    for body in content.values():
+        assert body["schema"]["required"] == ["content", "style"]
+        assert set(body["schema"]["properties"]) == {"content", "style", "threshold"}
+    assert [item["name"] for item in blend["parameters"]] == ["threshold", "Idempotency-Key"]
+    paint = document["paths"][PAINT]["post"]["requestBody"]
+    assert paint["required"] is False
+    assert "application/x-www-form-urlencoded" in paint["content"]
+    assert paint["content"]["application/json"]["example"] == {"prompt": "a cat", "size": 64}
+    shade = document["paths"][SHADE]["post"]["requestBody"]["content"]
+    assert "image/png" in shade
+
+
+@pytest.mark.parametrize("path", [SHADE, BLEND, PAINT])
+async def test_the_example_of_a_job_can_be_sent_as_it_stands(api, document, path):
+    """`Try it out` makes a job, whose view is what its schema promises."""
+    operation = document["paths"][path]["post"]
+    example = operation["requestBody"]["content"]["application/json"]["example"]
+    answer = await api.client.post(path, json=example)
+    assert answer.status_code == 202
+    assert "Location" in operation["responses"]["202"]["headers"]
+    schema = operation["responses"]["202"]["content"]["application/json"]["schema"]
+    assert faults(document, schema, answer.json()) == []
+    page = document["components"]["schemas"]["JobPage"]
+    assert faults(document, page, (await api.client.get("/v1/jobs")).json()) == []
+
+
+async def test_the_problems_of_a_job_are_documented(document):
+    """As what they are sent as."""
+    responses = document["paths"][f"{JOB}/result"]["get"]["responses"]
+    for status in ("404", "409", "503"):
+        assert set(responses[status]["content"]) == {"application/problem+json"}
+    assert "307" in responses
+    assert "204" in document["paths"][f"{JOB}/events"]["get"]["responses"]
+
+
+async def test_jobs_are_counted_from_zero_for_every_model(api):
+    """An alert sees nothing happening rather than nothing."""
+    text = (await api.client.get("/metrics")).text
+    for name in ("shade", "blend", "paint"):
+        assert f'jobs_total{{model="{name}",outcome="failed"}}' in text
+        assert f'jobs_enqueued_total{{model="{name}"}}' in text
+    assert 'inference_requests_total{model="blend"' not in text
+
+
+async def test_a_stream_is_counted_and_its_length_is_no_latency(api):
+    """How long it lasts is its caller's choice."""
+    job = (await api.submit())["id"]
+    await api.client.delete(f"/v1/jobs/{job}")
+    assert (await api.client.get(f"/v1/jobs/{job}/events")).status_code == 200
+    text = (await api.client.get("/metrics")).text
+    assert 'http_requests_total{handler="/v1/jobs/{job_id}/events",method="GET"' in text
+    assert 'http_request_duration_seconds_count{handler="/v1/jobs/{job_id}/events"' not in text
+
+
+def test_with_jobs_off_there_is_no_job_anywhere():
+    """No route, no database, no folder; a quick model predicts as ever."""
+
+    def never(_settings):
+        raise AssertionError("no broker is wanted")
+
+    app = create_app(make_settings(), [ShadeModel()], make_sender=never)
+    with TestClient(app) as client:
+        assert client.post(SHADE, content=picture(), headers=PNG).status_code == 404
+        assert client.get("/v1/jobs").status_code == 404
+        assert client.get("/v1/models").json()["models"][0]["jobs"] is None
+        assert set(client.get("/ready").json()["checks"]) == {"model:shade"}
+        assert not any("jobs" in path for path in client.get("/openapi.json").json()["paths"])
+
+
+def test_with_jobs_off_a_long_model_is_left_out():
+    """What is quick is served as ever, and JOBS=off alone makes a server without a broker."""
+    with TestClient(create_app(make_settings(), [ShadeModel(), BlendModel()])) as client:
+        models = client.get("/v1/models").json()["models"]
+        assert [model["name"] for model in models] == ["shade"]
+
+
+def test_with_jobs_off_and_no_quick_model_there_is_nothing_to_serve():
+    """It is said at the start."""
+    with pytest.raises(ConfigurationError, match="blend: served as jobs alone, and JOBS is off"):
+        create_app(make_settings(), [BlendModel()])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"storage_url": "file:"}, "STORAGE_URL"),
+        ({"storage_url": "s3://"}, "STORAGE_URL"),
+        ({"database_url": "sqlite+aiosqlite:///:memory:"}, "DATABASE_URL"),
+    ],
+)
+def test_what_makes_no_storage_or_database_is_refused_at_the_start(tmp_path, changes, said):
+    """Not at the first job."""
+    with pytest.raises(ConfigurationError, match=said):
+        create_app(job_settings(tmp_path, **changes), [ShadeModel()])
+
+
+async def test_nothing_is_opened_before_the_process_serves(tmp_path):
+    """Neither the database nor the broker would survive a fork."""
+    opened = []
+
+    def note(_settings):
+        opened.append(1)
+        return FakeSender()
+
+    app = create_app(job_settings(tmp_path), [ShadeModel()], make_sender=note)
+    assert (opened, list(tmp_path.iterdir())) == ([], [])
+    async with app.router.lifespan_context(app):
+        assert opened == [1]
+
+
+async def test_long_models_alone_are_served_as_well(tmp_path):
+    """Without a runner's lane there is still a /ready, and a job."""
+    async with job_api(job_settings(tmp_path), tmp_path, [BlendModel()]) as api:
+        assert (await api.client.get("/ready")).status_code == 200
+        answer = await api.client.post(BLEND, files={"content": picture(), "style": picture()})
+        assert answer.status_code == 202

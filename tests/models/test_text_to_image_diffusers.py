@@ -1,0 +1,241 @@
+"""text_to_image with TEXT_TO_IMAGE_WEIGHTS: a diffusers pipeline, in steps, one job at a time."""
+
+import json
+import shutil
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from project.errors import ConfigurationError, InvalidInput
+from project.models import create
+from project.models.text_to_image import Prompt
+from project.settings import Settings
+from tests.unit.test_long_model import finished
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A Stable Diffusion pipeline of a few random weights, saved as a user would have."""
+    from diffusers import (  # noqa: PLC0415 - takes seconds, for these tests alone
+        AutoencoderKL,
+        DDIMScheduler,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import (  # noqa: PLC0415
+        CLIPTextConfig,
+        CLIPTextModel,
+        CLIPTokenizer,
+    )
+
+    torch.manual_seed(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{one}</w>" for one in letters)]
+    text = CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        max_position_embeddings=32,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    pipeline = StableDiffusionPipeline(
+        vae=AutoencoderKL(block_out_channels=(4,), norm_num_groups=2, sample_size=8),
+        text_encoder=CLIPTextModel(text),
+        tokenizer=CLIPTokenizer(
+            vocab={word: number for number, word in enumerate(words)},
+            merges=[],
+            model_max_length=32,
+        ),
+        unet=UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(4, 8),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=8,
+            norm_num_groups=2,
+            attention_head_dim=2,
+        ),
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    path = tmp_path_factory.mktemp("pipeline") / "tiny"
+    pipeline.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return loaded(folder)
+
+
+@pytest.fixture
+def copied(folder, tmp_path):
+    """A copy that a test may spoil."""
+    return shutil.copytree(folder, tmp_path / "copied")
+
+
+def loaded(source):
+    settings = Settings(_env_file=None, text_to_image_weights=str(source))
+    (model,) = create(["text_to_image"], settings.sources)
+    model.load()
+    return model
+
+
+def drawn(model, prompt: str, seed: int = 1, **params) -> Image.Image:
+    return finished(model.steps({}, Prompt(prompt=prompt, seed=seed, steps=2, **params)))[1]
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, int)
+
+
+def runs() -> list[threading.Thread]:
+    """Threads in which pipelines run."""
+    return [thread for thread in threading.enumerate() if thread.name == "stepwise"]
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7])
+def test_progress_is_told_after_each_step_of_as_many_as_were_asked_for(model, steps):
+    """Decoding comes after; the picture has the pipeline's own size."""
+    shares, image = finished(model.steps({}, Prompt(prompt="a fox", steps=steps, seed=1)))
+    assert shares == [step / (steps + 1) for step in range(1, steps + 1)]
+    assert (image.mode, image.size) == ("RGB", (8, 8))
+
+
+def test_it_says_what_serves(model):
+    """Metrics and lists name the pipeline, not the demo."""
+    assert (model.backend, model.weights) == ("diffusers", "tiny")
+    assert model.licence == "NOASSERTION"
+
+
+def test_every_parameter_reaches_the_pipeline(model):
+    """Another value of each gives another picture; the same values the same."""
+    plain = pixels(drawn(model, "a fox", guidance=5))
+    assert np.array_equal(plain, pixels(drawn(model, "a fox", guidance=5)))
+    for other in (
+        drawn(model, "pizza", guidance=5),
+        drawn(model, "a fox", seed=2, guidance=5),
+        drawn(model, "a fox", guidance=20),
+        drawn(model, "a fox", guidance=5, negative_prompt="blue sky"),
+    ):
+        assert not np.array_equal(plain, pixels(other))
+
+
+def test_closing_stops_the_pipeline_within_a_step(model):
+    """Its thread has ended, and the next job finds its turn free."""
+    unet = model._artist._pipeline.unet
+    calls = []
+    hook = unet.register_forward_hook(lambda *_: calls.append(1))
+    steps = model.steps({}, Prompt(prompt="a fox", steps=100, seed=1))
+    next(steps)
+    next(steps)
+    steps.close()
+    hook.remove()
+    assert len(calls) == 2
+    assert runs() == []
+    assert drawn(model, "a fox").size == (8, 8)
+
+
+def test_what_the_pipeline_raises_is_raised_and_frees_its_turn(model):
+    """A job that fails does not keep the next one waiting."""
+
+    def fail(*_) -> None:
+        raise RuntimeError("out of memory")
+
+    hook = model._artist._pipeline.unet.register_forward_hook(fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        drawn(model, "a fox")
+    hook.remove()
+    assert runs() == []
+    assert drawn(model, "a fox").size == (8, 8)
+
+
+def test_jobs_at_once_give_what_they_would_give_alone(model):
+    """A scheduler counts its steps in itself, so they take turns."""
+    prompts = ["a fox", "pizza", "car", "an animal"] * 2
+    alone = {prompt: pixels(drawn(model, prompt)) for prompt in set(prompts)}
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda prompt: pixels(drawn(model, prompt)), prompts))
+    for prompt, picture in zip(prompts, together, strict=True):
+        assert np.abs(alone[prompt] - picture).max() <= 1
+
+
+def test_who_waits_for_a_turn_is_asked_between_looks(model, monkeypatch):
+    """So that a job can be cancelled though it has not begun."""
+    monkeypatch.setattr("project.models._diffusers.WAIT_SECONDS", 0.001)
+    first = model.steps({}, Prompt(prompt="a fox", steps=2, seed=1))
+    next(first)
+    second = model.steps({}, Prompt(prompt="a fox", steps=2, seed=1))
+    assert [next(second), next(second)] == [0.0, 0.0]
+    second.close()
+    third = model.steps({}, Prompt(prompt="a fox", steps=2, seed=1))
+    assert next(third) == 0.0
+    finished(first)
+    assert finished(third)[1].size == (8, 8)
+
+
+def test_what_a_pipeline_does_not_take_is_refused_with_advice(model, monkeypatch):
+    """Some know no negative prompt."""
+    monkeypatch.setattr(model._artist, "_takes", model._artist._takes - {"negative_prompt"})
+    assert drawn(model, "a fox").size == (8, 8)
+    with pytest.raises(InvalidInput, match="does not take negative_prompt; leave it out"):
+        drawn(model, "a fox", negative_prompt="blue")
+
+
+def test_drawing_does_not_move_the_randomness_of_others(model):
+    """It has a generator of its own."""
+    before = torch.get_rng_state()
+    drawn(model, "a fox")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    """In words, with the setting's name, and without asking any network."""
+    with pytest.raises(ConfigurationError, match="TEXT_TO_IMAGE_WEIGHTS: there is no folder"):
+        loaded(tmp_path / "nowhere")
+
+
+def test_a_folder_without_a_pipeline_is_said(tmp_path):
+    """It may be the wrong one."""
+    with pytest.raises(ConfigurationError, match="TEXT_TO_IMAGE_WEIGHTS: cannot load"):
+        loaded(tmp_path)
+
+
+def test_weights_in_a_pickle_are_refused(copied):
+    """It could run code; safetensors cannot."""
+    file = copied / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save({}, file.with_suffix(".bin"))
+    file.unlink()
+    with pytest.raises(ConfigurationError, match="safetensors"):
+        loaded(copied)
+
+
+def test_code_in_a_folder_is_not_run(copied):
+    """Weights come from strangers."""
+    index = copied / "model_index.json"
+    settings = json.loads(index.read_text())
+    index.write_text(json.dumps({**settings, "_class_name": ["own", "Own"]}))
+    (copied / "own.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(ConfigurationError, match="cannot load"):
+        loaded(copied)
+
+
+def test_a_missing_package_is_said_with_the_file_to_install(folder, monkeypatch):
+    """It is not among what every installation needs."""
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(ConfigurationError, match=r"-r requirements-text-to-image\.txt"):
+        loaded(folder)

@@ -1,0 +1,115 @@
+"""Job workers as shipped, started and watched from outside: the supervisor and all below it."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+
+from tests.services.server import DEADLINE, ROOT, Metrics, environment, free_port, wait_until
+
+START_DEADLINE = 120.0
+
+
+@dataclass
+class Crew:
+    """A supervisor and its workers."""
+
+    process: subprocess.Popen[bytes]
+    metrics_port: int
+    log_file: Path
+
+    def log(self) -> str:
+        """All that they have written so far."""
+        return self.log_file.read_text(encoding="utf-8")
+
+    def records(self, message: str | None = None) -> list[dict[str, Any]]:
+        """The log's whole lines as JSON, of one event if it is named."""
+        whole = self.log().rpartition("\n")[0]
+        records = [json.loads(line) for line in whole.splitlines()]
+        return [item for item in records if message is None or item["message"] == message]
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that run jobs: the children of each Dramatiq."""
+        found = []
+        for leader in self.leaders():
+            with suppress(psutil.NoSuchProcess):
+                found += leader.children()
+        return found
+
+    def exposition(self) -> psutil.Process:
+        """The process that serves the metrics."""
+        return self._leaders("exposition")[0]
+
+    def leaders(self) -> list[psutil.Process]:
+        """Dramatiq's main processes."""
+        return self._leaders("dramatiq")
+
+    def _leaders(self, part: str) -> list[psutil.Process]:
+        found = []
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.process.pid).children():
+                with suppress(psutil.NoSuchProcess):
+                    if any(part in word for word in child.cmdline()):
+                        found.append(child)
+        return found
+
+    def metrics(self) -> Metrics:
+        """Scrape once."""
+        answer = httpx2.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=DEADLINE)
+        assert answer.status_code == 200, answer.text
+        return Metrics(answer.text)
+
+    def await_ready(self, workers: int) -> None:
+        """Wait until so many workers have said, since the start, that they are ready."""
+
+        def ready() -> bool:
+            assert self.process.poll() is None, f"the supervisor ended:\n{self.log()}"
+            return self.log().count("worker_ready") >= workers
+
+        wait_until(ready, f"{workers} workers are ready", START_DEADLINE)
+
+    def stop(self) -> int:
+        """End them as an operator does; returns the supervisor's exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE)
+
+    def end(self) -> None:
+        """Kill whatever still lives; all of them are of the supervisor's session."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(DEADLINE)
+
+
+@contextmanager
+def working(folder: Path, *, ready: bool = True, **settings: object) -> Iterator[Crew]:
+    """Workers for the length of the body. ready: whether they are to have started before."""
+    port = free_port()
+    own = {"WORKER_METRICS_PORT": port, "PROMETHEUS_MULTIPROC_DIR": folder / "worker_metrics"}
+    variables = environment(folder, **{"JOBS": "on"} | own | settings)
+    log_file = folder / f"crew_{port}.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [str(ROOT / "prestart.sh"), "python", "-m", "project.jobs.supervisor"],
+            cwd=ROOT,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    crew = Crew(process, port, log_file)
+    try:
+        if ready:
+            crew.await_ready(int(str(settings.get("WORKER_PROCESSES", 2))))
+        yield crew
+    finally:
+        crew.end()

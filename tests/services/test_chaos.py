@@ -1,0 +1,140 @@
+"""All that runs jobs dies again and again while they are sent: none is lost, none doubled."""
+
+import asyncio
+import io
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+from PIL import Image
+from skimage import data
+
+from project.db.engine import open_database
+from project.db.jobs import Jobs
+from tests.database import database_settings
+from tests.services.audit import ends, watch_ends
+from tests.services.crew import Crew, working
+from tests.services.server import DEADLINE, Server, serve, wait_until
+from tests.services.stack import KINDS, standing
+
+JOBS = 500
+CALLERS = 8
+KILL_SECONDS = 2.0
+MODEL = "background_removal"
+END_DEADLINE = 240.0
+LOOK_SECONDS = 0.25
+
+
+def photo() -> bytes:
+    """A picture whose cut takes a tenth of a second or so."""
+    buffer = io.BytesIO()
+    Image.fromarray(data.chelsea()).resize((160, 106)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def submit(server: Server, body: bytes) -> str:
+    """Send a job as a careful caller does: again with the same key until there is an answer."""
+    headers = {"Content-Type": "image/jpeg", "Idempotency-Key": uuid.uuid4().hex}
+    url = f"{server.url}/v1/models/{MODEL}/jobs?iterations=2"
+    answers: list[httpx2.Response] = []
+
+    def answered() -> bool:
+        with suppress(httpx2.TransportError):
+            answers.append(httpx2.post(url, content=body, headers=headers, timeout=DEADLINE))
+        return bool(answers) and answers[-1].status_code < 500
+
+    wait_until(answered, "a job is accepted")
+    assert answers[-1].status_code == 202, answers[-1].text
+    return str(answers[-1].json()["id"])
+
+
+@contextmanager
+def killing(crew: Crew) -> Iterator[list[int]]:
+    """Kill some worker every two seconds for the length of the body; gives whom."""
+    killed: list[int] = []
+    over = threading.Event()
+    chance = random.Random(4)
+
+    def kill() -> None:
+        while not over.wait(KILL_SECONDS):
+            at_work = {line["pid"] for line in crew.records("job_started")}
+            alive = [worker for worker in crew.workers() if worker.pid in at_work]
+            if alive:  # on a slow machine all may still be starting
+                victim = chance.choice(alive)
+                with suppress(psutil.NoSuchProcess):
+                    victim.kill()
+                    killed.append(victim.pid)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
+def until_succeeded(count: int, url: str) -> None:
+    """Wait until so many jobs have."""
+
+    async def wait() -> None:
+        async with open_database(database_settings(url)) as engine, asyncio.timeout(END_DEADLINE):
+            while (await Jobs(engine).counts())["succeeded"] < count:  # noqa: ASYNC110 - see Desk
+                await asyncio.sleep(LOOK_SECONDS)
+
+    asyncio.run(wait())
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_five_hundred_jobs_survive_whatever_dies(tmp_path: Path, kind: str):
+    """Workers by SIGKILL every two seconds, the broker twice, the API reloaded while they come."""
+    body = photo()
+    with standing(kind, tmp_path) as stack:
+        given = {**stack.variables, "MODELS": MODEL, "JOB_ATTEMPTS": 50, "WORKER_NICE": 0}
+        with (
+            serve(tmp_path, app=None, **given) as server,
+            working(tmp_path, WORKER_PROCESSES=3, **given) as crew,
+            killing(crew) as killed,
+            ThreadPoolExecutor(CALLERS) as callers,
+        ):
+            asyncio.run(watch_ends(stack.database_url))
+            first = [callers.submit(submit, server, body) for _ in range(JOBS // 2)]
+            until_succeeded(20, stack.database_url)
+            stack.valkey.kill()
+            time.sleep(1)
+            stack.valkey.start()
+            second = [callers.submit(submit, server, body) for _ in range(JOBS - JOBS // 2)]
+            server.reload()
+            until_succeeded(JOBS // 2, stack.database_url)
+            stack.valkey.stop()
+            stack.valkey.start()
+            ids = [sent.result() for sent in first + second]
+            until_succeeded(JOBS, stack.database_url)
+        assert len(set(ids)) == JOBS
+        assert len(killed) >= 5
+        noted = asyncio.run(ends(stack.database_url))
+        assert Counter(noted) == {(job_id, "succeeded"): 1 for job_id in ids}
+        with (
+            serve(tmp_path, app=None, **given) as server,
+            ThreadPoolExecutor(CALLERS) as callers,
+        ):
+            results = list(callers.map(lambda job_id: download(server, job_id), ids))
+        assert set(results) == {(160, 106)}
+
+
+def download(server: Server, job_id: str) -> tuple[int, int]:
+    """The size of a job's picture, fetched as a caller does."""
+    url = f"{server.url}/v1/jobs/{job_id}/result"
+    answer = httpx2.get(url, follow_redirects=True, timeout=DEADLINE)
+    assert answer.status_code == 200, answer.text
+    return Image.open(io.BytesIO(answer.content)).size

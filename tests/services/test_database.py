@@ -1,0 +1,228 @@
+"""Jobs under many hands at once, tasks and processes, on SQLite and on a real PostgreSQL."""
+
+import asyncio
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import StatementError
+
+from project.db.engine import open_database
+from project.db.jobs import IdempotencyConflict, Jobs
+from project.db.migrate import upgrade
+from project.settings import Settings
+from tests.collectors import DEADLINE
+from tests.database import (
+    HOSTILE,
+    LEASE,
+    NOW,
+    RESULT,
+    added,
+    database_settings,
+    new_job,
+    run_jobs,
+    sqlite_url,
+)
+from tests.services.postgres import Postgres, run_postgres
+
+PROCESSES, TASKS = 4, 5
+OWNERS = PROCESSES * TASKS
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with run_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Of a new database with tables and nothing in them."""
+    if request.param == "sqlite":
+        made = database_settings(sqlite_url(tmp_path))
+    else:
+        made = database_settings(request.getfixturevalue("postgres").new_database())
+    asyncio.run(upgrade(made))
+    return made
+
+
+def claim_all(url: str, process: int, ids: list[str]) -> list[tuple[str, str]]:
+    """In one process: some tasks that all try to claim every job; who got which."""
+
+    async def claim(jobs: Jobs, owner: str) -> list[tuple[str, str]]:
+        tried = [(job_id, await jobs.claim(job_id, owner, NOW, LEASE)) for job_id in ids]
+        return [(job_id, owner) for job_id, job in tried if job is not None]
+
+    async def go() -> list[tuple[str, str]]:
+        async with open_database(database_settings(url)) as engine:
+            jobs = Jobs(engine)
+            await jobs.check()
+            at_once()
+            owners = [f"{process}-{task}" for task in range(TASKS)]
+            return list(chain(*await asyncio.gather(*(claim(jobs, owner) for owner in owners))))
+
+    return asyncio.run(go())
+
+
+def live_through(url: str, process: int, number: int) -> int:
+    """In one process: some tasks that each take jobs of their own from start to end."""
+
+    async def live(jobs: Jobs, owner: str) -> None:
+        for _ in range(number):
+            job = await added(jobs)
+            assert await jobs.claim(job.id, owner, NOW, LEASE)
+            assert await jobs.renew(job.id, owner, NOW, LEASE, 0.5)
+            await jobs.page(5)
+            assert await jobs.succeed(job.id, owner, NOW, RESULT, {"forward": 1.0})
+
+    async def go() -> None:
+        async with open_database(database_settings(url)) as engine:
+            jobs = Jobs(engine)
+            await jobs.check()
+            at_once()
+            await asyncio.gather(*(live(jobs, f"{process}-{task}") for task in range(TASKS)))
+
+    asyncio.run(go())
+    return number * TASKS
+
+
+def add_one(url: str, process: int, key: str) -> list[tuple[str, bool]]:
+    """In one process: some tasks that each add a job with the same idempotency key."""
+
+    async def go() -> list[tuple[str, bool]]:
+        async with open_database(database_settings(url)) as engine:
+            jobs = Jobs(engine)
+            await jobs.check()
+            at_once()
+            news = [new_job(idempotency_key=key) for _ in range(TASKS)]
+            answers = await asyncio.gather(*(jobs.add(new) for new in news))
+            return [(job.id, created) for job, created in answers]
+
+    return asyncio.run(go())
+
+
+barriers: list[Barrier] = []  # one, in each of the processes
+
+
+def set_barrier(given: Barrier) -> None:
+    barriers.append(given)
+
+
+def at_once() -> None:
+    """Wait until every process has come so far."""
+    barriers[0].wait(DEADLINE)
+
+
+def in_processes(work, settings: Settings, *arguments) -> list:
+    """What each of the processes gave."""
+    spawn = multiprocessing.get_context("spawn")
+    url = settings.database_url.get_secret_value()
+    with ProcessPoolExecutor(
+        PROCESSES, spawn, initializer=set_barrier, initargs=(spawn.Barrier(PROCESSES),)
+    ) as pool:
+        futures = [pool.submit(work, url, number, *arguments) for number in range(PROCESSES)]
+        return [future.result(DEADLINE) for future in futures]
+
+
+def test_what_is_put_in_comes_out(settings: Settings):
+    """On both, and so do numbers that a float holds only just."""
+    new = new_job(NOW + 0.123456, **HOSTILE)
+
+    async def test(jobs: Jobs) -> None:
+        job, _ = await jobs.add(new)
+        assert job == await jobs.get(new.id)
+        assert {name: getattr(job, name) for name in vars(new)} == vars(new)
+        with pytest.raises(StatementError, match="JSON"):
+            await jobs.add(new_job(params={"guidance": float("nan")}))
+
+    run_jobs(settings, test)
+
+
+def test_of_many_tasks_one_gets_the_job(settings: Settings):
+    """And after its lease has lapsed, again one of them."""
+
+    async def test(jobs: Jobs) -> None:
+        job = await added(jobs)
+        for turn, now in enumerate((NOW, NOW + LEASE, NOW + 2 * LEASE)):
+            owners = [f"{turn}-{number}" for number in range(20)]
+            answers = await asyncio.gather(
+                *(jobs.claim(job.id, owner, now, LEASE) for owner in owners)
+            )
+            (taken,) = [answer for answer in answers if answer is not None]
+            assert taken.attempts == turn + 1
+            assert taken == await jobs.get(job.id)
+
+    run_jobs(settings, test)
+
+
+def test_of_many_processes_one_gets_each_job(settings: Settings):
+    """Twenty owners in four processes want each of fifty jobs."""
+
+    async def add_some(jobs: Jobs) -> None:
+        ids.extend([(await added(jobs)).id for _ in range(50)])
+
+    async def check(jobs: Jobs) -> None:
+        for job_id, owner in won:
+            job = await jobs.get(job_id)
+            assert job is not None
+            assert (job.lease_owner, job.attempts, job.revision) == (owner, 1, 2)
+
+    ids: list[str] = []
+    run_jobs(settings, add_some)
+    won = list(chain(*in_processes(claim_all, settings, ids)))
+    assert Counter(job_id for job_id, _ in won) == dict.fromkeys(ids, 1)
+    run_jobs(settings, check)
+
+
+def test_many_writers_do_not_lock_each_other_out(settings: Settings):
+    """Four processes write as fast as they can, and none is told that the database is locked."""
+
+    async def check(jobs: Jobs) -> None:
+        assert (await jobs.counts())["succeeded"] == sum(done)
+
+    done = in_processes(live_through, settings, 40)
+    assert sum(done) == OWNERS * 40
+    run_jobs(settings, check)
+
+
+def test_one_idempotency_key_is_one_job_whoever_comes_first(settings: Settings):
+    """All get the same job, and one of them is told that it is new."""
+    answers = list(chain(*in_processes(add_one, settings, "key")))
+    assert len(answers) == OWNERS
+    assert len({job_id for job_id, _ in answers}) == 1
+    assert sum(created for _, created in answers) == 1
+
+
+def test_one_idempotency_key_for_two_questions(settings: Settings):
+    """One question is taken; who asks the other is told."""
+
+    async def test(jobs: Jobs) -> None:
+        news = [new_job(idempotency_key="key", fingerprint=str(n % 2) * 64) for n in range(20)]
+        answers = await asyncio.gather(*(jobs.add(new) for new in news), return_exceptions=True)
+        conflicts = [one for one in answers if isinstance(one, IdempotencyConflict)]
+        jobs_got = {one[0].id for one in answers if isinstance(one, tuple)}
+        assert (len(conflicts), len(jobs_got)) == (10, 1)
+        assert sum((await jobs.counts()).values()) == 1
+
+    run_jobs(settings, test)
+
+
+def test_a_job_is_cancelled_or_taken_and_never_both(settings: Settings):
+    """Whichever comes first, the other sees it."""
+
+    async def test(jobs: Jobs) -> None:
+        for _ in range(20):
+            job = await added(jobs)
+            taken, asked = await asyncio.gather(
+                jobs.claim(job.id, "one", NOW, LEASE), jobs.cancel(job.id, NOW)
+            )
+            assert asked is not None
+            assert asked.status == ("cancelled" if taken is None else "running")
+            assert asked.cancel_requested
+
+    run_jobs(settings, test)

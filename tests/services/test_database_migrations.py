@@ -1,0 +1,186 @@
+"""The migrations on SQLite and PostgreSQL: up, down, the same as the tables, and many at once."""
+
+import asyncio
+import multiprocessing
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+
+from project.db.engine import open_database
+from project.db.jobs import Jobs
+from project.db.migrate import config, migrating, upgrade
+from project.db.tables import Base
+from project.settings import Settings
+from tests.collectors import DEADLINE
+from tests.database import added, database_settings, run_jobs, sqlite_url
+from tests.services.postgres import Postgres, run_postgres
+from tests.services.server import ROOT, environment
+
+AT_ONCE = 8
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with run_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Of a database without tables."""
+    if request.param == "sqlite":
+        return database_settings(sqlite_url(tmp_path))
+    return database_settings(request.getfixturevalue("postgres").new_database())
+
+
+def on_connection(settings: Settings, work):
+    """What a function gives that takes a connection."""
+
+    async def go():
+        async with migrating(settings) as connection:
+            return await connection.run_sync(work)
+
+    return asyncio.run(go())
+
+
+def tables(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())
+
+
+def upgrade_process(url: str) -> None:
+    asyncio.run(upgrade(database_settings(url)))
+
+
+def test_up_and_down_and_up_again(settings: Settings):
+    """Down leaves nothing but Alembic's own table; up twice changes nothing."""
+    asyncio.run(upgrade(settings))
+    run_jobs(settings, added)
+    assert on_connection(settings, tables) == {"alembic_version", "jobs"}
+    on_connection(settings, lambda given: command.downgrade(config(given), "base"))
+    assert on_connection(settings, tables) == {"alembic_version"}
+    run_jobs(settings, added)
+
+
+def test_the_migrations_make_what_the_tables_say(settings: Settings):
+    """Or a migration is missing: `alembic revision --autogenerate` writes a draft of it."""
+
+    def differences(connection: Connection) -> list:
+        options = {"compare_type": True, "compare_server_default": True}
+        return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+
+    asyncio.run(upgrade(settings))
+    assert on_connection(settings, differences) == []
+    on_connection(settings, lambda given: given.execute(text("DROP INDEX ix_jobs_files")))
+    assert [difference[0] for difference in on_connection(settings, differences)] == ["add_index"]
+
+
+def test_the_conditions_of_indexes_are_in_the_database(settings: Settings):
+    """Alembic does not compare them, and without them they are large and of little use."""
+
+    def conditions(connection: Connection) -> dict[str, str]:
+        name = connection.dialect.name
+        indexes = inspect(connection).get_indexes("jobs")
+        found = {one["name"]: one.get("dialect_options", {}) for one in indexes}
+        return {
+            index: str(options[f"{name}_where"])
+            for index, options in found.items()
+            if f"{name}_where" in options
+        }
+
+    asyncio.run(upgrade(settings))
+    found = on_connection(settings, conditions)
+    assert set(found) == {"ix_jobs_active", "ix_jobs_files"}
+    assert "accepted" in found["ix_jobs_active"]
+    assert "files_deleted_at IS NULL" in found["ix_jobs_files"]
+
+
+def test_many_may_start_at_once(settings: Settings):
+    """Processes and tasks: one makes the tables, the others wait for it."""
+    url = settings.database_url.get_secret_value()
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(AT_ONCE // 2, spawn) as pool:
+        futures = [pool.submit(upgrade_process, url) for _ in range(AT_ONCE)]
+        for future in futures:
+            future.result(DEADLINE)
+
+    async def many() -> None:
+        await asyncio.gather(*(upgrade(settings) for _ in range(AT_ONCE)))
+
+    on_connection(settings, lambda given: command.downgrade(config(given), "base"))
+    asyncio.run(many())
+    run_jobs(settings, added)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(settings: Settings):
+    """Also on SQLite, which by itself would keep the first half."""
+
+    def half(connection: Connection) -> None:
+        command.upgrade(config(connection), "head")
+        raise RuntimeError("the power is out")
+
+    with pytest.raises(RuntimeError, match="power"):
+        on_connection(settings, half)
+    assert on_connection(settings, tables) == set()
+
+
+def test_an_older_release_starts_on_a_newer_database(settings: Settings):
+    """Or no deployment could be taken back."""
+    asyncio.run(upgrade(settings))
+    newer = text("UPDATE alembic_version SET version_num = '9999'")
+    on_connection(settings, lambda given: given.execute(newer))
+    run_jobs(settings, added)
+
+
+def test_a_migration_waits_for_jobs_that_are_written(settings: Settings):
+    """And they for it: nobody is turned away."""
+
+    async def test() -> None:
+        await upgrade(settings)
+        async with open_database(settings) as engine:
+            jobs = Jobs(engine)
+            await asyncio.gather(*(added(jobs) for _ in range(50)), upgrade(settings))
+            assert (await jobs.counts())["accepted"] == 50
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [(["upgrade", "head"], ""), (["check"], "No new upgrade"), (["current"], "0001 (head)")],
+)
+def test_alembics_own_commands(tmp_path: Path, arguments, expected):
+    """They read the same settings as we do."""
+    url = sqlite_url(tmp_path)
+    asyncio.run(upgrade(database_settings(url)))
+    assert expected in alembic(url, tmp_path, *arguments)
+
+
+def test_the_migrations_can_be_printed(tmp_path: Path):
+    """For those whose database only an administrator may change."""
+    printed = alembic(
+        "postgresql+asyncpg://nobody@nowhere/name", tmp_path, "upgrade", "head", "--sql"
+    )
+    assert "CREATE TABLE jobs" in printed
+    assert "WHERE status IN ('accepted', 'running')" in printed
+
+
+def alembic(url: str, folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=ROOT,
+        env=environment(folder, DATABASE_URL=url),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

