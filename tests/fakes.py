@@ -124,7 +124,7 @@ class FakeSender(Sender):
         self.gone = False
         self.closed = False
 
-    async def send(self, job: Job, delay_seconds: float = 0) -> None:
+    async def send(self, job: Job, delay_seconds: float = 0, *, first: bool = False) -> None:
         await self.check()
         self.sent.append(job.id)
 

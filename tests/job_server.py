@@ -6,6 +6,7 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -132,7 +133,8 @@ class JobServer:
             self._jobs = Jobs(engine)
             runs = Runs(settings, self._jobs, make_storage(settings), served, self)  # type: ignore[arg-type]
             working = asyncio.create_task(self._work(runs))
-            for job in await self._jobs.due(1e12, 0, 1000):
+            left = [await self._jobs.due(1e12, 1000), await self._jobs.long_sent(1e12, 1000)]
+            for job in chain.from_iterable(left):
                 self._queue.put_nowait(job.id)
             await self._server.serve(sockets=[listener])
             working.cancel()
@@ -143,8 +145,8 @@ class JobServer:
                 job_id = await self._queue.get()
                 group.create_task(runs.run(job_id))
 
-    async def send(self, job: Job, delay_seconds: float = 0) -> None:
-        """What a sender does."""
+    async def send(self, job: Job, delay_seconds: float = 0, *, first: bool = False) -> None:
+        """What a sender does, but for `first`: every job has a worker here."""
         if self.works:
             self._loop.call_later(delay_seconds, self._queue.put_nowait, job.id)
 

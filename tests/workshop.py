@@ -88,6 +88,16 @@ class Letters:
         self.first += [job.id] * first
 
 
+def ended(job: Job) -> bool:
+    """Whether a job has, one way or another."""
+    return job.status in {"succeeded", "failed", "cancelled"}
+
+
+def begun(job: Job) -> bool:
+    """Whether a first step of it is done."""
+    return job.progress > 0
+
+
 @dataclass
 class Desk:
     """Where jobs are accepted, and looked at."""

@@ -8,10 +8,9 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-import project.models._demo
-from project.errors import ConfigurationError, InvalidInput
+from project.errors import InvalidInput
 from project.models import create
-from project.models._demo import LARGE, WEIGHTS, Demo
+from project.models._demo import LARGE
 from project.models.text_to_image import MOST_SEED, Prompt
 from tests.unit.test_long_model import finished
 from training.emoji_names import things
@@ -237,33 +236,3 @@ def test_a_job_that_is_left_between_steps_leaves_nothing(model):
     next(steps)
     steps.close()
     assert same(drawn(model, "a fox on blue"), expected)
-
-
-@pytest.mark.parametrize(
-    "fault", ["missing", "no archive", "a key less", "another shape", "pickle"]
-)
-def test_weights_that_are_not_its_own_keep_it_from_loading(tmp_path, fault):
-    """Whoever operates it reads how to get them back; a pickle is not opened."""
-    path = tmp_path / "text_to_image.npz"
-    with np.load(WEIGHTS) as file:
-        arrays = dict(file)
-    match fault:
-        case "a key less":
-            del arrays["encoder.norm.weight"]
-        case "another shape":
-            arrays["painter.mean"] = arrays["painter.mean"][1:]
-        case "pickle":
-            arrays["things"] = np.array([print], dtype=object)
-    if fault == "no archive":
-        path.write_bytes(b"version https://git-lfs.github.com/spec/v1")
-    elif fault != "missing":
-        np.savez(path, **arrays)
-    with pytest.raises(ConfigurationError, match="restore it, or make it again"):
-        Demo(path)
-
-
-def test_the_weights_are_small_and_finite():
-    """They are in git; a number that float16 cannot hold would have become infinite."""
-    assert project.models._demo.WEIGHTS.stat().st_size < 6_000_000
-    with np.load(WEIGHTS) as file:
-        assert all(np.isfinite(file[name]).all() for name in file if file[name].dtype.kind == "f")

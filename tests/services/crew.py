@@ -1,6 +1,5 @@
 """Job workers as shipped, started and watched from outside: the supervisor and all below it."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,33 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import psutil
 
+from tests.services.logfile import Logged
 from tests.services.server import DEADLINE, ROOT, Metrics, environment, free_port, wait_until
 
 START_DEADLINE = 120.0
 
 
 @dataclass
-class Crew:
+class Crew(Logged):
     """A supervisor and its workers."""
 
     process: subprocess.Popen[bytes]
     metrics_port: int
-    log_file: Path
-
-    def log(self) -> str:
-        """All that they have written so far."""
-        return self.log_file.read_text(encoding="utf-8")
-
-    def records(self, message: str | None = None) -> list[dict[str, Any]]:
-        """The log's whole lines as JSON, of one event if it is named."""
-        whole = self.log().rpartition("\n")[0]
-        records = [json.loads(line) for line in whole.splitlines()]
-        return [item for item in records if message is None or item["message"] == message]
 
     def workers(self) -> list[psutil.Process]:
         """The processes that run jobs: the children of each Dramatiq."""
@@ -106,7 +94,7 @@ def working(folder: Path, *, ready: bool = True, **settings: object) -> Iterator
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    crew = Crew(process, port, log_file)
+    crew = Crew(log_file, process, port)
     try:
         if ready:
             crew.await_ready(int(str(settings.get("WORKER_PROCESSES", 2))))

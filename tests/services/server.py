@@ -1,6 +1,5 @@
 """A real server for tests: started through prestart.sh, watched from outside, ended for certain."""
 
-import json
 import os
 import signal
 import socket
@@ -10,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import psutil
@@ -18,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from tests.collectors import DEADLINE, wait_until
+from tests.services.logfile import Logged
 
 ROOT = Path(__file__).parents[2]
 QUICK_APP = "tests.services.quick_app:app"
@@ -68,12 +67,11 @@ class Metrics:
 
 
 @dataclass
-class Server:
+class Server(Logged):
     """A running server, seen from outside. metrics_port: where /metrics is, else on `port`."""
 
     process: subprocess.Popen[bytes]
     port: int
-    log_file: Path
     metrics_directory: Path
     metrics_port: int | None = None
     metrics_token: str | None = None
@@ -97,16 +95,6 @@ class Server:
         with suppress(psutil.NoSuchProcess):
             return list(psutil.Process(self.master).children())
         return []
-
-    def log(self) -> str:
-        """All that the server has written so far, to stdout and stderr."""
-        return self.log_file.read_text(encoding="utf-8")
-
-    def records(self, message: str | None = None) -> list[dict[str, Any]]:
-        """The log's whole lines as JSON, of one event if it is named; fails where one is none."""
-        whole = self.log().rpartition("\n")[0]
-        records = [json.loads(line) for line in whole.splitlines()]
-        return [item for item in records if message is None or item["message"] == message]
 
     def metrics(self) -> Metrics:
         """Scrape once."""
@@ -191,9 +179,9 @@ def launch(
             start_new_session=True,
         )
     return Server(
+        log_file,
         process,
         port,
-        log_file,
         Path(variables["PROMETHEUS_MULTIPROC_DIR"]),
         int(variables["METRICS_PORT"]) if "METRICS_PORT" in variables else None,
         variables.get("METRICS_TOKEN"),

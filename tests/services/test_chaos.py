@@ -4,7 +4,6 @@ import asyncio
 import io
 import random
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ JOBS = 500
 CALLERS = 8
 KILL_SECONDS = 2.0
 MODEL = "background_removal"
-END_DEADLINE = 240.0
+END_DEADLINE = 420.0
 LOOK_SECONDS = 0.25
 
 
@@ -94,7 +93,7 @@ def until_succeeded(count: int, url: str) -> None:
     asyncio.run(wait())
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1000)
 @pytest.mark.parametrize("kind", KINDS)
 def test_five_hundred_jobs_survive_whatever_dies(tmp_path: Path, kind: str):
     """Workers by SIGKILL every two seconds, the broker twice, the API reloaded while they come."""
@@ -111,9 +110,9 @@ def test_five_hundred_jobs_survive_whatever_dies(tmp_path: Path, kind: str):
             first = [callers.submit(submit, server, body) for _ in range(JOBS // 2)]
             until_succeeded(20, stack.database_url)
             stack.valkey.kill()
-            time.sleep(1)
-            stack.valkey.start()
             second = [callers.submit(submit, server, body) for _ in range(JOBS - JOBS // 2)]
+            wait_until(lambda: server.records("job_not_sent"), "a job comes without a broker")
+            stack.valkey.start()
             server.reload()
             until_succeeded(JOBS // 2, stack.database_url)
             stack.valkey.stop()

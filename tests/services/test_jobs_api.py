@@ -13,16 +13,10 @@ import pytest
 from project.jobs.queue import Queue
 from tests.conftest import picture
 from tests.services.server import Server, serve
-from tests.services.valkey import Valkey, serving_valkey
+from tests.services.valkey import Valkey
 
 SHADE = "/v1/models/shade/jobs"
 STREAMS = 12
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    with serving_valkey(tmp_path / "valkey") as server:
-        yield server
 
 
 @pytest.fixture

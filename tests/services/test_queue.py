@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
@@ -13,17 +12,11 @@ from project.jobs.send import QUEUE, Sender, connect, make_broker
 from project.jobs.sweep import MESSAGE_SECONDS, Sweep
 from tests.conftest import make_settings
 from tests.services.server import wait_until
-from tests.services.valkey import Valkey, serving_valkey
+from tests.services.valkey import Valkey
 from tests.workshop import TurnModel, Workshop, workshop
 
 pytestmark = pytest.mark.anyio
 LONG = 10 * MESSAGE_SECONDS
-
-
-@pytest.fixture
-def valkey(tmp_path) -> Iterator[Valkey]:
-    with serving_valkey(tmp_path / "valkey") as server:
-        yield server
 
 
 def settings_of(valkey: Valkey, **changes: object):

@@ -4,7 +4,6 @@ import io
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -14,7 +13,6 @@ from PIL import Image
 from pydantic import SecretStr
 from skimage import data
 
-from project.db.jobs import Job
 from project.jobs.queue import Queue
 from project.jobs.send import Sender
 from project.settings import Settings
@@ -22,8 +20,8 @@ from tests.conftest import make_settings
 from tests.database import sqlite_url
 from tests.services.crew import START_DEADLINE, Crew, working
 from tests.services.server import wait_until
-from tests.services.valkey import Valkey, serving_valkey
-from tests.workshop import Desk, open_desk
+from tests.services.valkey import Valkey
+from tests.workshop import Desk, begun, ended, open_desk
 
 pytestmark = pytest.mark.anyio
 
@@ -38,12 +36,6 @@ def photo() -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(data.chelsea()).save(buffer, "JPEG")
     return buffer.getvalue()
-
-
-@pytest.fixture
-def valkey(tmp_path) -> Iterator[Valkey]:
-    with serving_valkey(tmp_path / "valkey") as server:
-        yield server
 
 
 def variables(folder: Path, valkey: Valkey, **changes: object) -> dict[str, object]:
@@ -72,14 +64,6 @@ async def send(desk: Desk, photo: bytes, **params: object) -> str:
     await Sender.of(desk.settings).send(await desk.job(job_id))
     await desk.jobs.mark_sent(job_id, time.time())
     return job_id
-
-
-def ended(job: Job) -> bool:
-    return job.status in {"succeeded", "failed", "cancelled"}
-
-
-def begun(job: Job) -> bool:
-    return job.progress > 0
 
 
 def worker_of(crew: Crew, job_id: str) -> psutil.Process:
