@@ -91,8 +91,9 @@ def rows(
     custom = table.FieldConfig(align=common.FieldTextAlignment.AUTO, inspect=False)
     drawn = panel("table", about, replace(look, least=None), asked, options, custom)
     drawn.field_config.overrides = [*map(_styled, filter(_has_style, columns))]  # type: ignore[union-attr]
+    joined = [] if single else [dash.DataTransformerConfig(id_val="merge", options={})]
     drawn.transformations = [
-        dash.DataTransformerConfig(id_val="merge", options={}),
+        *joined,
         dash.DataTransformerConfig(
             id_val="organize",
             options={
