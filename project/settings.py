@@ -9,13 +9,14 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from project.job_settings import JobSettings
+from project.monitoring_settings import MonitoringSettings
 
 SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
 
 FLUSH_SECONDS = 6  # at a worker's end, for idle connections, logs, traces and Sentry
 
 
-class Settings(JobSettings):
+class Settings(JobSettings, MonitoringSettings):
     """Every setting with its default and one line of help; `.env.example` is made from it."""
 
     model_config = SettingsConfigDict(
@@ -101,6 +102,12 @@ class Settings(JobSettings):
         64 * 2**20, ge=1024, description="Memory for kept results in each worker, bytes."
     )
     result_cache_seconds: float = Field(3600, gt=0, description="A result is kept this long.")
+    drift_window_seconds: float = Field(
+        3600, ge=12, description="Drift compares the predictions of this last while."
+    )
+    drift_baseline_dir: Path | None = Field(
+        None, description="Folder of MODEL.baseline.json; unset: where the weights are."
+    )
     admin_token: SecretStr | None = Field(
         None, min_length=16, description="Bearer token that operators' routes demand."
     )

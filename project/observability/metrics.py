@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily
 
 from project.observability import multiprocess
 
@@ -176,6 +177,13 @@ LOG_MESSAGES = _counter("log_messages_total", "Log lines written.", ["level"], l
 TELEMETRY_DROPPED = _counter("telemetry_dropped_total", "Spans, error reports and lines for LOG_FILE that could not be delivered.", ["signal"], signal=SIGNALS)
 APP_INFO = _gauge("app_info", "1, with what runs.", ["version", "revision"], mode="livemax")
 # fmt: on
+
+
+def observed(spec: Spec, value: float | None = None) -> GaugeMetricFamily:
+    """What was seen at this scrape. value: of a gauge without labels."""
+    if spec.labels:
+        return GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
+    return GaugeMetricFamily(spec.name, spec.help, value=value)
 
 
 def exposed() -> list[Spec]:
