@@ -6,6 +6,7 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as dash
 
+from grafana.build.alerting import alerting
 from grafana.build.api import api
 from grafana.build.inference import inference
 from grafana.build.jobs import jobs
@@ -30,4 +31,5 @@ def text(one: dash.Dashboard) -> str:
 def files() -> dict[Path, str]:
     """What stands in which file."""
     made = [make() for make in DASHBOARDS]
-    return {FOLDER / "dashboards" / f"{one.uid}.json": text(one) for one in made}
+    found = {FOLDER / "dashboards" / f"{one.uid}.json": text(one) for one in made}
+    return found | {FOLDER / "provisioning-alerting" / "vitrine.yml": alerting()}
