@@ -12,15 +12,16 @@ TORCH_INDEX ?=
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# honcho gives each process a PORT of its own; WEB_PORT is the API's, for those that look for it.
 # What `python -m project trace` reads; LOG_FILE in the environment or in .env wins.
 run: export LOG_FILE ?= var/log/vitrine.jsonl
 run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=… for another)
 	@started=$$($(BIN)/python -m project preflight) && set -- $$started && port=$$1 && shift && \
-	  exec $(BIN)/honcho start -p $$port "$$@"
+	  WEB_PORT=$$port exec $(BIN)/honcho start -p $$port "$$@"
 
 test: .venv/.dev tools ## Set up everything and run every test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest tests/unit tests/test_conventions.py tests/models tests/api tests/services tests/browser
+	$(BIN)/python -m pytest tests/unit tests/test_conventions.py tests/models tests/api tests/services tests/ops tests/browser
 
 check: .venv/.dev ## Format, lint, types and the fast tests: under a minute
 	@$(MAKE) --no-print-directory lint

@@ -6,6 +6,7 @@ from itertools import groupby
 from pydantic import SecretStr
 
 from project.job_settings import JobSettings
+from project.monitoring_settings import MonitoringSettings
 from project.observability.metrics import Spec, exposed
 from project.settings import Settings
 
@@ -19,7 +20,8 @@ def env_example() -> str:
     """Every setting, its default and one line of help."""
     lines = ["# Every setting with its default. Copy to .env and change what you need.", ""]
     fields = Settings.model_fields
-    inherited = JobSettings.model_fields  # Pydantic has them first; they are better read last
+    # Pydantic has the inherited ones first; they are better read last.
+    inherited = [*JobSettings.model_fields, *MonitoringSettings.model_fields]
     for name in [*(name for name in fields if name not in inherited), *inherited]:
         field = fields[name]
         lines.append(f"# {field.description}")

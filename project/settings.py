@@ -9,13 +9,14 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from project.job_settings import JobSettings
+from project.monitoring_settings import MonitoringSettings
 
 SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
 
 FLUSH_SECONDS = 6  # at a worker's end, for idle connections, logs, traces and Sentry
 
 
-class Settings(JobSettings):
+class Settings(JobSettings, MonitoringSettings):
     """Every setting with its default and one line of help; `.env.example` is made from it."""
 
     model_config = SettingsConfigDict(

@@ -24,6 +24,7 @@ TRACKED = subprocess.run(
 
 ORDER = [
     "job_settings",
+    "monitoring_settings",
     "settings",
     "configuration",
     "errors",
@@ -35,6 +36,7 @@ ORDER = [
     "db",
     "storage",
     "jobs",
+    "monitoring",
     "api",
     "server",
 ]

@@ -13,14 +13,22 @@ from project.errors import ConfigurationError
 
 def check_before_start() -> None:
     """Check settings, models and ports; print where to look, and on stdout what honcho needs."""
+    from project.monitoring.configs import alertmanager_config  # noqa: PLC0415 - see __init__.py
+    from project.monitoring.programs import plan  # noqa: PLC0415
+
     settings = load_settings()
     try:
         preflight.check(settings)
+        monitoring = plan(settings)
+        if "alertmanager" in monitoring.commands:
+            alertmanager_config(settings)
     except ConfigurationError as error:
         fail(error)
-    for name, url in preflight.urls(settings).items():
+    shown = {**preflight.urls(settings), **monitoring.urls, **monitoring.notes}
+    for name, url in shown.items():
         typer.echo(f"  {name:18} {url}", err=True)
-    typer.echo(" ".join([str(settings.port), *preflight.processes(settings)]))
+    processes = preflight.processes(settings) + ["monitoring"] * bool(monitoring.commands)
+    typer.echo(" ".join([str(settings.port), *processes]))
 
 
 def docs(folder: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path()) -> None:

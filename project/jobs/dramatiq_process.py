@@ -1,16 +1,14 @@
 """Dramatiq's command line, behind its supervisor's pid: it logs as we do, and ends with it."""
 
-import signal
 import sys
 
 from dramatiq.cli import RET_KILLED, main
 
 from project.configuration import load_settings
+from project.jobs.keeping import KILLED
 from project.jobs.parent import end_with_parent
 from project.observability import multiprocess
 from project.observability.logging import configure_logging
-
-KILLED = 128 + signal.SIGKILL  # as shells have it; Dramatiq's own is Python's for any failure
 
 if __name__ == "__main__":
     end_with_parent(int(sys.argv.pop(1)))
@@ -18,4 +16,4 @@ if __name__ == "__main__":
     multiprocess.identify(f"leader_{settings.worker_slot}")  # its worker has the slot itself
     configure_logging(settings)
     code = main()  # type: ignore[no-untyped-call]
-    sys.exit(KILLED if code == RET_KILLED else code)
+    sys.exit(KILLED if code == RET_KILLED else code)  # theirs is Python's for any failure

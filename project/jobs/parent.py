@@ -1,4 +1,7 @@
-"""Ends a process with the one that started it, so that no worker runs on unwatched."""
+"""Ends a process with the one that started it, so that no worker runs on unwatched.
+
+`python -m project.jobs.parent PID COMMAND…` becomes a command that ends so.
+"""
 
 import ctypes
 import os
@@ -18,3 +21,8 @@ def end_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> Non
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:
             os._exit(1)
+
+
+if __name__ == "__main__":
+    end_with_parent(int(sys.argv[1]))
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - our own words, no shell
