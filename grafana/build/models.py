@@ -116,8 +116,8 @@ def _backends(*matchers: str) -> dash.Panel:
         "none.",
         "the model is right but slower than it might be: `backend_passed_over` in the log.",
     )
-    expr = gained("model_backend_failures_total", *matchers, by=("model", "backend"))
-    return _counts(about, f"{expr} > 0 or sum({expr})", "{{model}} {{backend}}")
+    expr = gained("model_backend_failures_total", *matchers, by=("backend",))
+    return _counts(about, expr, "{{backend}}")
 
 
 def _batches(*matchers: str) -> dash.Panel:
@@ -132,4 +132,4 @@ def _batches(*matchers: str) -> dash.Panel:
 
 def _counts(about: About, expr: str, legend: str = "{{model}}") -> dash.Panel:
     look = Look("short", 0, nothing="none", steps=limits.steps(limits.GREEN, (1, limits.RED)))
-    return number(about, look, [Query(expr, legend)], trend=False)
+    return number(about, look, [Query(expr, legend)])

@@ -1,9 +1,11 @@
 """The dashboards are what grafana/build makes, and hang together: places, names, links, metrics."""
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
 
+import promql_parser
 import pytest
 
 from grafana.build import limits
@@ -161,6 +163,23 @@ def test_a_panel_asks_for_metrics_and_labels_that_exist(uid):
                 continue
             assert selector.name in ours, f"{target}: {selector.name}"
             assert set(panels.matchers(selector)) <= ours[selector.name], str(target)
+
+
+@BOARDS
+def test_what_is_grouped_by_and_written_in_a_legend_exists(uid):
+    """A label that no series has makes one nameless line of all."""
+    for target in targets_of(uid):
+        ours = panels.series()
+        grouped: set[str] = set()
+        for node, _ in panels.walk(target.tree):
+            if not isinstance(node, promql_parser.AggregateExpr) or not node.modifier:
+                continue
+            grouped |= set(node.modifier.labels)
+            for selector in panels.selectors(node):
+                known = ours.get(selector.name, grouped)
+                assert set(node.modifier.labels) <= known, f"{target}: {selector.name}"
+        written = set(re.findall(r"\{\{(\w+)\}\}", target.model["legendFormat"]))
+        assert written <= grouped | {"slo", *panels.TARGET}, str(target)
 
 
 @BOARDS
