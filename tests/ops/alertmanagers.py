@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+from drills.waiting import wait_until
 from project.monitoring import alertmanager
 from project.monitoring.configs import Config
 from project.monitoring.files import write_config
-from tests.collectors import wait_until
 from tests.ops.tools import need
 
 

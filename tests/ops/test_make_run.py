@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.collectors import wait_until
+from drills.waiting import wait_until
 from tests.ops.alertmanagers import ask, free_port, ready
 from tests.ops.tools import ROOT, need
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.collectors import wait_until
+from drills.waiting import wait_until
 from tests.ops.alertmanagers import free_port, ready
 from tests.ops.metrics import sample
 from tests.ops.tools import ROOT, need

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from drills.server import Server
 from project.observability.metrics import METHODS
-from tests.services.server import Server, serve
+from tests.services.server import serve
 from tests.services.wire import exchange, head
 
 BUDGET = 1500

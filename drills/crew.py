@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx2
 import psutil
 
-from tests.services.logfile import Logged
-from tests.services.server import DEADLINE, ROOT, Metrics, environment, free_port, wait_until
+from drills.logfile import Logged
+from drills.server import ROOT, Metrics, environment, free_port
+from drills.waiting import DEADLINE, wait_until
 
 START_DEADLINE = 120.0
 
@@ -52,14 +53,14 @@ class Crew(Logged):
     def metrics(self) -> Metrics:
         """Scrape once."""
         answer = httpx2.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=DEADLINE)
-        assert answer.status_code == 200, answer.text
-        return Metrics(answer.text)
+        return Metrics(answer.raise_for_status().text)
 
     def await_ready(self, workers: int) -> None:
         """Wait until so many workers have said, since the start, that they are ready."""
 
         def ready() -> bool:
-            assert self.process.poll() is None, f"the supervisor ended:\n{self.log()}"
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the supervisor ended:\n{self.log()}")
             return self.log().count("worker_ready") >= workers
 
         wait_until(ready, f"{workers} workers are ready", START_DEADLINE)
@@ -85,7 +86,7 @@ def working(folder: Path, *, ready: bool = True, **settings: object) -> Iterator
     variables = environment(folder, **{"JOBS": "on"} | own | settings)
     log_file = folder / f"crew_{port}.log"
     with log_file.open("wb") as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own script
             [str(ROOT / "prestart.sh"), "python", "-m", "project.jobs.supervisor"],
             cwd=ROOT,
             env=variables,
