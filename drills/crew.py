@@ -79,16 +79,21 @@ class Crew(Logged):
 
 
 @contextmanager
-def working(folder: Path, *, ready: bool = True, **settings: object) -> Iterator[Crew]:
-    """Workers for the length of the body. ready: whether they are to have started before."""
+def working(
+    folder: Path, *, ready: bool = True, root: Path = ROOT, **settings: object
+) -> Iterator[Crew]:
+    """Workers for the length of the body. ready: whether they are to have started before.
+
+    root: where the product's tree is. settings: by the names of their variables.
+    """
     port = free_port()
     own = {"WORKER_METRICS_PORT": port, "PROMETHEUS_MULTIPROC_DIR": folder / "worker_metrics"}
     variables = environment(folder, **{"JOBS": "on"} | own | settings)
     log_file = folder / f"crew_{port}.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own script
-            [str(ROOT / "prestart.sh"), "python", "-m", "project.jobs.supervisor"],
-            cwd=ROOT,
+            [str(root / "prestart.sh"), "python", "-m", "project.jobs.supervisor"],
+            cwd=root,
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=log,
