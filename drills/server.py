@@ -89,7 +89,7 @@ class Server(Logged):
 
     def workers(self) -> list[int]:
         """Process ids of the workers that live."""
-        return sorted(child.pid for child in self._children() if _lives(child))
+        return sorted(child.pid for child in self._children() if lives(child))
 
     def _children(self) -> list[psutil.Process]:
         """Workers that live, and those whose end the arbiter has not noticed yet."""
@@ -144,7 +144,7 @@ class Server(Logged):
         return [
             process.pid
             for process in psutil.process_iter()
-            if _session(process.pid) == self.master and _lives(process)
+            if _session(process.pid) == self.master and lives(process)
         ]
 
     def tail(self, lines: int = 40) -> str:
@@ -152,7 +152,8 @@ class Server(Logged):
         return "\n".join(self.log().splitlines()[-lines:])
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs; one that has ended may stay in the list until somebody asks how."""
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import cycle
+from itertools import count, cycle
 from types import TracebackType
 from typing import Self
 
@@ -29,26 +29,26 @@ Statuses = list[int]
 Deed = Callable[["Caller"], Statuses]
 
 
-def pictures() -> list[bytes]:
-    """Light ones and dark ones."""
-    found = []
-    for grey in range(10, 255, 20):
-        buffer = io.BytesIO()
-        Image.new("RGB", (96, 64), (grey, 255 - grey, grey)).save(buffer, "PNG")
-        found.append(buffer.getvalue())
-    return found
+def picture(number: int) -> bytes:
+    """A plain picture, dark for even numbers and light for odd ones; each number has its own."""
+    base = 224 if number % 2 else 0
+    shade = tuple(base + (number >> shift) % 32 for shift in (1, 6, 11))
+    buffer = io.BytesIO()
+    Image.new("RGB", (96, 64), shade).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 class Caller:
     """One who calls, over one connection."""
 
+    _numbers = count()  # of all callers' pictures: none is sent twice, unless that is meant
+
     def __init__(self, url: str) -> None:
         self.client = httpx2.Client(base_url=url, timeout=DEADLINE)
-        self._pictures = cycle(pictures())
 
     def picture(self) -> bytes:
-        """The next one."""
-        return next(self._pictures)
+        """A new one."""
+        return picture(next(self._numbers))
 
     def post(self, path: str, data: bytes, kind: str = "image/png") -> int:
         """Send bytes; returns the status."""
@@ -58,7 +58,7 @@ class Caller:
 def predictions(model: str) -> dict[str, Deed]:
     """The ways to ask a model for a prediction, good and bad."""
     path = f"/v1/models/{model}/predictions"
-    same = pictures()[0]
+    same = picture(0)
 
     def multipart(caller: Caller) -> Statuses:
         files = {"image": ("picture.png", caller.picture(), "image/png")}

@@ -16,6 +16,7 @@ import pytest
 from drills.drill import Drilled, drill
 from drills.faults import FAULTS
 from drills.monitoring import DEADMAN
+from drills.server import lives
 from drills.stack import Stack, standing
 from drills.traffic import Traffic, healthy
 from drills.waiting import DEADLINE, wait_until
@@ -131,4 +132,4 @@ def test_a_drill_that_is_told_to_end_leaves_nothing_behind():
         found = wait_until(started, "the API starts")
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE) == INTERRUPTED
-    assert not [child for child in found if child.is_running()]
+    assert not [child for child in found if lives(child)]
