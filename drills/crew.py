@@ -12,6 +12,7 @@ import httpx2
 import psutil
 
 from drills.logfile import Logged
+from drills.programs import begun
 from drills.server import ROOT, Metrics, environment, free_port
 from drills.waiting import DEADLINE, wait_until
 
@@ -90,16 +91,8 @@ def working(
     own = {"WORKER_METRICS_PORT": port, "PROMETHEUS_MULTIPROC_DIR": folder / "worker_metrics"}
     variables = environment(folder, **{"JOBS": "on"} | own | settings)
     log_file = folder / f"crew_{port}.log"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own script
-            [str(root / "prestart.sh"), "python", "-m", "project.jobs.supervisor"],
-            cwd=root,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    command = [str(root / "prestart.sh"), "python", "-m", "project.jobs.supervisor"]
+    process = begun(command, root, variables, log_file)
     crew = Crew(log_file, process, port)
     try:
         if ready:

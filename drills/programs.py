@@ -1,10 +1,10 @@
-"""Programs that are no part of ours: started on a port, awaited, ended by their handle."""
+"""Programs: started with what they write in a file, awaited, ended by their handle."""
 
 import json
 import shutil
 import subprocess
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,25 @@ def ready(url: str, path: str = "/-/ready") -> bool:
     except (URLError, ConnectionError):
         return False
     return True
+
+
+def begun(
+    command: Sequence[str], root: Path, variables: Mapping[str, str], log: Path
+) -> "subprocess.Popen[bytes]":
+    """Start a program in a session of its own, so that all of it can be ended at once.
+
+    log: where it writes, from the beginning.
+    """
+    with log.open("wb") as written:
+        return subprocess.Popen(  # noqa: S603 - commands of ours
+            command,
+            cwd=root,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from drills.logfile import Logged
+from drills.programs import begun
 from drills.waiting import DEADLINE, wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -175,16 +176,7 @@ def launch(
     command = [str(root / "prestart.sh"), "gunicorn", *([app] if app else [])]
     variables = environment(folder, **settings)
     log_file = folder / f"server_{port}.log"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own script
-            command,
-            cwd=root,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = begun(command, root, variables, log_file)
     return Server(
         log_file,
         process,

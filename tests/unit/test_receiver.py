@@ -52,7 +52,7 @@ def test_what_came_before_the_moment_does_not_count(receiver):
 def test_whoever_waits_in_vain_is_told_what_came_instead(receiver):
     """That is where the search begins."""
     receiver.take("/webhook", told("BrokerDown"))
-    with pytest.raises(TimeoutError, match="came: .'BrokerDown firing'."):
+    with pytest.raises(TimeoutError, match="'BrokerDown firing'"):
         receiver.await_alert("ApiDown", path="/webhook", deadline=0.01)
 
 
