@@ -87,7 +87,7 @@ def _jobs(tree: Any) -> Iterator[str]:
             continue
         (job,) = wanted
         for part in _parts(job):
-            if part not in emitters and not (part == BOTH and emitters >= OURS):
+            if part not in emitters and not (part == BOTH and emitters & OURS):
                 yield f"{name}: job is never {part}, but {', '.join(sorted(emitters))}"
 
 

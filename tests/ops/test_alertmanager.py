@@ -1,6 +1,7 @@
 """Alertmanager accepts what we ship, and each kind of alert goes where it has to."""
 
 import pytest
+import yaml
 
 from project.monitoring import alertmanager
 from tests.conftest import make_settings
@@ -22,6 +23,15 @@ ROUTES = [
     ("Watchdog", "none", "telemetry", "webhook,deadman"),
     ("AnotherTeams", "critical", "theirs", "webhook,ticket"),
 ]
+
+
+RECEIVERS = {"page": "webhook,page", "ticket": "webhook,ticket", "none": "webhook,deadman"}
+SHIPPED = {
+    (rule["alert"], *sorted(rule["labels"].items()))
+    for path in sorted((ROOT / "prometheus/alerts").glob("*.yml"))
+    for group in yaml.safe_load(path.read_text())["groups"]
+    for rule in group["rules"]
+}
 
 
 @pytest.fixture(params=["shipped", "fresh clone", "pages only", "all receivers"])
@@ -53,3 +63,12 @@ def test_an_alert_goes_where_it_has_to(config, name, severity, component, receiv
     labels = [f"alertname={name}", f"severity={severity}", f"component={component}"]
     options = ["--config.file", config, "--verify.receivers", receivers]
     output(need("amtool"), "config", "routes", "test", *options, *labels, "service=vitrine")
+
+
+@pytest.mark.parametrize(("name", "labels"), [(name, labels) for name, *labels in sorted(SHIPPED)])
+def test_every_alert_that_we_ship_is_told_by_its_severity(name, labels):
+    """Whatever other labels it has."""
+    shipped = str(ROOT / "prometheus/alertmanager.yml")
+    options = ["--config.file", shipped, "--verify.receivers", RECEIVERS[dict(labels)["severity"]]]
+    words = [f"{key}={value}" for key, value in [("alertname", name), *labels]]
+    output(need("amtool"), "config", "routes", "test", *options, *words)

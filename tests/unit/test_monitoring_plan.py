@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from project.monitoring.programs import plan
-from tests.commands import command
+from tests.commands import ROOT, command
 from tests.conftest import make_settings
 
 LACKING = "not installed: `make tools` installs it"
@@ -149,3 +149,11 @@ def test_the_preflight_names_a_secret_that_is_missing(ports, programs):
     assert done.returncode == 1
     fault = "ALERT_SLACK_URL_FILE: cannot read /none: No such file or directory"
     assert done.stderr.strip() == fault
+
+
+def test_what_the_preflight_has_started_is_in_the_procfile(ports, programs):
+    """Honcho knows these names alone."""
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    known = {line.partition(":")[0] for line in lines}
+    done = preflight(ports, programs, JOBS="on")
+    assert set(done.stdout.split()[1:]) == known
