@@ -83,7 +83,7 @@ class Page:
         greps = re.findall(r"grep (?:-\w+ )?('[^']+'|\"[^\"]+\"|[a-z_]+)", self.commands)
         patterns = [grep for grep in greps if not grep.startswith('"$')]
         names = {name for grep in patterns for name in re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", grep)}
-        return names - _fields()
+        return names - _other_words()
 
     def panels(self) -> list[tuple[str, str]]:
         """The panels that it names, each with its dashboard."""
@@ -114,17 +114,13 @@ def events() -> set[str]:
 
 
 @cache
-def _fields() -> set[str]:
-    """What a line of the log may hold beside its event, and what answers of ours hold."""
+def _other_words() -> set[str]:
+    """What a grep may look for beside events: fields of a line, and what other programs say."""
     bound = re.findall(r"\bbind\(([^)]*)\)", source())
     fields = {name for call in bound for name in re.findall(r"\b([a-z_]+)=", call)}
-    return (
-        fields
-        | {"bytes_in", "bytes_out", "duration_seconds", "job_id", "server_workers"}
-        | {
-            *("aof_last_write_status", "aof_last_bgrewrite_status", "dramatiq_process"),
-        }
-    )
+    served = {"bytes_in", "bytes_out", "duration_seconds", "job_id", "request_id"}
+    valkey = {"aof_last_write_status", "aof_last_bgrewrite_status"}
+    return fields | served | valkey | {"server_workers", "dramatiq_process"}
 
 
 @cache

@@ -94,6 +94,18 @@ def test_panels_have_their_true_titles(page):
     assert set(page.panels()) <= panels()
 
 
+@pytest.mark.parametrize("page", EACH, ids=str)
+def test_a_runbook_shows_a_panel_of_the_dashboard_that_its_alert_leads_to(page):
+    """Who comes by the alert's other link sees there what the runbook speaks of."""
+    linked = {
+        rule["annotations"]["dashboard_url"].rpartition("/")[2]
+        for rule in ALERTS
+        if rule["alert"] == page.path.stem
+    }
+    named = {f"vitrine-{board.lower()}" for board, _ in page.panels()}
+    assert linked <= named
+
+
 @pytest.mark.parametrize("page", ALL, ids=str)
 def test_links_lead_somewhere(page):
     """To a file, and where they name one to a heading in it."""
