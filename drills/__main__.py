@@ -49,7 +49,10 @@ def end(_number: int, _frame: FrameType | None) -> None:
 
 
 def main(names: list[str]) -> None:
-    """Run what is named. Exits with advice where a name or a program is missing."""
+    """Run what is named.
+
+    Exits with advice where a name or a program is missing, and says which alert did not come.
+    """
     if unknown := set(names) - set(FAULTS):
         sys.exit(f"no drill for {', '.join(sorted(unknown))}; there are: {', '.join(FAULTS)}")
     for number in ENDINGS:
@@ -57,8 +60,8 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
         try:
             run(names or list(FAULTS), Path(folder))
-        except NotInstalled as missing:
-            sys.exit(str(missing))
+        except (NotInstalled, TimeoutError) as error:
+            sys.exit(str(error))
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 
