@@ -19,6 +19,7 @@ from drills.scaled import promql
 from drills.stack import Stack, standing
 from drills.traffic import UNKNOWN_PROMPT, Traffic, burst, healthy, job, predictions
 from drills.waiting import wait_until
+from tests.ops.pages import RUNBOOKS, Page
 from tests.ops.panels import DASHBOARDS, ROOT, Target, recorded, targets_of
 from tests.ops.sense import RATE_MINUTES, nonsense
 from tests.ops.tools import need
@@ -39,15 +40,8 @@ NOTES = [
     for note in board["annotations"]["list"]
     if "expr" in note
 ]
-FENCED = re.compile(r"^ *```promql\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
-RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("[A-Z]*.md"))
-BLOCKS = [
-    (path.stem, query.strip())
-    for path in RUNBOOKS
-    for query in re.findall(
-        r"^ *```promql\n(.*?)^ *```", path.read_text(), re.DOTALL | re.MULTILINE
-    )
-]
+PAGES = [*map(Page, sorted(RUNBOOKS.glob("*.md"))), Page(ROOT / "docs" / "operating.md")]
+BLOCKS = [(str(page), query) for page in PAGES for query in page.blocks("promql")]
 # One alert of each component, so that every panel of alerts has one to show.
 ALERTS = ("ApiErrorBudgetBurn", "InferenceSaturated", "JobsErrorBudgetBurn")
 DRILLED = {f"drill_{name}": deed for name, deed in predictions("drill").items()}
@@ -221,15 +215,8 @@ def test_jobs_are_counted_to_the_last(seen):
     assert value('sum(jobs_total{outcome="failed"})') == failed > 0
 
 
-@pytest.mark.skipif(not RUNBOOKS, reason="there are no runbooks")
-def test_every_alert_has_a_runbook(seen):
-    """And every runbook its alert."""
-    alerts = {rule["name"] for rule in seen.prometheus.rules() if rule["type"] == "alerting"}
-    assert {path.stem for path in RUNBOOKS} == alerts
-
-
-@pytest.mark.parametrize(("runbook", "query"), BLOCKS)
-def test_a_query_of_a_runbook_runs(seen, runbook, query):
+@pytest.mark.parametrize(("page", "query"), BLOCKS)
+def test_a_query_of_a_page_for_people_on_call_runs(seen, page, query):
     """As it is pasted; whether it finds something is the incident's business."""
     seen.prometheus.query(query)
     seen.prometheus.query(seen.quick(query), seen.at)
