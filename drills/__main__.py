@@ -13,6 +13,7 @@ from drills.stack import FACTOR, standing
 from drills.traffic import Traffic, healthy
 
 USUAL_ROUNDS = 5  # of healthy traffic before the first fault, so that there is something to burn
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130  # as a shell says it
 HEAD = ("alert", "fault", "seconds to the page", "seconds to resolution")
 
@@ -41,20 +42,26 @@ def run(names: list[str], folder: Path) -> None:
 
 
 def end(_number: int, _frame: FrameType | None) -> None:
-    """End as at Ctrl-C: whatever was started is ended with it."""
+    """End, and what was started too; whoever asks twice does not keep that from being done."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main(names: list[str]) -> None:
-    """Run what is named. Exits with advice where a name or a program is missing."""
+    """Run what is named.
+
+    Exits with advice where a name or a program is missing, and says which alert did not come.
+    """
     if unknown := set(names) - set(FAULTS):
         sys.exit(f"no drill for {', '.join(sorted(unknown))}; there are: {', '.join(FAULTS)}")
-    signal.signal(signal.SIGTERM, end)
+    for number in ENDINGS:
+        signal.signal(number, end)
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
         try:
             run(names or list(FAULTS), Path(folder))
-        except NotInstalled as missing:
-            sys.exit(str(missing))
+        except (NotInstalled, TimeoutError) as error:
+            sys.exit(str(error))
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 

@@ -19,6 +19,9 @@ from project.monitoring.files import write_config
 from project.monitoring.programs import export
 from project.settings import Settings
 
+PROMETHEUS = ("prometheus",)  # by whichever name
+ALERTMANAGER = ("alertmanager", "prometheus-alertmanager")
+EXPORTER = ("redis_exporter", "prometheus-redis-exporter")
 WEBHOOK, DEADMAN = "/webhook", "/deadman"
 # What Prometheus does by itself, by its flags' defaults: how far back it looks for a sample, and
 # how often it tells Alertmanager of an alert that goes on.
@@ -54,14 +57,14 @@ def monitoring(
         manager = f"http://127.0.0.1:{settings.alertmanager_port}"
         config = scaled(alertmanager_config(settings), factor)
         write_config(folder / alertmanager.CONFIG, config)
-        found = binary("alertmanager", "prometheus-alertmanager")
+        found = binary(*ALERTMANAGER)
         command = alertmanager.command(found, settings.alertmanager_port, folder)
         stack.enter_context(running(command, manager, log=folder / "alertmanager.log"))
 
         exporter = stack.enter_context(_exporter(folder, settings, valkey))
         write_prometheus(folder, settings, factor, exporter=exporter)
         url = f"http://127.0.0.1:{settings.prometheus_port}"
-        command = prometheus.command(binary("prometheus"), settings.prometheus_port, folder)
+        command = prometheus.command(binary(*PROMETHEUS), settings.prometheus_port, folder)
         command += [f"--{flag}={duration(value, factor)}" for flag, value in PACES.items()]
         stack.enter_context(running(command, url, log=folder / "prometheus.log"))
         client = Prometheus(url)
@@ -83,7 +86,7 @@ def write_prometheus(folder: Path, settings: Settings, factor: float, *, exporte
 def _exporter(folder: Path, settings: Settings, valkey: Valkey) -> Iterator[bool]:
     """Run Valkey's exporter where it is installed; gives whether it is."""
     try:
-        found = binary("redis_exporter", "prometheus-redis-exporter")
+        found = binary(*EXPORTER)
     except NotInstalled:
         yield False
         return

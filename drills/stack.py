@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drills.crew import Crew, working
-from drills.monitoring import monitoring
+from drills.monitoring import ALERTMANAGER, PROMETHEUS, monitoring
+from drills.programs import binary
 from drills.prometheus import Prometheus
 from drills.receiver import Receiver, receiving
 from drills.server import OK, ROOT, Server, await_ready, end, free_port, launch
@@ -69,6 +70,8 @@ def standing(folder: Path, *, factor: float = FACTOR, **settings: object) -> Ite
     folder: of a short path, as the broker's socket lies in it. settings: by the names of their
     variables. Raises NotInstalled.
     """
+    for names in (PROMETHEUS, ALERTMANAGER):
+        binary(*names)
     tree = planted(folder / "tree", [PLUGINS / "drill.py"])
     with ExitStack() as stack:
         valkey = stack.enter_context(serving_valkey(folder / "valkey"))

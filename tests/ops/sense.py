@@ -6,13 +6,14 @@ import time
 import psutil
 
 from drills.prometheus import Sample
+from drills.stack import FACTOR
 from drills.traffic import MOST_BYTES, Traffic
 from tests.ops.panels import Target
 
 # Budgets that are spent more than once are below nothing.
 UNBOUNDED_BELOW = {"Error budget left, 30 days", "Error budget left over time"}
 LONGEST_SECONDS = 600.0  # JOB_SECONDS, drawn as a limit
-WINDOW_SECONDS = 20.0  # of the rates, as $__rate_interval is chosen
+RATE_MINUTES = 20  # what $__rate_interval is to be, by the shipped windows: all deeds fall in it
 AGE_SECONDS = 600.0  # of the stack, at most
 ODD = 1.2  # what rate() makes up at both ends of a window, at most
 
@@ -20,7 +21,7 @@ ODD = 1.2  # what rate() makes up at both ends of a window, at most
 def bounds(target: Target, traffic: Traffic) -> tuple[float, float]:
     """The least and the most that a query of a panel may give."""
     memory = float(psutil.virtual_memory().total)
-    rate = ODD * (traffic.count() + 1) / WINDOW_SECONDS
+    rate = ODD * (traffic.count() + 1) / (60 * RATE_MINUTES / FACTOR)
     least, most = {
         "percentunit": (0.0, 1.0),
         "s": (0.0, LONGEST_SECONDS),

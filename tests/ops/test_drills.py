@@ -15,7 +15,7 @@ import pytest
 
 from drills.drill import Drilled, drill
 from drills.faults import FAULTS
-from drills.monitoring import DEADMAN
+from drills.monitoring import ALERTMANAGER, DEADMAN, PROMETHEUS
 from drills.server import lives
 from drills.stack import Stack, standing
 from drills.traffic import Traffic, healthy
@@ -39,8 +39,8 @@ DASHBOARDS = {
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    need("prometheus")
-    need("alertmanager", "prometheus-alertmanager")
+    need(*PROMETHEUS)
+    need(*ALERTMANAGER)
     with standing(tmp_path_factory.mktemp("drills")) as stack:
         yield stack
 
@@ -120,7 +120,8 @@ def test_after_the_last_drill_the_stack_is_well(stack, traffic):
 
 def test_a_drill_that_is_told_to_end_leaves_nothing_behind():
     """Whatever it has started by then, in groups and sessions of their own too."""
-    need("prometheus")
+    need(*PROMETHEUS)
+    need(*ALERTMANAGER)
     with subprocess.Popen([sys.executable, "-m", "drills", "ApiDown"], cwd=ROOT) as process:
         running = psutil.Process(process.pid)
 
