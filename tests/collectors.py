@@ -4,28 +4,14 @@ import gzip
 import json
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, TypeVar
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
-DEADLINE = 60.0  # seconds; generous, as the machine may be busy with other things
-
-T = TypeVar("T")
-
-
-def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
-    """Ask until the condition holds and return what it gave; fails with `what` at the deadline."""
-    end = time.monotonic() + deadline
-    while not (answer := condition()):
-        assert time.monotonic() < end, f"not within {deadline:g} s: {what}"
-        time.sleep(0.01)
-    return answer
 
 
 @dataclass

@@ -14,6 +14,7 @@ import httpx2
 import uvicorn
 from PIL import Image
 
+from drills.waiting import DEADLINE
 from project.api.factory import create_app
 from project.db.engine import open_database
 from project.db.jobs import Job, Jobs
@@ -22,7 +23,6 @@ from project.jobs.models import JobModels
 from project.jobs.run import Runs
 from project.models._long import AnyModel
 from project.storage import make_storage
-from tests.collectors import DEADLINE
 from tests.fakes import BlendModel, PaintModel, Prompt
 from tests.job_api import job_settings
 

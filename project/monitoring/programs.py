@@ -71,7 +71,7 @@ def wanted(settings: Settings) -> list[Program]:
             ("redis_exporter", "prometheus-redis-exporter"),
             "VALKEY_EXPORTER_PORT",
             settings.valkey_exporter_port,
-            _export,
+            export,
         )
         found.append(exporter)
     return found
@@ -108,7 +108,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _export(binary: str, port: int, broker: Path = EMBEDDED_BROKER) -> list[str]:
+def export(binary: str, port: int, broker: Path = EMBEDDED_BROKER) -> list[str]:
+    """How the exporter of the Valkey on a socket is started."""
     return [
         binary,
         f"--redis.addr=unix://{broker.absolute()}",

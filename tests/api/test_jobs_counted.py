@@ -6,9 +6,9 @@ from unittest.mock import patch
 
 import pytest
 
+from drills.server import Metrics
 from project.db.jobs import Job
 from tests.job_api import JobApi, job_api, job_settings
-from tests.services.server import Metrics
 
 pytestmark = pytest.mark.anyio
 

@@ -9,10 +9,11 @@ from fastapi import APIRouter
 from loguru import logger
 from starlette.testclient import TestClient
 
+from drills.waiting import wait_until
 from project import __version__
 from project.api.factory import create_app
 from project.observability.metrics import TELEMETRY_DROPPED
-from tests.collectors import collecting, unreachable, wait_until
+from tests.collectors import collecting, unreachable
 from tests.conftest import make_settings, picture
 from tests.fakes import ShadeModel
 

@@ -8,9 +8,10 @@ import time
 import pytest
 from starlette.testclient import TestClient
 
+from drills.waiting import wait_until
 from project.api.factory import create_app
 from project.observability.metrics import TELEMETRY_DROPPED
-from tests.collectors import attributes, collecting, unreachable, wait_until
+from tests.collectors import attributes, collecting, unreachable
 from tests.conftest import make_settings, picture
 from tests.fakes import ShadeModel
 

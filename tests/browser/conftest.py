@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.services.server import DEADLINE, Server, free_port, serve
+from drills.server import Server, free_port
+from drills.waiting import DEADLINE
+from tests.services.server import serve
 
 ARGUMENTS = [
     "--no-sandbox",

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
+from drills.valkey import serving_valkey
 from tests.conftest import picture
 from tests.services.server import serve
-from tests.services.valkey import serving_valkey
 
 LONG_APP = "tests.services.long_app:app"
 

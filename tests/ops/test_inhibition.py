@@ -2,8 +2,8 @@
 
 import pytest
 
+from drills.waiting import wait_until
 from project.monitoring.configs import alertmanager_config
-from tests.collectors import wait_until
 from tests.conftest import make_settings
 from tests.ops.alertmanagers import Alertmanager, alertmanagers
 

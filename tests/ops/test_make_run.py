@@ -10,8 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.collectors import wait_until
-from tests.ops.alertmanagers import ask, free_port, ready
+from drills.programs import ask, ready
+from drills.server import free_port
+from drills.waiting import wait_until
 from tests.ops.tools import ROOT, need
 
 PORTS = (

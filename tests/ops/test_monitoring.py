@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.collectors import wait_until
-from tests.ops.alertmanagers import free_port, ready
+from drills.programs import ready
+from drills.server import free_port
+from drills.waiting import wait_until
 from tests.ops.metrics import sample
 from tests.ops.tools import ROOT, need
 

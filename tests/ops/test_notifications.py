@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
+from drills.programs import running
+from drills.server import free_port
+from drills.waiting import wait_until
 from project.monitoring import prometheus
 from project.monitoring.configs import Config, alertmanager_config, prometheus_config
 from project.monitoring.files import write_config
-from tests.collectors import Collector, collecting, wait_until
+from tests.collectors import Collector, collecting
 from tests.conftest import make_settings
-from tests.ops.alertmanagers import alertmanagers, free_port, running
+from tests.ops.alertmanagers import alertmanagers
 from tests.ops.tools import need
 
 PAUSES = {"group_wait", "group_interval", "repeat_interval"}

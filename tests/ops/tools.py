@@ -1,20 +1,21 @@
 """The programs that these tests run; where one is missing, the test is skipped and says so."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from drills.programs import NotInstalled, binary
 
 ROOT = Path(__file__).parents[2]
 
 
 def need(*names: str) -> str:
     """The path of a program, by whichever of its names it has here."""
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip(f"{' or '.join(names)} is not installed: make tools")
-    return path
+    try:
+        return binary(*names)
+    except NotInstalled as missing:
+        pytest.skip(str(missing))
 
 
 def output(*command: str) -> str:

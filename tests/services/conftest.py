@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.valkey import Valkey, serving_valkey
+from drills.valkey import Valkey, serving_valkey
 
 
 @pytest.fixture

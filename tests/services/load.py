@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
 
+from drills.server import Server
+from drills.waiting import DEADLINE, wait_until
 from tests.conftest import picture
 from tests.services.quick_app import PATH
-from tests.services.server import DEADLINE, Server, wait_until
 
 REFUSED = "refused"  # nobody listened: the request was never sent
 UNANSWERED = "unanswered"  # the connection ended before the answer's first byte

@@ -16,8 +16,8 @@ import asyncpg
 import psutil
 import pytest
 
-from tests.collectors import DEADLINE, wait_until
-from tests.services.server import free_port
+from drills.server import free_port
+from drills.waiting import DEADLINE, wait_until
 
 USER = "postgres"  # of the system, if we are root, as which PostgreSQL does not run
 OPTIONS = {

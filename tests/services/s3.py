@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.collectors import DEADLINE, wait_until
-from tests.services.server import free_port
+from drills.server import free_port
+from drills.waiting import DEADLINE, wait_until
 
 RCLONE = Path(sys.executable).parent / "rclone"
 BUCKET = "vitrine"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.services.server import DEADLINE, Metrics, Server
+from drills.server import Metrics, Server
+from drills.waiting import DEADLINE
 
 MONOTONE = ("_total", "_count", "_sum", "_bucket")
 

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from drills.server import Metrics, Server
+from drills.waiting import DEADLINE, wait_until
 from tests.services.load import PICTURE, Client
 from tests.services.quick_app import PATH
-from tests.services.server import DEADLINE, Metrics, Server, serve, wait_until
+from tests.services.server import serve
 from tests.services.wire import Answer, connect, exchange, head, read_answer
 
 LIMIT = 1 << 20

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from drills.waiting import wait_until
 from tests.services.load import Client, Load
-from tests.services.server import serve, wait_until
+from tests.services.server import serve
 
 
 def test_health_answers_while_every_model_is_busy(tmp_path: Path):

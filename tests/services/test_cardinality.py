@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from drills.server import Server
+from drills.waiting import DEADLINE
 from project.observability.metrics import METHODS
 from tests.conftest import picture
-from tests.services.server import DEADLINE, Server, serve
+from tests.services.server import serve
 from tests.services.stack import standing
 from tests.services.wire import exchange, head
 

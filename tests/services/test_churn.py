@@ -9,9 +9,11 @@ import os
 import signal
 from pathlib import Path
 
+from drills.server import Server
+from drills.waiting import wait_until
 from tests.services.load import Client, Load, Outcome
 from tests.services.scraper import scraping
-from tests.services.server import Server, serve, wait_until
+from tests.services.server import serve
 
 LIGHT_APP = "tests.services.light_app:app"
 WORKERS = 8

@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from drills.server import Metrics, Server
+from drills.waiting import wait_until
 from tests.services.load import Client, Outcome
 from tests.services.quick_app import PATH
-from tests.services.server import Metrics, Server, serve, wait_until
+from tests.services.server import serve
 
 CLIENTS = 8
 

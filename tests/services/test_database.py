@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import StatementError
 
+from drills.waiting import DEADLINE
 from project.db.engine import open_database
 from project.db.jobs import IdempotencyConflict, Jobs
 from project.db.migrate import upgrade
 from project.settings import Settings
-from tests.collectors import DEADLINE
 from tests.database import (
     HOSTILE,
     LEASE,

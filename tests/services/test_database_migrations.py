@@ -14,15 +14,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
+from drills.server import ROOT, environment
+from drills.waiting import DEADLINE
 from project.db.engine import open_database
 from project.db.jobs import Jobs
 from project.db.migrate import config, migrating, upgrade
 from project.db.tables import Base
 from project.settings import Settings
-from tests.collectors import DEADLINE
 from tests.database import added, database_settings, run_jobs, sqlite_url
 from tests.services.postgres import Postgres, run_postgres
-from tests.services.server import ROOT, environment
 
 AT_ONCE = 8
 

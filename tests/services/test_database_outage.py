@@ -10,14 +10,14 @@ from contextlib import ExitStack, asynccontextmanager
 import pytest
 from sqlalchemy import func, select, text
 
+from drills.server import free_port
+from drills.waiting import DEADLINE
 from project.db.engine import CONNECTIONS, open_database
 from project.db.jobs import Jobs
 from project.db.migrate import upgrade
 from project.errors import DatabaseUnavailable
-from tests.collectors import DEADLINE
 from tests.database import added, database_settings, new_job
 from tests.services.postgres import Postgres, run_postgres
-from tests.services.server import free_port
 
 
 @pytest.fixture(scope="module")

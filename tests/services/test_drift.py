@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 
+from drills.server import Server
+from drills.waiting import DEADLINE, wait_until
 from project.inference.baseline import path_of
 from project.inference.survey import survey
 from tests.conftest import picture
 from tests.services.quick_app import PATH
-from tests.services.server import DEADLINE, Server, serve, wait_until
+from tests.services.server import serve
 from tests.unit.test_baseline import predictions
 
 SENT = 60

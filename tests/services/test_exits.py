@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 import httpx2
 import pytest
 
+from drills.server import Server
+from drills.waiting import DEADLINE, wait_until
 from project.observability.metrics import EXITS
-from tests.services.server import DEADLINE, Server, serve, wait_until
+from tests.services.server import serve
 
 WORKERS = 2
 

@@ -10,11 +10,13 @@ import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from drills.crew import working
+from drills.server import Server
+from drills.waiting import DEADLINE, wait_until
 from project.observability.metrics import FOREIGN, Spec, exposed
 from tests.conftest import picture
 from tests.photos import photo
-from tests.services.crew import working
-from tests.services.server import DEADLINE, Server, serve, wait_until
+from tests.services.server import serve
 from tests.services.stack import standing
 
 QUICK = "classification"

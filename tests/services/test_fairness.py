@@ -6,7 +6,9 @@ from pathlib import Path
 
 import psutil
 
-from tests.services.server import DEADLINE, Server, serve, wait_until
+from drills.server import Server
+from drills.waiting import DEADLINE, wait_until
+from tests.services.server import serve
 
 CONNECTIONS = 16
 

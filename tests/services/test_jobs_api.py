@@ -10,10 +10,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from drills.server import Server
+from drills.valkey import Valkey
 from project.jobs.queue import Queue
 from tests.conftest import picture
-from tests.services.server import Server, serve
-from tests.services.valkey import Valkey
+from tests.services.server import serve
 
 SHADE = "/v1/models/shade/jobs"
 STREAMS = 12

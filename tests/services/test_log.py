@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from drills.server import Metrics, Server
+from drills.waiting import wait_until
 from tests.services.load import Client, Outcome
-from tests.services.server import Metrics, Server, serve, wait_until
+from tests.services.server import serve
 
 FIELDS = {"time", "severity", "message", "logger", "request_id", "trace_id", "span_id"}
 WORKERS = 2

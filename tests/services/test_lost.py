@@ -8,7 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import httpx2
 import pytest
 
-from tests.services.server import DEADLINE, Server, serve, wait_until
+from drills.server import Server
+from drills.waiting import DEADLINE, wait_until
+from tests.services.server import serve
 
 IN_FLIGHT = 12
 SECONDS = 3  # that each takes: longer than it takes to see that all are there

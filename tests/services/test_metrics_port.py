@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from tests.services.server import Server, free_port, serve
+from drills.server import Server, free_port
+from tests.services.server import serve
 from tests.services.wire import exchange, head
 
 TOKEN = "a-token-of-enough-length"

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from tests.services.crew import Crew, working
-from tests.services.server import DEADLINE, Server, serve, wait_until
+from drills.crew import Crew, working
+from drills.server import Server
+from drills.waiting import DEADLINE, wait_until
+from tests.services.server import serve
 from tests.services.stack import KINDS, Stack, standing
 
 MODEL = "background_removal"

@@ -6,13 +6,13 @@ import time
 import pytest
 from pydantic import SecretStr
 
+from drills.valkey import Valkey
+from drills.waiting import wait_until
 from project.errors import BrokerUnavailable, StorageUnavailable
 from project.jobs.queue import Queue, QueueState
 from project.jobs.send import QUEUE, Sender, connect, make_broker
 from project.jobs.sweep import MESSAGE_SECONDS, Sweep
 from tests.conftest import make_settings
-from tests.services.server import wait_until
-from tests.services.valkey import Valkey
 from tests.workshop import TurnModel, Workshop, workshop
 
 pytestmark = pytest.mark.anyio

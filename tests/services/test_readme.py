@@ -12,9 +12,10 @@ import httpx2
 import pytest
 from PIL import Image
 
+from drills.crew import working
+from drills.server import ROOT, Server
 from tests.photos import photo
-from tests.services.crew import working
-from tests.services.server import ROOT, Server, serve
+from tests.services.server import serve
 from tests.services.stack import standing
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

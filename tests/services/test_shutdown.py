@@ -6,8 +6,10 @@ from pathlib import Path
 
 import httpx2
 
+from drills.server import Server
+from drills.waiting import wait_until
 from tests.services.load import CUT, REFUSED, UNANSWERED, Client, Load, Outcome
-from tests.services.server import Server, serve, wait_until
+from tests.services.server import serve
 
 
 def slow_and_quick(client: Client, turn: itertools.count = itertools.count()) -> Outcome:  # noqa: B008

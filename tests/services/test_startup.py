@@ -9,8 +9,10 @@ import httpx2
 import psutil
 import pytest
 
+from drills.server import ROOT, end, launch
+from drills.waiting import DEADLINE
 from tests.services.load import Client
-from tests.services.server import DEADLINE, ROOT, end, launch, serve
+from tests.services.server import serve
 
 
 @contextmanager

@@ -13,14 +13,14 @@ from PIL import Image
 from pydantic import SecretStr
 from skimage import data
 
+from drills.crew import START_DEADLINE, Crew, working
+from drills.valkey import Valkey
+from drills.waiting import wait_until
 from project.jobs.queue import Queue
 from project.jobs.send import Sender
 from project.settings import Settings
 from tests.conftest import make_settings
 from tests.database import sqlite_url
-from tests.services.crew import START_DEADLINE, Crew, working
-from tests.services.server import wait_until
-from tests.services.valkey import Valkey
 from tests.workshop import Desk, begun, ended, open_desk
 
 pytestmark = pytest.mark.anyio
@@ -242,7 +242,7 @@ async def test_two_crews_do_not_share_their_metrics(tmp_path, valkey):
     given = variables(tmp_path, valkey)
     with (
         working(tmp_path, **given),
-        pytest.raises(AssertionError, match="running server"),
+        pytest.raises(RuntimeError, match="running server"),
         working(tmp_path, **given),
     ):
         pytest.fail("the second has started")

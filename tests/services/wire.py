@@ -3,7 +3,7 @@
 import socket
 from dataclasses import dataclass, replace
 
-from tests.services.server import DEADLINE
+from drills.waiting import DEADLINE
 
 
 @dataclass(frozen=True)

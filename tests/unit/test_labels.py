@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
+from drills.waiting import wait_until
 from project.observability.labels import MOST, OTHER, CountedLabels
-from tests.collectors import wait_until
 
 ROOT = Path(__file__).parents[2]
 WORKER = """

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
+from drills.server import free_port
 from project.errors import ConfigurationError
 from project.observability import log_file
 from project.observability.context import traced
 from project.observability.logging import configure_logging
 from project.observability.metrics import LOG_MESSAGES, TELEMETRY_DROPPED
 from tests.conftest import make_settings
-from tests.services.server import free_port
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from drills.waiting import wait_until
 from project.observability import slots
 from project.observability.multiprocess import MAIN
-from tests.collectors import wait_until
 
 ROOT = Path(__file__).parents[2]
 TAKE = "slot = slots.take(folder); number = slot.number"

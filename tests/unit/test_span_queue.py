@@ -6,9 +6,9 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from drills.waiting import wait_until
 from project.observability.metrics import TELEMETRY_DROPPED
 from project.observability.tracing import CountingExporter, SpanQueue
-from tests.collectors import wait_until
 
 
 def dropped():

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from drills.waiting import DEADLINE
 from project.errors import ConfigurationError, FileMissing, StorageUnavailable
 from project.storage import CloudStorage, LocalStorage, make_storage
 from project.storage.base import MARK
-from tests.collectors import DEADLINE
 from tests.conftest import make_settings
 from tests.unit.test_storage_names import TRICKS
 

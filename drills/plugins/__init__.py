@@ -1,0 +1,1 @@
+"""Model files that a drill adds to the product's own, as anybody adds theirs."""

@@ -1,0 +1,238 @@
+"""A real server: started through prestart.sh, watched from outside, ended for certain."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from drills.logfile import Logged
+from drills.programs import begun
+from drills.waiting import DEADLINE, wait_until
+
+ROOT = Path(__file__).parents[1]
+OK = 200
+KILL_SECONDS = 10.0  # for the kernel to end what was killed
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(folder: Path, **settings: object) -> dict[str, str]:
+    """The least that a process needs, and these settings; None leaves one to .env."""
+    base: dict[str, object] = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(folder),
+        "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
+        "LOG_FORMAT": "json",
+        "WEB_CONCURRENCY": "2",  # whatever the machine
+        "INFERENCE_BATCH": "8",  # however fast it is
+        "JOBS": "off",  # where a test wants them it says so
+        "MODELS": "classification",  # the others are jobs
+        "QUEUE_SECONDS": "60",  # or slow: who waits is refused where a test asks for it
+    }
+    given = base | settings
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+class Metrics:
+    """One scrape, parsed."""
+
+    def __init__(self, text: str) -> None:
+        families = text_string_to_metric_families(text)
+        samples = [sample for family in families for sample in family.samples]
+        self.series: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples
+        }
+        self.samples: list[Sample] = samples
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of the samples of that name that carry these labels; 0 where there are none."""
+        return sum(
+            sample.value
+            for sample in self.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+@dataclass
+class Server(Logged):
+    """A running server, seen from outside. metrics_port: where /metrics is, else on `port`."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    metrics_directory: Path
+    metrics_port: int | None = None
+    metrics_token: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a slash at its end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def master(self) -> int:
+        """Process id of Gunicorn's arbiter."""
+        return self.process.pid
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers that live."""
+        return sorted(child.pid for child in self._children() if lives(child))
+
+    def _children(self) -> list[psutil.Process]:
+        """Workers that live, and those whose end the arbiter has not noticed yet."""
+        with suppress(psutil.NoSuchProcess):
+            return list(psutil.Process(self.master).children())
+        return []
+
+    def metrics(self) -> Metrics:
+        """Scrape once."""
+        headers = {"Authorization": f"Bearer {self.metrics_token}"} if self.metrics_token else {}
+        port = self.metrics_port or self.port
+        answer = httpx2.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=DEADLINE)
+        return Metrics(answer.raise_for_status().text)
+
+    def signal(self, number: int) -> None:
+        """Send the arbiter a signal."""
+        self.process.send_signal(number)
+
+    def reload(self) -> None:
+        """Send SIGHUP and wait until none but new workers serve."""
+        before = self.workers()
+        ready = self.log().count("worker_ready")
+        self.signal(signal.SIGHUP)
+
+        def replaced() -> bool:
+            now = [child.pid for child in self._children()]
+            new = len(now) == len(before) and not set(now) & set(before)
+            return new and self.log().count("worker_ready") >= ready + len(before)
+
+        wait_until(replaced, "a reload has replaced every worker")
+
+    def wait(self, deadline: float = DEADLINE) -> int:
+        """Wait for the arbiter to end; returns its exit code."""
+        return self.process.wait(deadline)
+
+    def stop(self, deadline: float = DEADLINE) -> int:
+        """End the server as an operator does; returns the arbiter's exit code."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        code = self.wait(deadline)
+        wait_until(
+            lambda: not self.processes(), "every process of the server has ended", KILL_SECONDS
+        )
+        return code
+
+    def await_gone(self) -> None:
+        """Wait until nothing of it lives."""
+        wait_until(lambda: not self.processes(), "every process of the server ended", KILL_SECONDS)
+
+    def processes(self) -> list[int]:
+        """Every living process of the server's session, whoever its parent is."""
+        return [
+            process.pid
+            for process in psutil.process_iter()
+            if _session(process.pid) == self.master and lives(process)
+        ]
+
+    def tail(self, lines: int = 40) -> str:
+        """The end of the log, for who asks why."""
+        return "\n".join(self.log().splitlines()[-lines:])
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs; one that has ended may stay in the list until somebody asks how."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def launch(
+    folder: Path, *, app: str | None = None, root: Path = ROOT, **settings: object
+) -> Server:
+    """Start a server and wait for nothing; `serve` is what most want."""
+    port = int(str(settings.setdefault("PORT", free_port())))
+    command = [str(root / "prestart.sh"), "gunicorn", *([app] if app else [])]
+    variables = environment(folder, **settings)
+    log_file = folder / f"server_{port}.log"
+    process = begun(command, root, variables, log_file)
+    return Server(
+        log_file,
+        process,
+        port,
+        Path(variables["PROMETHEUS_MULTIPROC_DIR"]),
+        int(variables["METRICS_PORT"]) if "METRICS_PORT" in variables else None,
+        variables.get("METRICS_TOKEN"),
+    )
+
+
+@contextmanager
+def serve(
+    folder: Path,
+    *,
+    app: str | None = None,
+    root: Path = ROOT,
+    ready: int = OK,
+    **settings: object,
+) -> Iterator[Server]:
+    """A server whose workers have all started, for the length of the body.
+
+    app: what Gunicorn serves, None for the product as shipped. root: where the product's tree is.
+    ready: what /ready is to answer.
+    settings: by the names of their variables, as in `serve(tmp_path, WEB_CONCURRENCY=4)`.
+    """
+    server = launch(folder, app=app, root=root, **settings)
+    try:
+        await_ready(server, ready, int(str(settings.get("WEB_CONCURRENCY", 2))))
+        yield server
+        server.stop()
+    finally:
+        end(server)
+
+
+def await_ready(server: Server, status: int, workers: int) -> None:
+    """Wait until /ready answers so and as many workers have said that they are ready."""
+
+    def started() -> bool:
+        if server.process.poll() is not None:
+            raise RuntimeError(f"the server ended:\n{server.tail()}")
+        with suppress(httpx2.TransportError):
+            answer = httpx2.get(f"{server.url}/ready", timeout=DEADLINE)
+            return answer.status_code == status and server.log().count("worker_ready") >= workers
+        return False
+
+    try:
+        wait_until(started, f"/ready answers {status} and {workers} workers are ready")
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\n{server.tail()}") from None
+
+
+def end(server: Server) -> None:
+    """Kill whatever of the server still lives; every process of its group is its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.master, signal.SIGKILL)
+    server.process.wait(DEADLINE)
+    wait_until(
+        lambda: not server.processes(), "every process of the server has ended", KILL_SECONDS
+    )

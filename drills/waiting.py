@@ -1,0 +1,23 @@
+"""Waiting for what tells nobody when it happens; where there is an event, wait for that instead."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+DEADLINE = 60.0  # seconds; generous, as the machine may be busy with other things
+LOOK_SECONDS = 0.01
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
+    """Ask until the condition holds and return what it gave.
+
+    Raises TimeoutError with `what` at the deadline.
+    """
+    end = time.monotonic() + deadline
+    while not (answer := condition()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {deadline:g} s: {what}")
+        time.sleep(LOOK_SECONDS)
+    return answer
