@@ -1,0 +1,83 @@
+// One lane for each series, coloured by what its value means.
+import { type DataFrame, type Field, FieldType, getFieldDisplayName } from "@grafana/data";
+import { LegendDisplayMode, type VizLegendOptions } from "@grafana/schema";
+import { VizLayout, VizLegend } from "@grafana/ui";
+import { useMemo } from "react";
+import type { Drawing } from "./kind";
+import { type Lanes, LanesPlot } from "./lanes";
+
+interface Lane {
+  name: string;
+  field: Field;
+  moments: number[];
+}
+
+function lanesOf(data: DataFrame[]): Lane[] {
+  return data.flatMap((frame) => {
+    const time = frame.fields.find((field) => field.type === FieldType.time);
+    return frame.fields
+      .filter((field) => field.type === FieldType.number)
+      .map((field) => ({
+        name: getFieldDisplayName(field, frame, data),
+        field,
+        moments: (time?.values ?? []) as number[],
+      }));
+  });
+}
+
+/** The least distance of two samples in any lane: what one sample stands for. */
+function stepOf(lanes: Lane[]): number {
+  const steps = lanes.flatMap(({ moments }) => moments.slice(1).map((at, i) => at - moments[i]!));
+  return steps.reduce((least, step) => Math.min(least, step), Infinity);
+}
+
+function painted(data: DataFrame[], share: number): Lanes {
+  const lanes = lanesOf(data).reverse(); // the first stands on top
+  const step = Number.isFinite(stepOf(lanes)) ? stepOf(lanes) : 60_000;
+  return {
+    names: lanes.map(({ name }) => name),
+    edges: false,
+    paint: (cell) => {
+      lanes.forEach(({ field, moments }, lane) => {
+        moments.forEach((at, index) => {
+          const shown = field.display?.(field.values[index]);
+          if (shown?.color && Number.isFinite(field.values[index])) {
+            cell(at, at + step, lane, share, shown.color);
+          }
+        });
+      });
+    },
+  };
+}
+
+/** The states that occur, each with its word and colour. */
+function states(data: DataFrame[]): { label: string; color: string }[] {
+  const found = new Map<string, string>();
+  for (const { field } of lanesOf(data)) {
+    for (const value of new Set(field.values)) {
+      const shown = field.display?.(value);
+      if (shown?.color) {
+        found.set(shown.text, shown.color);
+      }
+    }
+  }
+  return [...found].map(([label, color]) => ({ label, color }));
+}
+
+export function StateTimelinePanel(drawing: Drawing) {
+  const { data, options, range, marks, width, height, onDrawn } = drawing;
+  const share = (options.rowHeight as number | undefined) ?? 0.9;
+  const lanes = useMemo(() => painted(data, share), [data, share]);
+  const wanted = options.legend as VizLegendOptions | undefined;
+  const legend = wanted?.showLegend ? (
+    <VizLayout.Legend placement="bottom">
+      <VizLegend
+        placement="bottom"
+        displayMode={LegendDisplayMode.List}
+        items={states(data).map((state) => ({ ...state, yAxis: 1 }))}
+        readonly
+      />
+    </VizLayout.Legend>
+  ) : null;
+  return <LanesPlot {...{ lanes, legend, range, marks, width, height, onDrawn }} />;
+}
