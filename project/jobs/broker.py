@@ -19,6 +19,19 @@ class Measured(Prometheus):
 
     forks: Sequence[object] = ()
 
+    def after_process_boot(self, broker: dramatiq.Broker) -> None:
+        """Make the series of the one queue and its actor with 0, as ours are made."""
+        super().after_process_boot(broker)  # type: ignore[no-untyped-call]
+        for metric in (
+            self.total_messages,
+            self.total_errored_messages,
+            self.total_retried_messages,
+            self.total_rejected_messages,
+            self.inprogress_messages,
+            self.message_durations,
+        ):
+            metric.labels(QUEUE, ACTOR)
+
     def before_delay_message(self, broker: dramatiq.Broker, message: MessageProxy) -> None:
         """Count nothing: a message that waits here may be run elsewhere, and none would notice."""
 

@@ -1,6 +1,5 @@
 """Serves the metrics of the job workers, and of the queue as the broker knows it, on :9191."""
 
-import hmac
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,46 +20,44 @@ from project.jobs.parent import end_with_parent
 from project.jobs.queue import Queue
 from project.jobs.send import QUEUE, connect
 from project.observability import metrics, multiprocess
+from project.observability.access import may_scrape
 from project.observability.logging import configure_logging
 from project.settings import Settings
 
 
 class QueueCollector(Collector):
-    """Asks the broker at each scrape; one that does not answer costs its numbers, not the rest."""
+    """Asks the broker at each scrape; one that does not answer costs its numbers, not the rest.
 
-    def __init__(self, queue: Queue) -> None:
+    time_limit: seconds that a job may run.
+    """
+
+    def __init__(self, queue: Queue, time_limit: float) -> None:
         self._queue = queue
+        self._time_limit = time_limit
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges of the queue."""
+        """The gauges of the queue, and the bound on what comes out of it."""
+        yield metrics.observed(metrics.JOBS_TIME_LIMIT, self._time_limit)
         try:
             state = self._queue.state()
         except BrokerUnavailable:
-            yield _gauge(metrics.JOBS_BROKER_UP, 0)
+            yield metrics.observed(metrics.JOBS_BROKER_UP, 0)
             return
-        yield _gauge(metrics.JOBS_BROKER_UP, 1)
-        messages = _family(metrics.JOBS_QUEUE_MESSAGES)
+        yield metrics.observed(metrics.JOBS_BROKER_UP, 1)
+        messages = metrics.observed(metrics.JOBS_QUEUE_MESSAGES)
         for name in metrics.QUEUE_STATES:
             messages.add_metric([QUEUE, name], getattr(state, name))
         yield messages
-        age = _family(metrics.JOBS_OLDEST_AGE)
+        age = metrics.observed(metrics.JOBS_OLDEST_AGE)
         age.add_metric([QUEUE], state.oldest_age_seconds)
         yield age
-
-
-def _family(spec: metrics.Spec) -> GaugeMetricFamily:
-    return GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
-
-
-def _gauge(spec: metrics.Spec, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(spec.name, spec.help, value=value)
 
 
 def registry(settings: Settings, directory: Path) -> CollectorRegistry:
     """What is served. directory: that of the workers' metric files."""
     found = CollectorRegistry()
     MultiProcessCollector(found, path=str(directory))  # type: ignore[no-untyped-call]
-    found.register(QueueCollector(Queue(connect(settings))))
+    found.register(QueueCollector(Queue(connect(settings)), settings.job_seconds))
     return found
 
 
@@ -70,11 +67,9 @@ def application(served: CollectorRegistry, settings: Settings) -> WSGIApplicatio
     token = settings.metrics_token
 
     def guarded(request: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        given = request.get("HTTP_AUTHORIZATION", "")
-        wanted = f"Bearer {token.get_secret_value()}" if token else given
-        if not hmac.compare_digest(given.encode(), wanted.encode()):
+        if token and not may_scrape(request.get("HTTP_AUTHORIZATION", ""), token):
             start("401 Unauthorized", [("WWW-Authenticate", "Bearer")])
-            return [b"send METRICS_TOKEN as a bearer token\n"]
+            return [b"send METRICS_TOKEN as a bearer token, or as the password of HTTP Basic\n"]
         return cast("Iterable[bytes]", answer(request, start))
 
     return guarded

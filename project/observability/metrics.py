@@ -1,4 +1,4 @@
-"""The catalogue: every metric of ours, declared once; docs and tests are made from it.
+"""The catalogue: every metric that is exposed, declared once; docs and tests are made from it.
 
 Base units, `_total` on counters, closed label sets, no pid. A name is never built from what a
 caller can type. `declare` at the foot creates the series of the closed sets with 0, so that an
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily
 
 from project.observability import multiprocess
 
@@ -22,7 +23,10 @@ Mode = Literal["livesum", "livemin", "livemax"]
 
 @dataclass(frozen=True)
 class Spec:
-    """One line of the catalogue. values: the closed set of each label that has one."""
+    """One line of the catalogue. values: the closed set of each label that has one.
+
+    kept: by our processes, in their files; the others are asked for at each scrape.
+    """
 
     section: str
     name: str
@@ -32,9 +36,11 @@ class Spec:
     values: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mode: Mode | None = None
     buckets: tuple[float, ...] = ()
+    kept: bool = True
 
 
 CATALOGUE: list[Spec] = []
+FOREIGN: list[Spec] = []  # what a library makes under names of its own, beside ours
 _section = ""
 
 
@@ -70,9 +76,13 @@ def _histogram(
 
 def _observed(name: str, text: str, labels: Sequence[str] = (), **values: tuple[str, ...]) -> Spec:
     """A gauge that no process keeps: it is asked for at each scrape, where it is known."""
-    spec = Spec(_section, name, "gauge", text, tuple(labels), values)
+    spec = Spec(_section, name, "gauge", text, tuple(labels), values, kept=False)
     CATALOGUE.append(spec)
     return spec
+
+
+def _dramatiq(name: str, kind: Kind, text: str) -> None:
+    FOREIGN.append(Spec(_section, name, kind, text, ("queue_name", "actor_name")))
 
 
 CACHE_RESULTS = ("hit", "miss")
@@ -85,6 +95,7 @@ BACKENDS = ("cuda", "openvino-bf16", "openvino-f32", "torchscript")
 SIGNALS = ("traces", "errors", "logs")
 JOB_OUTCOMES = ("succeeded", "failed", "cancelled", "expired")
 QUEUE_STATES = ("ready", "running", "delayed", "dead")
+FEATURES = ("brightness", "contrast", "pixels", "label", "confidence")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 
 # fmt: off
@@ -102,6 +113,7 @@ _begin("HTTP")
 HTTP_REQUESTS = _counter("http_requests_total", "Requests answered; probes and scrapes are left out.", ["method", "handler", "status"])
 HTTP_DURATION = _histogram("http_request_duration_seconds", "Time from the request's head to the answer's end, where a route answered without a 5xx: fast refusals must not flatter it.", ["method", "handler"], buckets=_SECONDS)
 HTTP_IN_PROGRESS = _gauge("http_requests_inprogress", "Requests being answered now.", mode="livesum")
+HTTP_LOST = _counter("http_requests_lost_total", "Requests and open streams that died with a killed, silent or crashed worker; counted in the arbiter.")
 HTTP_REJECTED = _counter("http_requests_rejected_total", "Requests refused before a prediction, by reason.", ["reason"], reason=REJECTIONS)
 HTTP_BODY_BYTES = _histogram("http_request_body_bytes", "Size of request bodies as received.", ["handler"], buckets=_BYTES)
 
@@ -121,6 +133,12 @@ MODEL_LOADED = _gauge("model_loaded", "1 where every worker has the model's weig
 BACKEND_FAILURES = _counter("model_backend_failures_total", "Backends that were passed over as they broke or gave other answers than torch.", ["model", "backend"], backend=BACKENDS)
 MODEL_LOAD_SECONDS = _gauge("model_load_duration_seconds", "Time that loading took in the slowest worker.", ["model"], mode="livemax")
 MODEL_LOAD_FAILURES = _counter("model_load_failures_total", "Loads that failed.", ["model"])
+DRIFT_PSI = _observed("drift_psi", "How far the last predictions are from the model's baseline: population stability index, above 0.25 it is read as drift.", ["model", "feature"], feature=FEATURES)
+DRIFT_SAMPLES = _observed("drift_window_samples", "Predictions that drift_psi was computed from, over all workers.", ["model"])
+
+_begin("Readiness, as the API sees it at each scrape")
+READINESS_UP = _observed("readiness_check_up", "1 where what readiness depends on is there: database, storage, broker, and model:NAME in every worker.", ["check"])
+READINESS_SECONDS = _observed("readiness_check_duration_seconds", "Time that asking a neighbour took; who does not answer is waited for no longer than 2 s.", ["check"])
 
 _begin("Jobs")
 JOBS_ENQUEUED = _counter("jobs_enqueued_total", "Messages sent for jobs; a job that is run again has several.", ["model"])
@@ -132,10 +150,20 @@ JOBS_DEAD_LETTERS = _counter("jobs_dead_letters_total", "Jobs that failed though
 JOBS_QUEUE_MESSAGES = _observed("jobs_queue_messages", "Messages in the broker, as it says itself.", ["queue", "state"], state=QUEUE_STATES)
 JOBS_OLDEST_AGE = _observed("jobs_oldest_message_age_seconds", "How long the first message in the queue has waited; 0 where there is none.", ["queue"])
 JOBS_BROKER_UP = _observed("jobs_broker_up", "1 where the broker answers.")
+JOBS_TIME_LIMIT = _observed("jobs_time_limit_seconds", "JOB_SECONDS: a job that runs longer fails.")
+
+_begin("Jobs, by Dramatiq itself")
+_dramatiq("dramatiq_messages_total", "counter", "Messages processed.")
+_dramatiq("dramatiq_message_errors_total", "counter", "Messages whose processing raised.")
+_dramatiq("dramatiq_message_retries_total", "counter", "Messages that Dramatiq sent again; our jobs are sent again by ourselves.")
+_dramatiq("dramatiq_message_rejects_total", "counter", "Messages that became dead letters.")
+_dramatiq("dramatiq_messages_inprogress", "gauge", "Messages being processed.")
+_dramatiq("dramatiq_message_duration_milliseconds", "histogram", "Time of processing a message.")
 
 _begin("Processes and the telemetry itself")
 WORKER_MEMORY = _gauge("process_worker_resident_memory_bytes", "Resident memory of all workers.", mode="livesum")
 WORKER_MEMORY_MAX = _gauge("process_worker_resident_memory_max_bytes", "Resident memory of the largest worker.", mode="livemax")
+MEMORY_LIMIT = _gauge("process_memory_limit_bytes", "What all processes together may use: the container's limit, else the machine's memory.", mode="livemax")
 WORKER_CPU = _counter("process_worker_cpu_seconds_total", "Processor time of all workers, user and system.")
 WORKER_THREADS = _gauge("process_worker_threads", "Threads of all workers.", mode="livesum")
 LOOP_LAG = _histogram("event_loop_lag_seconds", "How much later than asked a timer fired.", buckets=_LAG_SECONDS)
@@ -148,6 +176,18 @@ LOG_MESSAGES = _counter("log_messages_total", "Log lines written.", ["level"], l
 TELEMETRY_DROPPED = _counter("telemetry_dropped_total", "Spans, error reports and lines for LOG_FILE that could not be delivered.", ["signal"], signal=SIGNALS)
 APP_INFO = _gauge("app_info", "1, with what runs.", ["version", "revision"], mode="livemax")
 # fmt: on
+
+
+def observed(spec: Spec, value: float | None = None) -> GaugeMetricFamily:
+    """What was seen at this scrape. value: of a gauge without labels."""
+    if spec.labels:
+        return GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
+    return GaugeMetricFamily(spec.name, spec.help, value=value)
+
+
+def exposed() -> list[Spec]:
+    """All that a scrape of the API or of the workers may show."""
+    return [*CATALOGUE, *FOREIGN]
 
 
 def gauge_modes() -> list[str]:

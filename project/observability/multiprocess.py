@@ -7,24 +7,32 @@ counters never run backwards and nothing has to be merged or deleted but the gau
 a living process.
 """
 
+import json
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
+    Metric,
     generate_latest,
     values,
 )
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 MAIN = "main"  # the identity of a process that has no slot: the arbiter, a script
 FILE_BYTES = 1 << 16  # the size that prometheus_client gives a new file
 
 _identity = MAIN
 _identity_of_child = MAIN
+
+
+Observe = Callable[[Iterable[Metric]], Iterable[Metric]]
 
 
 def install() -> None:
@@ -46,6 +54,11 @@ def identify_child(identity: str) -> None:
     """
     global _identity_of_child  # noqa: PLW0603 - one identity for the process, as one pid
     _identity_of_child = identity
+
+
+def own_identity() -> str:
+    """What this process counts under; files of its own are named so too."""
+    return _identity
 
 
 def identify(identity: str) -> None:
@@ -80,24 +93,54 @@ def forget_live_gauges(directory: Path, identity: str) -> None:
     mark_process_dead(identity, str(directory))  # type: ignore[no-untyped-call]
 
 
+def live_sum(directory: Path, identity: str, name: str) -> float:
+    """What a `livesum` gauge says of one process; 0 where it said nothing, or is forgotten."""
+    path = directory / f"gauge_livesum_{identity}.db"
+    if not path.exists():
+        return 0.0
+    entries = MmapedDict.read_all_values_from_file(path)  # type: ignore[no-untyped-call]
+    return sum(float(value) for key, value, *_ in entries if json.loads(key)[0] == name)
+
+
 def empty(directory: Path) -> None:
     """Delete every metric of a former run; only before any process writes there."""
     directory.mkdir(parents=True, exist_ok=True)
     for path in directory.iterdir():
-        if path.suffix in {".db", ".new", ".labels"}:
+        if path.suffix in {".db", ".new", ".labels", ".drift"}:
             path.unlink()
 
 
-def exposition(directory: Path | None) -> tuple[bytes, float, int]:
+def _kept(directory: Path | None) -> Iterable[Metric]:
+    if directory is None:
+        return REGISTRY.collect()
+    merged = MultiProcessCollector(None, path=str(directory))  # type: ignore[no-untyped-call]
+    return merged.collect()  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Given(Collector):
+    """Families that were collected already."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """All of them."""
+        return self._families
+
+
+def exposition(
+    directory: Path | None, observe: Observe = lambda _families: ()
+) -> tuple[bytes, float, int]:
     """Merge all processes' metrics into the Prometheus text format.
 
-    directory: what the processes share, or None for this process alone.
+    directory: what the processes share, or None for this process alone. observe: given these
+    metrics, what no process keeps.
     Returns the text, the seconds it took, and how many files were read.
     """
     started = time.perf_counter()
-    if directory is None:
-        return generate_latest(REGISTRY), time.perf_counter() - started, 0
+    families = list(_kept(directory))
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
+    registry.register(_Given([*families, *observe(families)]))
     text = generate_latest(registry)
-    return text, time.perf_counter() - started, len(list(directory.glob("*.db")))
+    files = len(list(directory.glob("*.db"))) if directory else 0
+    return text, time.perf_counter() - started, files

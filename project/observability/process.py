@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 import psutil
 
 from project import __version__
+from project.machine import read_machine
 from project.observability.metrics import (
     APP_INFO,
     LOOP_LAG,
+    MEMORY_LIMIT,
     WORKER_CPU,
     WORKER_MEMORY,
     WORKER_MEMORY_MAX,
@@ -27,6 +29,7 @@ async def watch_process(revision: str) -> AsyncIterator[None]:
     """Keep the process metrics up to date while the body runs."""
     APP_INFO.labels(__version__, revision).set(1)
     WORKERS.set(1)
+    MEMORY_LIMIT.set(read_machine().memory_bytes)
     task = asyncio.create_task(_watch())
     try:
         yield

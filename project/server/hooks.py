@@ -1,10 +1,11 @@
-"""Gunicorn's hooks: who counts where, why a worker ended, and what a reload is.
+"""Gunicorn's hooks: who counts where, why a worker ended, what was lost, and what a reload is.
 
 They run in the arbiter, one at a time, except `post_fork`, which runs in the new worker.
 """
 
 import os
 import signal
+import struct
 from collections.abc import Callable
 from dataclasses import asdict
 from types import FrameType
@@ -106,11 +107,28 @@ def post_fork(server: Any, _worker: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Count how the worker ended, forget what was true of it alive, free its slot."""
-    metrics.WORKER_EXITS.labels(exit_reason(worker)).inc()
-    multiprocess.forget_live_gauges(metrics_directory(), worker.slot.identity)
+    """Count how the worker ended and what died with it; forget it alive, free its slot."""
+    reason = exit_reason(worker)
+    metrics.WORKER_EXITS.labels(reason).inc()
+    directory, identity = metrics_directory(), worker.slot.identity
+    if reason != "clean":
+        _count_lost(directory, identity)
+    multiprocess.forget_live_gauges(directory, identity)
     shared.forget(worker.slot.number)
     worker.slot.close()
+
+
+def _count_lost(directory: Any, identity: str) -> None:
+    """Count the requests that a worker had in hand: they are in no other metric.
+
+    Whatever is wrong with its files, the arbiter lives on.
+    """
+    try:
+        lost = multiprocess.live_sum(directory, identity, "http_requests_inprogress")
+    except (OSError, RuntimeError, ValueError, struct.error) as error:
+        logger.bind(reason=str(error)).error("lost_requests_not_counted")
+        return
+    metrics.HTTP_LOST.inc(lost)
 
 
 def exit_reason(worker: Any) -> str:

@@ -61,7 +61,10 @@ def test_a_forged_header_opens_no_port(apart):
 
 @pytest.mark.parametrize(
     "authorization",
-    [None, "Bearer wrong-token-of-enough-length", TOKEN, f"Basic {TOKEN}", "Bearer"],
+    [
+        *(None, "Bearer wrong-token-of-enough-length", TOKEN, "Bearer"),
+        *("Basic", f"Basic {TOKEN}", "Basic bm8gY29sb24=", "Basic dXNlcjp3cm9uZw=="),
+    ],
 )
 def test_without_the_token_metrics_are_refused(guarded, authorization):
     """A 401 that says what to send, and never what it should have been."""
@@ -77,4 +80,7 @@ def test_without_the_token_metrics_are_refused(guarded, authorization):
 def test_with_the_token_metrics_are_served(guarded):
     """And the token is nowhere in the log."""
     assert guarded.metrics().value("server_workers") == 1
+    answer = httpx2.get(f"{guarded.url}/metrics", auth=("any user", TOKEN))
+    assert answer.status_code == 200
+    assert "server_workers 1.0" in answer.text
     assert TOKEN not in guarded.log()

@@ -201,10 +201,12 @@ async def test_the_metrics_want_the_token_where_there_is_one(tmp_path, valkey):
             for headers in (
                 {},
                 {"Authorization": "Bearer other"},
+                {"Authorization": "Basic %%%"},
                 {"Authorization": f"Bearer {token}"},
             )
         ]
-        assert answers == [401, 401, 200]
+        assert answers == [401, 401, 401, 200]
+        assert httpx2.get(url, auth=("any user", token)).status_code == 200
 
 
 async def test_the_metrics_come_back_when_their_process_dies(tmp_path, valkey):

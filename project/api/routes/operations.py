@@ -3,6 +3,7 @@
 import asyncio
 import platform
 import time
+from functools import partial
 
 import torch
 from fastapi import APIRouter, Request, Response
@@ -16,6 +17,7 @@ from project.api.checks import Check
 from project.api.deps import Services, ServicesDep
 from project.api.problems import documented
 from project.api.routes.models import ModelSummary, list_models
+from project.api.scrape import readiness_families
 from project.jobs.queue import QueueState
 from project.observability.metrics import COLLECT_SECONDS, MULTIPROC_FILES
 from project.observability.multiprocess import exposition
@@ -96,13 +98,19 @@ async def readiness(services: Services) -> dict[str, Check]:
             latency_seconds=round(time.perf_counter() - started, 6),
             detail=detail,
         )
-    if services.desk is not None:
-        probes = services.desk.probes
-        answers = await asyncio.gather(*(probe.check() for probe in probes.values()))
-        checks |= dict(zip(probes, answers, strict=True))
+    checks |= await neighbours(services)
     if services.draining:
         checks["shutdown"] = Check(ok=False, latency_seconds=0, detail="shutdown has begun")
     return checks
+
+
+async def neighbours(services: Services) -> dict[str, Check]:
+    """Ask, all at once, those that a job needs; none is waited for beyond its patience."""
+    if services.desk is None:
+        return {}
+    probes = services.desk.probes
+    answers = await asyncio.gather(*(probe.check() for probe in probes.values()))
+    return dict(zip(probes, answers, strict=True))
 
 
 @router.get("/metadata")
@@ -125,9 +133,10 @@ async def metadata(services: ServicesDep) -> Metadata:
 async def metrics(request: Request, services: ServicesDep) -> Response:
     """The metrics of all workers, in the Prometheus text format."""
     if (token := services.settings.metrics_token) is not None:
-        bearer.demand(request, token, "METRICS_TOKEN")
+        bearer.demand_to_scrape(request, token)
     directory = services.settings.prometheus_multiproc_dir
-    text, seconds, files = await run_in_threadpool(exposition, directory)
+    observe = partial(readiness_families, await neighbours(services))
+    text, seconds, files = await run_in_threadpool(exposition, directory, observe)
     COLLECT_SECONDS.observe(seconds)
     MULTIPROC_FILES.set(files)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

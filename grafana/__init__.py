@@ -1,0 +1,1 @@
+"""Dashboards, data sources and what makes them; only `grafana.build` is code."""

@@ -1,0 +1,1 @@
+"""Makes grafana/dashboards/*.json: one module for each dashboard, and what they share."""

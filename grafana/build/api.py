@@ -1,0 +1,239 @@
+"""The dashboard API answers: which handler, which status, which worker."""
+
+from grafana_foundation_sdk.models import dashboard as dash
+
+from grafana.build import common, limits, processes, traffic
+from grafana.build.figures import number
+from grafana.build.frame import choice, source
+from grafana.build.graphs import Lines, graph, heat
+from grafana.build.layout import Section, Shelf, dashboard
+from grafana.build.queries import API, INSTANCE, Query, aggregate, buckets, metric, quantile, rate
+from grafana.build.style import About, Look
+
+HERE = (API, INSTANCE)
+HANDLER = 'handler=~"$handler"'
+CHOSEN = (*HERE, HANDLER)
+DURATION = "http_request_duration_seconds"
+REASONS = {
+    "^overload$": "red",
+    "^too_large$": "orange",
+    "^invalid$": "yellow",
+    "^unauthorized$": "purple",
+    "^quota$": "blue",
+    "^rate$": "light-blue",
+}
+
+
+def api() -> dash.Dashboard:
+    """Requests, from the outside in."""
+    return dashboard(
+        "vitrine-api",
+        "API",
+        "Which handler, which status, which worker?",
+        [
+            source(),
+            choice("instance", "Instance", metric("up", API)),
+            choice("handler", "Handler", metric("http_requests_total", API)),
+        ],
+        [_objectives(), _requests(), _saturation(), _inside()],
+    )
+
+
+def _objectives() -> Section:
+    return Section(
+        "Objectives and alerts",
+        [
+            Shelf(
+                4,
+                [
+                    (6, common.promise("availability")),
+                    (6, common.promise("latency")),
+                    (6, _up()),
+                    (6, processes.missing(*HERE)),
+                ],
+            ),
+            Shelf(7, [(12, common.alerts("api")), (12, common.readiness(*HERE))]),
+        ],
+    )
+
+
+def _up() -> dash.Panel:
+    about = About(
+        "Instances up",
+        "Instances of the API that Prometheus can scrape, as a share of those it knows.",
+        "100 %.",
+        "0 is ApiDown; less than 100 % beside a deploy is an instance that left or cannot start.",
+    )
+    look = Look("percentunit", 0, 0, 1, nothing="no target", steps=limits.above(1, 0.5))
+    return number(about, look, [Query(f"avg({metric('up', *HERE)})")])
+
+
+def _requests() -> Section:
+    return Section(
+        "Rate, errors, duration",
+        [
+            Shelf(8, [(12, _by_handler()), (12, traffic.by_status(*CHOSEN))]),
+            Shelf(8, [(8, _faults()), (8, _refused()), (8, traffic.failing(*CHOSEN))]),
+            Shelf(8, [(8, traffic.latency(*CHOSEN)), (8, _slow()), (8, _spread())]),
+        ],
+    )
+
+
+def _by_handler() -> dash.Panel:
+    about = About(
+        "Requests by handler",
+        "Requests answered in a second, stacked by route and method.",
+        "the usual mixture.",
+        "one route that leaps is one caller: the log's `request_served` has `client`.",
+    )
+    query = rate("http_requests_total", *CHOSEN, by=("method", "handler"))
+    how = Lines(stacked=True)
+    return graph(about, Look("reqps"), [Query(query, "{{method}} {{handler}}")], how)
+
+
+def _faults() -> dash.Panel:
+    about = About(
+        "5xx by handler",
+        "Answers in a second for which we are to blame, by route and status.",
+        "no errors.",
+        "500: a bug, in the log as `request_failed` or `prediction_failed` with traceback; 503: "
+        "overload, or something that /ready names; 504: `prediction_gave_up`.",
+    )
+    query = rate("http_requests_total", *CHOSEN, traffic.FAULTS, by=("handler", "status"))
+    look = Look("reqps", nothing="no errors")
+    how = Lines(stacked=True, values=("lastNotNull", "max"))
+    return graph(about, look, [Query(query, "{{status}} {{handler}}")], how)
+
+
+def _refused() -> dash.Panel:
+    about = About(
+        "Refused, by reason",
+        "Requests refused before a prediction, in a second. The reasons are counted for the whole "
+        "instance, not by handler.",
+        "no overload; some too_large, invalid and unauthorized is the open internet.",
+        "overload: InferenceSaturated. unauthorized that leaps: a caller's token has run out, "
+        "or somebody tries keys.",
+    )
+    query = rate("http_requests_rejected_total", *HERE, by=("reason",))
+    how = Lines(stacked=True, colours=REASONS)
+    return graph(about, Look("reqps"), [Query(query, "{{reason}}")], how)
+
+
+def _slow() -> dash.Panel:
+    about = About(
+        "p99 by handler",
+        "99 % of the requests of a route that were answered took at most so long.",
+        f"predictions below {limits.LATENCY_SECONDS} s, all else far below.",
+        "predictions: open Inference. All routes at once: see the event loop and the processors.",
+    )
+    steps = limits.steps("transparent", (limits.LATENCY_SECONDS, limits.RED))
+    query = quantile(0.99, DURATION, *CHOSEN, by=("method", "handler"))
+    how = Lines(limited=True, values=("lastNotNull", "max"))
+    return graph(about, Look("s", steps=steps), [Query(query, "{{method}} {{handler}}")], how)
+
+
+def _spread() -> dash.Panel:
+    about = About(
+        "How long requests take",
+        "How many requests took how long; the warmer a cell, the more.",
+        "one narrow band.",
+        "two bands are two kinds of work, or kept results beside fresh ones; a band that climbs is "
+        "a queue.",
+    )
+    return heat(about, "s", buckets(DURATION, *CHOSEN))
+
+
+def _saturation() -> Section:
+    return Section(
+        "Saturation",
+        [
+            Shelf(
+                7,
+                [
+                    (8, _in_progress()),
+                    (8, traffic.admitted(*HERE)),
+                    (8, processes.lag(*HERE)),
+                ],
+            ),
+            Shelf(7, [(8, common.workers(*HERE)), (8, processes.exits(*HERE)), (8, _lost())]),
+        ],
+    )
+
+
+def _in_progress() -> dash.Panel:
+    about = About(
+        "Requests in progress",
+        "Requests that are being answered, by instance.",
+        "even over the instances.",
+        "one instance alone: its neighbours are unready, or the balancer holds connections. All: "
+        "something slow, see the latency.",
+    )
+    query = aggregate("sum", metric("http_requests_inprogress", *HERE), "instance")
+    return graph(about, Look("short", 0), [Query(query, "{{instance}}")])
+
+
+def _lost() -> dash.Panel:
+    about = About(
+        "Requests lost with a worker",
+        "Requests in a second that died unanswered as their worker was killed, timed out or "
+        "crashed; they are in no other metric.",
+        "0.",
+        "the exits beside it name the reason: `killed` is often out of memory, `timeout` a blocked "
+        "loop or a hung forward pass. The runbook is ApiWorkerCrashLoop.",
+    )
+    query = rate("http_requests_lost_total", *HERE, by=("instance",))
+    look = Look("reqps", nothing="no target")
+    return graph(about, look, [Query(query, "{{instance}}")], Lines(colours={".+": "purple"}))
+
+
+def _inside() -> Section:
+    return Section(
+        "Inside",
+        [
+            Shelf(
+                7,
+                [
+                    (6, _by_instance()),
+                    (6, _bodies()),
+                    (6, _check_times()),
+                    (6, processes.log(*HERE)),
+                ],
+            )
+        ],
+    )
+
+
+def _by_instance() -> dash.Panel:
+    about = About(
+        "Requests by instance",
+        "Requests answered in a second, by instance.",
+        "even.",
+        "an instance without requests is unready, or missing in the balancer.",
+    )
+    query = rate("http_requests_total", *CHOSEN, by=("instance",))
+    return graph(about, Look("reqps"), [Query(query, "{{instance}}")])
+
+
+def _bodies() -> dash.Panel:
+    about = About(
+        "Size of bodies",
+        "Half and 95 % of the request bodies had at most so many bytes.",
+        "below some megabytes.",
+        "larger uploads cost time to receive and to decode: ask callers to scale down before.",
+    )
+    queries = [
+        Query(quantile(q, "http_request_body_bytes", *CHOSEN), f"p{q * 100:g}") for q in (0.5, 0.95)
+    ]
+    return graph(about, Look("decbytes"), queries, Lines(colours=traffic.QUANTILES))
+
+
+def _check_times() -> dash.Panel:
+    about = About(
+        "Time of the readiness checks",
+        "How long each check of /ready took when it was last asked.",
+        "some milliseconds.",
+        "a slow database or storage is about to fail: see its own monitoring.",
+    )
+    query = aggregate("max", metric("readiness_check_duration_seconds", *HERE), "check")
+    look = Look("s", nothing="no scrape of the API")
+    return graph(about, look, [Query(query, "{{check}}")])

@@ -1,0 +1,148 @@
+"""Panels of what the models believe: how sure, of what, and how far from the baseline."""
+
+from grafana_foundation_sdk.models import dashboard as dash
+
+from grafana.build import limits
+from grafana.build.figures import bars, number
+from grafana.build.graphs import Lines, graph, heat
+from grafana.build.layout import Section, Shelf
+from grafana.build.queries import Query, aggregate, buckets, gained, metric, quantile, rate, share
+from grafana.build.style import About, Look
+
+CONFIDENCE = "inference_confidence"
+FEATURES = {
+    "brightness$": "yellow",
+    "contrast$": "orange",
+    "pixels$": "blue",
+    "label$": "purple",
+    "confidence$": "green",
+}
+DRIFT = limits.steps("transparent", (limits.DRIFT_WATCH, limits.AMBER), (limits.DRIFT, limits.RED))
+NO_BASELINE = "no baseline, or too few pictures yet"
+
+
+def unsure(*matchers: str) -> dash.Panel:
+    """How many predictions are guesses."""
+    about = About(
+        "Unsure",
+        f"Share of predictions whose foremost label has a probability below "
+        f"{limits.LOW_CONFIDENCE}.",
+        "what is usual for your pictures.",
+        f"above {limits.LOW_CONFIDENCE_SHARE:.0%} it is a ticket, LowConfidence: other pictures "
+        "than the model knows.",
+    )
+    steps = limits.below(limits.LOW_CONFIDENCE_SHARE, limits.LOW_CONFIDENCE_SHARE / 2)
+    return number(about, Look("percentunit", 0, 0, 1, steps=steps), [Query(_low(*matchers))])
+
+
+def furthest(*matchers: str) -> dash.Panel:
+    """The worst drift."""
+    about = About(
+        "Furthest from the baseline",
+        "The largest population stability index of any feature of any model.",
+        f"below {limits.DRIFT_WATCH}.",
+        f"above {limits.DRIFT}, with {limits.DRIFT_SAMPLES} samples or more, it is a ticket: "
+        "InputDrift. The panel of drift names the feature.",
+    )
+    steps = limits.below(limits.DRIFT, limits.DRIFT_WATCH)
+    look = Look("short", 2, nothing=NO_BASELINE, steps=steps)
+    return number(about, look, [Query(aggregate("max", metric("drift_psi", *matchers)))])
+
+
+def _low(*matchers: str, by: tuple[str, ...] = ()) -> str:
+    edge = f'le="{limits.LOW_CONFIDENCE}"'
+    return share(
+        rate(CONFIDENCE + "_bucket", *matchers, edge, by=by),
+        rate(CONFIDENCE + "_count", *matchers, by=by),
+    )
+
+
+def section(*matchers: str) -> Section:
+    """All of it."""
+    return Section(
+        "How sure, how far from the baseline",
+        [
+            Shelf(8, [(8, _spread(*matchers)), (8, _guesses(*matchers)), (8, _labels(*matchers))]),
+            Shelf(8, [(12, _drift(*matchers)), (6, _samples(*matchers)), (6, _pixels(*matchers))]),
+        ],
+    )
+
+
+def _spread(*matchers: str) -> dash.Panel:
+    about = About(
+        "How sure",
+        "How many predictions had which probability of their foremost label.",
+        "the same picture as last week.",
+        "cells that wander down: other pictures, or another model (a blue mark).",
+    )
+    return heat(about, "percentunit", buckets(CONFIDENCE, *matchers))
+
+
+def _guesses(*matchers: str) -> dash.Panel:
+    about = About(
+        "Unsure, by model",
+        f"Share of a model's predictions below a probability of {limits.LOW_CONFIDENCE}.",
+        "below the dashed line.",
+        "send some of these pictures through `python -m project predict` and look at them: "
+        "LowConfidence.",
+    )
+    steps = limits.steps("transparent", (limits.LOW_CONFIDENCE_SHARE, limits.RED))
+    look = Look("percentunit", 0, 0, 1, steps=steps)
+    how = Lines(limited=True)
+    return graph(about, look, [Query(_low(*matchers, by=("model",)), "{{model}}")], how)
+
+
+def _labels(*matchers: str) -> dash.Panel:
+    about = About(
+        "Ten most frequent labels",
+        "What was predicted most often in this window.",
+        "many kinds, as your callers send.",
+        f"one label above {limits.ONE_LABEL_SHARE:.0%} of all is PredictionsCollapsed: the same "
+        "picture again and again, or a broken model.",
+    )
+    counts = gained("inference_predictions_total", *matchers, by=("model", "label"))
+    look = Look("short", 0, nothing="no predictions")
+    return bars(about, look, Query(f"topk(10, {counts} > 0)", "{{model}}: {{label}}"))
+
+
+def _drift(*matchers: str) -> dash.Panel:
+    about = About(
+        "Distance from the baseline",
+        "Population stability index of each feature against the model's committed baseline: below "
+        f"{limits.DRIFT_WATCH} no change, above {limits.DRIFT} drift.",
+        "below the lower dashed line.",
+        "brightness, contrast, pixels: the pictures changed. label, confidence alone: the model "
+        "did. `python -m project drift baseline FOLDER` makes a new baseline. InputDrift.",
+    )
+    query = aggregate("max", metric("drift_psi", *matchers), "model", "feature")
+    look = Look("short", 2, nothing=NO_BASELINE, steps=DRIFT)
+    how = Lines(colours=FEATURES, limited=True, soft=limits.DRIFT * 1.2, values=("lastNotNull",))
+    return graph(about, look, [Query(query, "{{model}} {{feature}}")], how)
+
+
+def _samples(*matchers: str) -> dash.Panel:
+    about = About(
+        "Samples in the window of drift",
+        "How many predictions the distance is measured on.",
+        f"above {limits.DRIFT_SAMPLES}.",
+        "with fewer the index is chance, and the alert waits.",
+    )
+    query = aggregate("max", metric("drift_window_samples", *matchers), "model")
+    steps = limits.steps("transparent", (limits.DRIFT_SAMPLES, limits.GREEN))
+    look = Look("short", 0, nothing=NO_BASELINE, steps=steps)
+    how = Lines(limited=True)
+    return graph(about, look, [Query(query, "{{model}}")], how)
+
+
+def _pixels(*matchers: str) -> dash.Panel:
+    about = About(
+        "Size of pictures",
+        "Half and 95 % of the pictures had at most so many pixels, as sent.",
+        "level.",
+        "a leap costs time in decoding: see the stages.",
+    )
+    queries = [
+        Query(quantile(q, "inference_input_pixels", *matchers), f"p{q * 100:g}")
+        for q in (0.5, 0.95)
+    ]
+    return graph(about, Look("short", 1), queries, Lines(colours={"p50": "green", "p95": "orange"}))

@@ -1,0 +1,149 @@
+"""Panels over time: lines, heat maps and timelines of states."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from grafana_foundation_sdk.models import common, heatmap, prometheus, statetimeline
+from grafana_foundation_sdk.models import dashboard as dash
+from grafana_foundation_sdk.models import timeseries as series
+
+from grafana.build import limits
+from grafana.build.queries import Query
+from grafana.build.style import About, Look, Words, fixed, override, panel, shades, targets
+
+CELLS = 90  # columns of a heat map: wide enough to see one
+
+
+@dataclass(frozen=True)
+class Lines:
+    """How lines are drawn. Colours and dashes go by a regular expression on the legend."""
+
+    stacked: bool = False
+    colours: Mapping[str, str] | None = None
+    families: Mapping[str, str] | None = None  # several series in shades of one colour
+    dashed: str | None = None
+    limited: bool = False  # the thresholds of the look are dashed lines
+    values: Sequence[str] = ()  # of each line beside its name: last, max, mean
+    soft: float | None = None  # the axis reaches at least to here
+    from_: float | None = None  # and starts at least from here
+    second: tuple[str, str] | None = None  # lines with an axis of their own, and its unit
+
+
+def graph(about: About, look: Look, queries: Sequence[Query], how: Lines = Lines()) -> dash.Panel:
+    """Lines over time, or layers of a stack."""
+    style = (
+        common.GraphThresholdsStyleMode.DASHED
+        if how.limited
+        else common.GraphThresholdsStyleMode.OFF
+    )
+    mode = common.StackingMode.NORMAL if how.stacked else common.StackingMode.NONE
+    custom = series.FieldConfig(
+        draw_style=common.GraphDrawStyle.LINE,
+        line_width=1 if how.stacked else 2,
+        fill_opacity=60 if how.stacked else 8,
+        show_points=common.VisibilityMode.NEVER,
+        stacking=common.StackingConfig(mode=mode, group="A"),
+        thresholds_style=common.GraphThresholdsStyleConfig(mode=style),
+        axis_soft_max=how.soft,
+        axis_soft_min=how.from_,
+        span_nulls=False,
+    )
+    overrides = [
+        override("byRegexp", f"/{pattern}/", color=fixed(colour))
+        for pattern, colour in (how.colours or {}).items()
+    ]
+    overrides += [
+        override("byRegexp", f"/{pattern}/", color=shades(colour))
+        for pattern, colour in (how.families or {}).items()
+    ]
+    if how.dashed:
+        overrides.append(_limit_line(how.dashed))
+    if how.second:
+        pattern, unit = how.second
+        overrides.append(
+            override("byRegexp", f"/{pattern}/", unit=unit, custom__axisPlacement="right")
+        )
+    options = series.Options(
+        legend=_legend(how.values),
+        tooltip=common.VizTooltipOptions(
+            mode=common.TooltipDisplayMode.MULTI, sort=common.SortOrder.DESCENDING
+        ),
+    )
+    plain = replace(look, coloured=False)
+    return panel("timeseries", about, plain, targets(queries), options, custom, overrides)
+
+
+def _limit_line(pattern: str) -> dash.DashboardFieldConfigSourceOverrides:
+    """What others are compared with is dashed and grey, beside a stack and not part of it."""
+    return override(
+        "byRegexp",
+        f"/{pattern}/",
+        color=fixed(limits.GREY),
+        custom__lineStyle=common.LineStyle(fill="dash", dash=[8, 8]),
+        custom__fillOpacity=0,
+        custom__lineWidth=1,
+        custom__stacking=common.StackingConfig(mode=common.StackingMode.NONE, group="limit"),
+    )
+
+
+def _legend(values: Sequence[str]) -> common.VizLegendOptions:
+    return common.VizLegendOptions(
+        display_mode=common.LegendDisplayMode.TABLE if values else common.LegendDisplayMode.LIST,
+        placement=common.LegendPlacement.BOTTOM,
+        show_legend=True,
+        calcs=list(values),
+    )
+
+
+def heat(about: About, unit: str, expr: str, nothing: str = "no traffic") -> dash.Panel:
+    """How a histogram's buckets fill over time."""
+    asked = targets([Query(expr, "{{le}}")], prometheus.PromQueryFormat.HEATMAP)
+    options = heatmap.Options(
+        calculate=False,
+        color=heatmap.HeatmapColorOptions(
+            mode=heatmap.HeatmapColorMode.SCHEME,
+            scheme="Turbo",
+            fill="dark-orange",
+            scale=heatmap.HeatmapColorScale.EXPONENTIAL,
+            exponent=0.5,
+            steps=64,
+        ),
+        filter_values=heatmap.FilterValueRange(le=1e-9),
+        rows_frame=heatmap.RowsHeatmapOptions(layout=common.HeatmapCellLayout.AUTO),
+        y_axis=heatmap.YAxisConfig(unit=unit, axis_placement=common.AxisPlacement.LEFT),
+        cell_gap=1,
+        legend=heatmap.HeatmapLegend(show=True),
+        exemplars=heatmap.ExemplarConfig(color="rgba(255,0,255,0.7)"),
+        tooltip=heatmap.HeatmapTooltip(
+            mode=common.TooltipDisplayMode.SINGLE, y_histogram=True, show_color_scale=False
+        ),
+    )
+    custom = heatmap.FieldConfig(
+        scale_distribution=common.ScaleDistributionConfig(type_val=common.ScaleDistribution.LINEAR)
+    )
+    drawn = panel("heatmap", about, Look("short", nothing=nothing), asked, options, custom)
+    drawn.max_data_points = CELLS
+    return drawn
+
+
+def states(
+    about: About, queries: Sequence[Query], words: Words, nothing: str = "nothing fires"
+) -> dash.Panel:
+    """One lane for each series, coloured by what its value means."""
+    options = statetimeline.Options(
+        show_value=common.VisibilityMode.NEVER,
+        row_height=0.8,
+        merge_values=True,
+        align_value=common.TimelineValueAlignment.LEFT,
+        legend=common.VizLegendOptions(
+            display_mode=common.LegendDisplayMode.LIST,
+            placement=common.LegendPlacement.BOTTOM,
+            show_legend=True,
+        ),
+        tooltip=common.VizTooltipOptions(
+            mode=common.TooltipDisplayMode.SINGLE, sort=common.SortOrder.NONE
+        ),
+    )
+    custom = statetimeline.FieldConfig(fill_opacity=80, line_width=0, span_nulls=False)
+    look = Look("short", nothing=nothing, words=words, steps=limits.steps(limits.GREY))
+    return panel("state-timeline", about, look, targets(queries), options, custom)

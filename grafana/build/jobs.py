@@ -1,0 +1,213 @@
+"""The dashboard Jobs answers: how deep, how old, how fast, how many failed."""
+
+from grafana_foundation_sdk.models import dashboard as dash
+
+from grafana.build import common, limits, processes, queue
+from grafana.build.dramatiq import inside
+from grafana.build.figures import number
+from grafana.build.frame import choice, source
+from grafana.build.graphs import Lines, graph, heat
+from grafana.build.layout import Section, Shelf, dashboard
+from grafana.build.queries import (
+    EITHER,
+    INSTANCE,
+    MODEL,
+    WORKER,
+    Query,
+    aggregate,
+    buckets,
+    gained,
+    metric,
+    quantile,
+    rate,
+    share,
+)
+from grafana.build.style import About, Look
+
+JOBS = (EITHER, MODEL)  # the API counts what it sends and cancels, the worker the rest
+RUNS = (WORKER, INSTANCE, MODEL)
+FAILED = 'outcome=~"failed|expired"'
+AWAY = "broker or worker away"
+OLDEST = "jobs_oldest_message_age_seconds"
+
+
+def jobs() -> dash.Dashboard:
+    """The queue and those who work it off."""
+    return dashboard(
+        "vitrine-jobs",
+        "Jobs",
+        "How deep, how old, how fast, how many failed?",
+        [
+            source(),
+            choice("instance", "Instance", metric("up", WORKER)),
+            choice("model", "Model", metric("jobs_total", EITHER)),
+        ],
+        [_objectives(), _requests(), _saturation(), inside(RUNS, (WORKER, INSTANCE))],
+    )
+
+
+def _objectives() -> Section:
+    return Section(
+        "Objectives and alerts",
+        [
+            Shelf(
+                4,
+                [
+                    (4, common.promise("jobs")),
+                    (4, common.promise("freshness")),
+                    (4, _broker()),
+                    (4, _ready()),
+                    (4, _oldest()),
+                    (4, _dead()),
+                ],
+            ),
+            Shelf(
+                7,
+                [
+                    (8, common.alerts("jobs")),
+                    (8, common.kept("jobs")),
+                    (8, common.kept("freshness")),
+                ],
+            ),
+        ],
+    )
+
+
+def _broker() -> dash.Panel:
+    about = About(
+        "Broker",
+        "Whether the broker answers the workers.",
+        "up.",
+        "jobs are accepted all the same and sent when it is back: BrokerDown.",
+    )
+    look = Look("short", nothing="no worker", words=common.UP, steps=limits.above(1))
+    expr = aggregate("min", metric("jobs_broker_up", WORKER))
+    return number(about, look, [Query(expr)], trend=False)
+
+
+def _ready() -> dash.Panel:
+    about = About(
+        "Ready",
+        "Messages that wait for a worker.",
+        "hardly any.",
+        "more of them with no worker busy: JobsNotProcessing. Workers busy: add some.",
+    )
+    counts = aggregate("max", metric("jobs_queue_messages", WORKER, 'state="ready"'), "queue")
+    return number(about, Look("short", 0, nothing=AWAY), [Query(f"sum({counts})")])
+
+
+def _oldest() -> dash.Panel:
+    about = About(
+        "Oldest waits",
+        "How long the first message in the queue has waited.",
+        f"below {limits.FRESHNESS_SECONDS} s, the objective's edge.",
+        f"above {limits.OLDEST_SECONDS} s for 5 minutes it pages: JobsOldestMessageOld.",
+    )
+    steps = limits.below(limits.OLDEST_SECONDS, limits.FRESHNESS_SECONDS)
+    look = Look("s", 0, nothing=AWAY, steps=steps)
+    return number(about, look, [Query(aggregate("max", metric(OLDEST, WORKER)))])
+
+
+def _dead() -> dash.Panel:
+    about = About(
+        "Dead",
+        "Jobs that failed though they were tried again, in this window, and messages that no "
+        "worker understood.",
+        "0 and 0.",
+        "`python -m project jobs list --status failed`, mend, `jobs retry ID`: JobsDeadLetters.",
+    )
+    dead = metric("jobs_queue_messages", WORKER, 'state="dead"')
+    queries = [
+        Query(gained("jobs_dead_letters_total", *JOBS), "jobs"),
+        Query(aggregate("max", dead), "messages"),
+    ]
+    look = Look("short", 0, nothing="0", steps=limits.steps(limits.GREEN, (1, limits.RED)))
+    return number(about, look, queries, trend=False)
+
+
+def _requests() -> Section:
+    return Section(
+        "Rate, errors, duration",
+        [
+            Shelf(8, [(8, queue.finished(*JOBS)), (8, _failing()), (8, queue.waiting(*RUNS))]),
+            Shelf(8, [(12, _durations()), (12, _spread())]),
+        ],
+    )
+
+
+def _failing() -> dash.Panel:
+    about = About(
+        "Jobs that fail, by model",
+        "Share of a model's jobs that failed or ran for longer than a job may; dashed what the "
+        "objective allows.",
+        "below the dashed line.",
+        "`job_failed` and `job_run_broke` in the log tell the job and the reason: "
+        "JobsErrorBudgetBurn.",
+    )
+    ended = 'outcome!="cancelled"'
+    part = rate("jobs_total", *JOBS, FAILED, by=("model",))
+    whole = rate("jobs_total", *JOBS, ended, by=("model",))
+    allowed = 1 - limits.OBJECTIVES["jobs"]
+    steps = limits.steps("transparent", (allowed, limits.RED))
+    look = Look("percentunit", 1, nothing="no jobs", steps=steps)
+    how = Lines(limited=True, soft=5 * allowed)
+    return graph(about, look, [Query(share(part, whole), "{{model}}")], how)
+
+
+def _durations() -> dash.Panel:
+    about = About(
+        "Time of a run by model",
+        "Half and 99 % of a model's runs took at most so long; dashed the limit, JOB_SECONDS.",
+        f"p99 below {limits.TIME_LIMIT_SHARE:.0%} of the limit.",
+        "raise JOB_SECONDS or make the work smaller, before jobs expire: JobsNearTimeLimit.",
+    )
+    queries = [
+        Query(
+            quantile(q, "jobs_duration_seconds", *RUNS, by=("model",)),
+            f"p{q * 100:g} {{{{model}}}}",
+        )
+        for q in (0.5, 0.99)
+    ]
+    queries.append(Query(aggregate("max", metric("jobs_time_limit_seconds", WORKER)), "limit"))
+    how = Lines(dashed="^limit$", values=("lastNotNull", "max"))
+    return graph(about, Look("s", nothing="no jobs"), queries, how)
+
+
+def _spread() -> dash.Panel:
+    about = About(
+        "How long runs take",
+        "How many runs of jobs took how long.",
+        "a band for each kind of job.",
+        "a band that climbs: the machine is shared or the work grew.",
+    )
+    return heat(about, "s", buckets("jobs_duration_seconds", *RUNS), "no jobs")
+
+
+def _saturation() -> Section:
+    return Section(
+        "Saturation",
+        [
+            Shelf(
+                7,
+                [
+                    (6, queue.messages()),
+                    (6, _ages()),
+                    (6, common.workers(WORKER, INSTANCE)),
+                    (6, processes.exits(WORKER, INSTANCE)),
+                ],
+            )
+        ],
+    )
+
+
+def _ages() -> dash.Panel:
+    about = About(
+        "Age of the oldest message",
+        "How long the first message in the queue has waited; dashed where it pages.",
+        f"below {limits.FRESHNESS_SECONDS} s.",
+        "a line that climbs by a second each second: nobody takes anything, JobsNotProcessing.",
+    )
+    steps = limits.steps("transparent", (limits.OLDEST_SECONDS, limits.RED))
+    query = aggregate("max", metric(OLDEST, WORKER), "queue")
+    look = Look("s", nothing=AWAY, steps=steps)
+    return graph(about, look, [Query(query, "{{queue}}")], Lines(limited=True))

@@ -1,0 +1,107 @@
+"""Panels of requests that more than one dashboard shows: rate, errors, duration, saturation."""
+
+from grafana_foundation_sdk.models import dashboard as dash
+
+from grafana.build import limits
+from grafana.build.graphs import Lines, graph
+from grafana.build.queries import (
+    Query,
+    aggregate,
+    metric,
+    padded,
+    quantiles,
+    rate,
+)
+from grafana.build.style import About, Look
+
+FAULTS = 'status=~"5.."'
+STATUSES = {"^2..$": "green", "^3..$": "blue", "^4..$": "yellow", "^5..$": "red"}
+QUANTILES = {"^p50$": "green", "^p95$": "orange", "^p99$": "red"}
+
+
+def by_status(*matchers: str) -> dash.Panel:
+    """Requests a second, stacked by status."""
+    about = About(
+        "Requests by status",
+        "Requests answered in a second; 2xx green, 4xx yellow, 5xx red.",
+        "green; some yellow is callers' mistakes, or 401 of strangers.",
+        "red is ours: 500 a bug, 503 overload or something away, 504 a missed deadline.",
+    )
+    queries = [Query(rate("http_requests_total", *matchers, by=("status",)), "{{status}}")]
+    how = Lines(stacked=True, families=STATUSES)
+    return graph(about, Look("reqps"), queries, how)
+
+
+def failing(*matchers: str) -> dash.Panel:
+    """The share of requests that fail, whether or not somebody was left to answer."""
+    whole = rate("http_requests_total", *matchers)
+    lost = rate("http_requests_lost_total", *(m for m in matchers if "handler" not in m))
+    about = About(
+        "Requests that fail",
+        "Share of requests answered 5xx, and of those that died with their worker; dashed what "
+        "the objective allows.",
+        "below the dashed line.",
+        "open API: which handler and status? Lost ones come with workers' exits.",
+    )
+    queries = [
+        Query(
+            f"{padded(rate('http_requests_total', *matchers, FAULTS), whole)} / ({whole} > 0)",
+            "answered 5xx",
+        ),
+        Query(f"{padded(lost, whole)} / ({whole} > 0)", "lost with a worker"),
+    ]
+    allowed = 1 - limits.OBJECTIVES["availability"]
+    steps = limits.steps("transparent", (allowed, limits.RED))
+    colours = {"5xx": "red", "lost": "purple"}
+    how = Lines(colours=colours, limited=True, soft=5 * allowed)
+    return graph(about, Look("percentunit", 2, steps=steps), queries, how)
+
+
+def latency(*matchers: str) -> dash.Panel:
+    """Quantiles of the time that requests take."""
+    about = About(
+        "Latency of predictions",
+        "Half, 95 % and 99 % of the predictions that were answered took at most so long; dashed "
+        "the edge of the objective.",
+        f"p99 below {limits.LATENCY_SECONDS} s.",
+        "open Inference: a longer queue is load, a longer forward pass the model or its processor.",
+    )
+    steps = limits.steps("transparent", (limits.LATENCY_SECONDS, limits.RED))
+    queries = quantiles("http_request_duration_seconds", *matchers)
+    how = Lines(colours=QUANTILES, limited=True, soft=limits.LATENCY_SECONDS)
+    return graph(about, Look("s", steps=steps), queries, how)
+
+
+def admitted(*matchers: str) -> dash.Panel:
+    """How full the queues of the models are."""
+    about = About(
+        "Queues of the models",
+        "Predictions admitted and not yet answered, as a share of those that may be, by model.",
+        "well below 100 %.",
+        "at 100 % callers get a 503 at once: add instances, or find what made the model slow. "
+        "The runbook is InferenceSaturated.",
+    )
+    depth = aggregate("sum", metric("inference_queue_depth", *matchers), "model")
+    limit = aggregate("sum", metric("inference_queue_limit", *matchers), "model")
+    steps = limits.steps("transparent", (1, limits.RED))
+    queries = [Query(f"{depth} / {limit}", "{{model}}")]
+    look = Look("percentunit", 0, steps=steps, nothing="no model")
+    return graph(about, look, queries, Lines(limited=True, soft=1))
+
+
+def memory(*matchers: str) -> dash.Panel:
+    """Memory as a share of what the container may have."""
+    about = About(
+        "Memory of the limit",
+        "Resident memory of all workers of an instance, as a share of what it may have.",
+        f"below {limits.MEMORY_SHARE:.0%} and level.",
+        "a steady rise is a leak: MAX_REQUESTS replaces workers meanwhile; the runbook is "
+        "MemoryNearLimit.",
+    )
+    by = ("job", "instance")
+    used = aggregate("sum", metric("process_worker_resident_memory_bytes", *matchers), *by)
+    limit = aggregate("max", metric("process_memory_limit_bytes", *matchers), *by)
+    steps = limits.steps("transparent", (limits.MEMORY_SHARE, limits.RED))
+    queries = [Query(f"{used} / {limit}", "{{job}} {{instance}}")]
+    look = Look("percentunit", 0, steps=steps, nothing="no target")
+    return graph(about, look, queries, Lines(limited=True, soft=1))

@@ -1,0 +1,28 @@
+"""What no process keeps, as the API sees it at a scrape: readiness, and drift.
+
+Whether a model is there is taken from all workers' `model_loaded`: what the one that happens to
+answer knows of its own models would flicker from scrape to scrape.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+
+from prometheus_client import Metric
+
+from project.api.checks import Check
+from project.observability.metrics import READINESS_SECONDS, READINESS_UP, observed
+
+
+def readiness_families(
+    neighbours: Mapping[str, Check], families: Iterable[Metric]
+) -> Iterator[Metric]:
+    """The gauges of readiness. families: what the processes keep."""
+    up, seconds = observed(READINESS_UP), observed(READINESS_SECONDS)
+    for sample in chain.from_iterable(family.samples for family in families):
+        if sample.name == "model_loaded":
+            up.add_metric([f"model:{sample.labels['model']}"], sample.value)
+    for name, check in neighbours.items():
+        up.add_metric([name], check.ok)
+        seconds.add_metric([name], check.latency_seconds)
+    yield up
+    yield seconds
