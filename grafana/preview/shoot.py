@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 import httpx2
 import typer
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from playwright.sync_api import TimeoutError as TooLate
 
 from grafana.preview.page import DASHBOARDS, Unavailable, build, served
 
-WIDTH = 1600
+# Higher than any dashboard: what is scrolled into view for the picture is not always painted.
+WINDOW: ViewportSize = {"width": 1600, "height": 6000}
 MOST_BYTES = 500_000
 MILLISECONDS = 120_000  # for a whole dashboard to draw
 
@@ -85,10 +86,10 @@ def pictures(prometheus: str, since: str, until: str, folder: Path) -> dict[str,
                 "from": since,
                 "to": until,
             }
-            page = browser.new_page(viewport={"width": WIDTH, "height": 1000})
+            page = browser.new_page(viewport=WINDOW)
             troubles = draw(page, f"{base}/build/index.html?{urlencode(query)}")
             picture = folder / f"dashboard-{path.stem.removeprefix('vitrine-')}.png"
-            picture.write_bytes(small(page.screenshot(full_page=True)))
+            picture.write_bytes(small(page.locator("#root").screenshot()))
             page.close()
             typer.echo(f"{picture}  {picture.stat().st_size // 1000} kB")
             if troubles:

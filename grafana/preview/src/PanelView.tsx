@@ -3,6 +3,7 @@ import { css } from "@emotion/css";
 import {
   type DataFrame,
   type FieldConfigSource,
+  FieldType,
   type GrafanaTheme2,
   renderMarkdown,
   type TimeRange,
@@ -61,6 +62,14 @@ function isEmpty(data: DataFrame[]): boolean {
   return !data.some((frame) => frame.length > 0);
 }
 
+/** Series there are, but no value of theirs can be drawn. */
+function isHollow(data: DataFrame[]): boolean {
+  const numbers = data.flatMap((frame) =>
+    frame.fields.filter((field) => field.type === FieldType.number),
+  );
+  return !numbers.some((field) => field.values.some((value) => Number.isFinite(value)));
+}
+
 /** Only while an alert fires is there a series of it: to have none is the good answer. */
 function mayBeEmpty(panel: Panel): boolean {
   return (panel.targets ?? []).every((target) => /\bALERTS\b/.test(target.expr));
@@ -109,8 +118,8 @@ function Body(props: Props) {
       return;
     }
     prepare(props, width, theme).then((ready) => {
-      if (isEmpty(ready.data) && !mayBeEmpty(panel)) {
-        report.trouble(panel.title, "no data");
+      if (isHollow(ready.data) && !mayBeEmpty(panel)) {
+        report.trouble(panel.title, isEmpty(ready.data) ? "no data" : "no number among its data");
       }
       setLoaded(ready);
     }, failed);

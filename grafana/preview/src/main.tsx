@@ -17,6 +17,8 @@ async function show(): Promise<void> {
   const settings = readSettings(location.search);
   await initPluginTranslations("grafana-ui");
   registerTransformers();
+  // A canvas does not draw its text again when the font has come.
+  await Promise.all([400, 500].map((weight) => document.fonts.load(`${weight} 12px Inter`)));
   const dashboard = (await (await fetch(settings.dashboard)).json()) as Dashboard;
   const range = timeRange(settings, dashboard);
   const source: Source = {

@@ -1,6 +1,7 @@
 // Applies a panel's field configuration with Grafana's own machinery.
 import {
   applyFieldOverrides,
+  cacheFieldDisplayNames,
   type DataFrame,
   type Field,
   FieldConfigOptionsRegistry,
@@ -91,15 +92,14 @@ export function configured(
   theme: GrafanaTheme2,
 ): { data: DataFrame[]; fieldConfig: FieldConfigSource } {
   const fieldConfig = completed(type, given);
-  return {
+  const applied = applyFieldOverrides({
+    data,
     fieldConfig,
-    data: applyFieldOverrides({
-      data,
-      fieldConfig,
-      fieldConfigRegistry: registry(fieldConfig),
-      replaceVariables: (text) => text,
-      theme,
-      timeZone: TIME_ZONE,
-    }),
-  };
+    fieldConfigRegistry: registry(fieldConfig),
+    replaceVariables: (text) => text,
+    theme,
+    timeZone: TIME_ZONE,
+  });
+  cacheFieldDisplayNames(applied);
+  return { fieldConfig, data: applied };
 }

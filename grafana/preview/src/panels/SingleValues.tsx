@@ -7,7 +7,12 @@ import {
   type ReduceDataOptions,
   VizOrientation,
 } from "@grafana/data";
-import type { BarGaugeDisplayMode, BarGaugeNamePlacement, BarGaugeValueMode } from "@grafana/schema";
+import type {
+  BarGaugeDisplayMode,
+  BarGaugeNamePlacement,
+  BarGaugeValueMode,
+  VizTextDisplayOptions,
+} from "@grafana/schema";
 import {
   BarGauge,
   BigValue,
@@ -82,6 +87,7 @@ export function StatPanel(drawing: Drawing) {
         <BigValue
           theme={theme}
           value={value.display}
+          text={options.text as VizTextDisplayOptions | undefined}
           sparkline={value.sparkline}
           width={width}
           height={height}
@@ -111,6 +117,7 @@ export function BarGaugePanel(drawing: Drawing) {
         <BarGauge
           theme={theme}
           value={value.display}
+          text={options.text as VizTextDisplayOptions | undefined}
           field={value.field}
           display={value.view?.getFieldDisplayProcessor(value.colIndex ?? 0)}
           width={width}

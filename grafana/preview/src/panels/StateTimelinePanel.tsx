@@ -31,6 +31,27 @@ function stepOf(lanes: Lane[]): number {
   return steps.reduce((least, step) => Math.min(least, step), Infinity);
 }
 
+interface Span {
+  from: number;
+  to: number;
+  value: number;
+}
+
+/** Neighbours of the same value as one. */
+function spans(values: number[], moments: number[], step: number): Span[] {
+  const found: Span[] = [];
+  moments.forEach((at, index) => {
+    const value = values[index]!;
+    const last = found.at(-1);
+    if (last && last.value === value && at <= last.to) {
+      last.to = at + step;
+    } else {
+      found.push({ from: at, to: at + step, value });
+    }
+  });
+  return found;
+}
+
 function painted(data: DataFrame[], share: number): Lanes {
   const lanes = lanesOf(data).reverse(); // the first stands on top
   const step = Number.isFinite(stepOf(lanes)) ? stepOf(lanes) : 60_000;
@@ -39,12 +60,12 @@ function painted(data: DataFrame[], share: number): Lanes {
     edges: false,
     paint: (cell) => {
       lanes.forEach(({ field, moments }, lane) => {
-        moments.forEach((at, index) => {
-          const shown = field.display?.(field.values[index]);
-          if (shown?.color && Number.isFinite(field.values[index])) {
-            cell(at, at + step, lane, share, shown.color);
+        for (const { from, to, value } of spans(field.values, moments, step)) {
+          const color = field.display?.(value).color;
+          if (color && Number.isFinite(value)) {
+            cell(from, to, lane, share, color);
           }
-        });
+        }
       });
     },
   };

@@ -39,10 +39,12 @@ function ticks(lanes: Lanes, pixels: number): number[] {
 function painter(plot: uPlot, gap: number): Paint {
   return (from, to, lane, share, color) => {
     const edge = (1 - share) / 2;
-    const left = Math.max(plot.valToPos(from, "x", true), plot.bbox.left);
-    const right = Math.min(plot.valToPos(to, "x", true), plot.bbox.left + plot.bbox.width);
-    const top = plot.valToPos(lane + 1 - edge, "y", true);
-    const bottom = plot.valToPos(lane + edge, "y", true);
+    const at = (value: number, scale: "x" | "y"): number =>
+      Math.round(plot.valToPos(value, scale, true)); // else neighbours shine through
+    const left = Math.max(at(from, "x"), plot.bbox.left);
+    const right = Math.min(at(to, "x"), plot.bbox.left + plot.bbox.width);
+    const top = at(lane + 1 - edge, "y");
+    const bottom = at(lane + edge, "y");
     if (right > left) {
       plot.ctx.fillStyle = color;
       plot.ctx.fillRect(left, top, Math.max(right - left - gap, 1), Math.max(bottom - top - gap, 1));
