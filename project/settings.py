@@ -101,6 +101,12 @@ class Settings(JobSettings):
         64 * 2**20, ge=1024, description="Memory for kept results in each worker, bytes."
     )
     result_cache_seconds: float = Field(3600, gt=0, description="A result is kept this long.")
+    drift_window_seconds: float = Field(
+        3600, ge=12, description="Drift compares the predictions of this last while."
+    )
+    drift_baseline_dir: Path | None = Field(
+        None, description="Folder of MODEL.baseline.json; unset: where the weights are."
+    )
     admin_token: SecretStr | None = Field(
         None, min_length=16, description="Bearer token that operators' routes demand."
     )

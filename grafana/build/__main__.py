@@ -1,4 +1,4 @@
-"""`python -m grafana.build` writes the dashboards; `--check` tells what differs, and fails."""
+"""`python -m grafana.build` writes what is made here; `--check` tells what differs, and fails."""
 
 import argparse
 import difflib

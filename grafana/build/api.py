@@ -73,7 +73,9 @@ def _requests() -> Section:
         "Rate, errors, duration",
         [
             Shelf(8, [(12, _by_handler()), (12, traffic.by_status(*CHOSEN))]),
-            Shelf(8, [(8, _faults()), (8, _refused()), (8, traffic.failing(*CHOSEN))]),
+            Shelf(
+                8, [(8, _faults()), (8, _refused()), (8, traffic.failing(*HERE, only=(HANDLER,)))]
+            ),
             Shelf(8, [(8, traffic.latency(*CHOSEN)), (8, _slow()), (8, _spread())]),
         ],
     )

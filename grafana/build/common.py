@@ -36,12 +36,12 @@ def promise(slo: str) -> dash.Panel:
     about = About(
         f"{slo.capitalize()}, 1 h",
         f"Share of the last hour in which {KEPT[slo]}.",
-        f"{objective:.1%} or more, the objective.",
+        f"{objective:.1%} or more, the objective; red is where it pages.",
         ELSEWHERE[slo],
     )
-    look = Look(
-        "percentunit", 2, None, 1, nothing=NO_RULES, steps=limits.above(objective, objective - 0.01)
-    )
+    pages = 1 - limits.BURN_PAGE * (1 - objective)
+    steps = limits.above(objective, pages)
+    look = Look("percentunit", 2, None, 1, nothing=NO_RULES, steps=steps)
     return number(about, look, [Query(f"1 - {metric('slo:sli_error:ratio_rate1h', of(slo))}")])
 
 

@@ -38,11 +38,11 @@ def _retries(*matchers: str) -> dash.Panel:
         "jobs fail again and again, or workers die under them: JobsRetryStorm.",
     )
     part = rate("jobs_retries_total", *matchers, by=("model",))
-    whole = rate("jobs_duration_seconds_count", *matchers, by=("model",))
+    first = rate("jobs_wait_seconds_count", *matchers, by=("model",))
     steps = limits.steps("transparent", (limits.RETRY_SHARE, limits.RED))
     look = Look("percentunit", 0, nothing="no jobs", steps=steps)
     how = Lines(limited=True)
-    return graph(about, look, [Query(share(part, whole), "{{model}}")], how)
+    return graph(about, look, [Query(share(part, f"({part} + {first})"), "{{model}}")], how)
 
 
 def _messages(*matchers: str) -> dash.Panel:
@@ -65,21 +65,12 @@ def _messages(*matchers: str) -> dash.Panel:
 def _in_hand(*matchers: str) -> dash.Panel:
     about = About(
         "Dramatiq: in hand",
-        "Messages that workers are at, and those that they hold back for later, by instance.",
+        "Messages that the workers of an instance are at.",
         "at most one for each worker.",
         "none while messages are ready: workers are stopped or stuck, JobsNotProcessing.",
     )
-    queries = [
-        Query(
-            aggregate("sum", metric("dramatiq_messages_inprogress", *matchers), "instance"),
-            "at work {{instance}}",
-        ),
-        Query(
-            aggregate("sum", metric("dramatiq_delayed_messages_inprogress", *matchers), "instance"),
-            "delayed {{instance}}",
-        ),
-    ]
-    return graph(about, Look("short", 0, nothing=NOTHING), queries)
+    expr = aggregate("sum", metric("dramatiq_messages_inprogress", *matchers), "instance")
+    return graph(about, Look("short", 0, nothing=NOTHING), [Query(expr, "{{instance}}")])
 
 
 def _durations(*matchers: str) -> dash.Panel:

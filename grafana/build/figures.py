@@ -17,16 +17,19 @@ def number(
     look: Look,
     queries: Sequence[Query],
     *,
-    trend: bool = True,
     colours: Mapping[str, dash.ThresholdsConfig] | None = None,
 ) -> dash.Panel:
-    """Large numbers, coloured by their thresholds. colours: those of one series, by its name."""
+    """Large numbers, coloured by their thresholds. colours: those of one series, by its name.
+
+    They are asked for now, not over the window: its last sample may be an hour old, and a number
+    that nobody measures any more must not stand there in green.
+    """
     several = len(queries) > 1 or queries[0].legend.startswith("{{")
     options = stat.Options(
         color_mode=common.BigValueColorMode.BACKGROUND_SOLID
         if look.words
         else common.BigValueColorMode.VALUE,
-        graph_mode=common.BigValueGraphMode.AREA if trend else common.BigValueGraphMode.NONE,
+        graph_mode=common.BigValueGraphMode.NONE,
         justify_mode=common.BigValueJustifyMode.AUTO,
         text_mode=common.BigValueTextMode.VALUE_AND_NAME
         if several
@@ -37,7 +40,7 @@ def number(
     overrides = [
         override("byName", name, thresholds=steps) for name, steps in (colours or {}).items()
     ]
-    asked = targets(queries, instant=not trend)
+    asked = targets(queries, instant=True)
     return panel("stat", about, look, asked, options, overrides=overrides)
 
 
@@ -91,8 +94,9 @@ def rows(
     custom = table.FieldConfig(align=common.FieldTextAlignment.AUTO, inspect=False)
     drawn = panel("table", about, replace(look, least=None), asked, options, custom)
     drawn.field_config.overrides = [*map(_styled, filter(_has_style, columns))]  # type: ignore[union-attr]
+    joined = [] if single else [dash.DataTransformerConfig(id_val="merge", options={})]
     drawn.transformations = [
-        dash.DataTransformerConfig(id_val="merge", options={}),
+        *joined,
         dash.DataTransformerConfig(
             id_val="organize",
             options={

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as dash
 
+from grafana.build.alerting import alerting
 from grafana.build.api import api
 from grafana.build.inference import inference
 from grafana.build.jobs import jobs
@@ -15,13 +17,19 @@ FOLDER = Path(__file__).parent.parent
 DASHBOARDS = (overview, api, inference, jobs, runtime)
 
 
+def text(one: dash.Dashboard) -> str:
+    """A dashboard as Grafana stores it, its links and annotations in plain sight.
+
+    The SDK would have them folded into a menu.
+    """
+    plain = json.loads(json.dumps(one, cls=JSONEncoder))
+    for shown in (*plain["links"], *plain["annotations"]["list"]):
+        del shown["placement"]
+    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+
+
 def files() -> dict[Path, str]:
     """What stands in which file."""
     made = [make() for make in DASHBOARDS]
-    return {
-        FOLDER / "dashboards" / f"{one.uid}.json": json.dumps(
-            one, cls=JSONEncoder, indent=2, ensure_ascii=False
-        )
-        + "\n"
-        for one in made
-    }
+    found = {FOLDER / "dashboards" / f"{one.uid}.json": text(one) for one in made}
+    return found | {FOLDER / "provisioning-alerting" / "vitrine.yml": alerting()}

@@ -42,7 +42,7 @@ def choice(name: str, label: str, selector: str) -> dash.VariableModel:
         name=name,
         label=label,
         datasource=SOURCE,
-        query={"query": query, "refId": name},
+        query=query,
         definition=query,
         multi=True,
         include_all=True,
@@ -74,7 +74,7 @@ def annotations() -> list[dash.AnnotationQuery]:
     """Deploys, and alerts as long as they fire."""
     firing = f"max by (alertname, severity, component) ({metric('ALERTS', FIRING)})"
     return [
-        _annotation("Deploys", "blue", DEPLOYED, "{{version}}", "revision {{revision}}"),
+        _annotation("Deploys", "blue", DEPLOYED, "Deploy of {{version}}", "revision {{revision}}"),
         _annotation("Alerts", "red", firing, "{{alertname}}", "{{severity}}, {{component}}"),
     ]
 

@@ -9,6 +9,7 @@ from grafana.build.graphs import Lines, graph, heat
 from grafana.build.layout import Section, Shelf, dashboard
 from grafana.build.queries import (
     API,
+    EITHER,
     INSTANCE,
     MODEL,
     PREDICTIONS,
@@ -25,6 +26,7 @@ from grafana.build.queries import (
 from grafana.build.style import About, Look
 
 HERE = (API, INSTANCE, MODEL)
+ANYWHERE = (EITHER, INSTANCE, MODEL)  # long models are loaded by the job workers alone
 STAGE = "inference_stage_duration_seconds"
 WAITING = 'stage="queue"'
 OVERLOAD = 'outcome="overload"'
@@ -53,10 +55,16 @@ def inference() -> dash.Dashboard:
         "Which model, which stage, how sure, how far from the baseline?",
         [
             source(),
-            choice("instance", "Instance", metric("up", API)),
-            choice("model", "Model", metric("model_loaded", API)),
+            choice("instance", "Instance", metric("up", EITHER)),
+            choice("model", "Model", metric("model_loaded", EITHER)),
         ],
-        [_objectives(), _requests(), _saturation(), beliefs.section(*HERE), models.inside(*HERE)],
+        [
+            _objectives(),
+            _requests(),
+            _saturation(),
+            beliefs.section(*HERE),
+            models.inside(HERE, ANYWHERE),
+        ],
     )
 
 
@@ -68,14 +76,14 @@ def _objectives() -> Section:
                 4,
                 [
                     (4, common.promise("latency")),
-                    (4, models.not_loaded(*HERE)),
+                    (4, models.not_loaded(*ANYWHERE)),
                     (4, _overload()),
                     (4, _wait()),
                     (4, beliefs.unsure(*HERE)),
                     (4, beliefs.furthest(*HERE)),
                 ],
             ),
-            Shelf(8, [(16, models.served(*HERE)), (8, common.alerts("inference"))]),
+            Shelf(8, [(16, models.served(*ANYWHERE)), (8, common.alerts("inference"))]),
         ],
     )
 

@@ -82,7 +82,7 @@ def _broker() -> dash.Panel:
     )
     look = Look("short", nothing="no worker", words=common.UP, steps=limits.above(1))
     expr = aggregate("min", metric("jobs_broker_up", WORKER))
-    return number(about, look, [Query(expr)], trend=False)
+    return number(about, look, [Query(expr)])
 
 
 def _ready() -> dash.Panel:
@@ -122,7 +122,7 @@ def _dead() -> dash.Panel:
         Query(aggregate("max", dead), "messages"),
     ]
     look = Look("short", 0, nothing="0", steps=limits.steps(limits.GREEN, (1, limits.RED)))
-    return number(about, look, queries, trend=False)
+    return number(about, look, queries)
 
 
 def _requests() -> Section:

@@ -24,7 +24,7 @@ LOW_CONFIDENCE = "0.3"  # bucket edge of LowConfidence, and its share of predict
 LOW_CONFIDENCE_SHARE = 0.3
 ONE_LABEL_SHARE = 0.95  # PredictionsCollapsed
 SCRAPE_SECONDS = 5  # MetricsScrapeSlow: half of the time-out of 10 s
-SAMPLES = {"api": 3000, "worker": 1200}  # CardinalityBudget: twice the budget of each kind
+SAMPLES = {"api": 2 * 1500, "worker": 2 * 600}  # CardinalityBudget: twice the budget of each kind
 
 
 def steps(base: str, *rest: tuple[float, str]) -> ThresholdsConfig:

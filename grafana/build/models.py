@@ -6,12 +6,13 @@ from grafana.build import limits
 from grafana.build.figures import Column, number, rows
 from grafana.build.graphs import graph
 from grafana.build.layout import Section, Shelf
-from grafana.build.queries import Query, aggregate, gained, known, metric, rate, share
+from grafana.build.queries import Query, aggregate, gained, known, metric, quantile, rate, share
 from grafana.build.style import About, Look
 
 STAGE = "inference_stage_duration_seconds"
 LOADED = {"0": ("not loaded", limits.RED), "1": ("loaded", limits.GREEN)}
-COUNT = {"0": ("none", limits.GREEN)}
+KINDS = {"vitrine-api": ("API", limits.GREY), "vitrine-worker": ("job worker", limits.GREY)}
+FAILED = 'outcome=~"error|timeout|overload"'
 
 
 def not_loaded(*matchers: str) -> dash.Panel:
@@ -28,61 +29,56 @@ def not_loaded(*matchers: str) -> dash.Panel:
 
 
 def served(*matchers: str) -> dash.Panel:
-    """One row for each model."""
+    """One row for each model of the API, and of the job workers."""
     about = About(
         "Models",
-        "What is served: version, backend and weights, whether every worker has it, and how it "
-        "did in the last five minutes.",
-        "one row for each model, loaded, without failures.",
-        "two rows of one model are two versions or backends at once: a deploy, or machines that "
-        "differ.",
+        "What is served by the API and by the job workers: version, backend, weights, whether "
+        "every worker has it, and how it does now.",
+        "one row for each model and kind of process, loaded, without failures.",
+        "two rows of one model in one kind are two versions or backends at once: a deploy, or "
+        "machines that differ.",
     )
-    asked = aggregate("sum", f"rate({metric('inference_requests_total', *matchers)}[5m])", "model")
-    failed = metric("inference_requests_total", *matchers, 'outcome=~"error|timeout|overload"')
-    forward = metric(STAGE + "_bucket", *matchers, 'stage="forward"')
-    slow = aggregate("sum", f"rate({forward}[5m])", "le", "model")
+    by = ("job", "model")
+    asked = rate("inference_requests_total", *matchers, by=by)
+    failed = rate("inference_requests_total", *matchers, FAILED, by=by)
+    info = metric("model_info", *matchers)
     queries = [
-        Query(
-            aggregate(
-                "count",
-                metric("model_info", *matchers),
-                *("model", "version", "backend", "weights"),
-            )
-        ),
-        Query(aggregate("min", metric("model_loaded", *matchers), "model")),
+        Query(aggregate("count", info, *by, "version", "backend", "weights")),
+        Query(aggregate("min", metric("model_loaded", *matchers), *by)),
         Query(asked),
-        Query(share(aggregate("sum", f"rate({failed}[5m])", "model"), asked)),
-        Query(known(f"histogram_quantile(0.95, {slow})")),
-        Query(aggregate("max", metric("model_load_duration_seconds", *matchers), "model")),
+        Query(share(failed, asked)),
+        Query(known(quantile(0.95, STAGE, *matchers, 'stage="forward"', by=by))),
+        Query(aggregate("max", metric("model_load_duration_seconds", *matchers), *by)),
     ]
     failing = limits.below(limits.OVERLOAD_SHARE, 0.001)
     columns = [
         Column("model", "model"),
-        Column("version", "version", width=90),
+        Column("job", "served by", Look("string", words=KINDS, coloured=False), 100),
+        Column("B", "state", Look("short", words=LOADED, steps=limits.above(1)), 100),
+        Column("version", "version", width=80),
         Column("backend", "backend", width=130),
         Column("weights", "weights"),
-        Column("A", "instances", Look("short", 0, coloured=False), 90),
-        Column("B", "state", Look("short", words=LOADED, steps=limits.above(1)), 100),
+        Column("A", "instances", Look("short", 0, coloured=False), 85),
         Column("C", "asked", Look("reqps", 1, coloured=False), 90),
-        Column("D", "failing", Look("percentunit", 1, steps=failing), 80),
-        Column("E", "forward p95", Look("s", coloured=False), 110),
-        Column("F", "load time", Look("s", 1, coloured=False), 90),
+        Column("D", "failing", Look("percentunit", 1, steps=failing), 75),
+        Column("E", "forward p95", Look("s", coloured=False), 100),
+        Column("F", "load time", Look("s", 1, coloured=False), 85),
     ]
     return rows(about, Look("short", nothing="no model"), queries, columns, ("model", False))
 
 
-def inside(*matchers: str) -> Section:
-    """Loading, backends, batches that broke, kept results."""
+def inside(here: tuple[str, ...], anywhere: tuple[str, ...]) -> Section:
+    """Kept results, loading, backends, batches that broke."""
     return Section(
         "Inside",
         [
             Shelf(
                 7,
                 [
-                    (6, _cache(*matchers)),
-                    (6, _loads(*matchers)),
-                    (6, _backends(*matchers)),
-                    (6, _batches(*matchers)),
+                    (6, _cache(*here)),
+                    (6, _loads(*anywhere)),
+                    (6, _backends(*anywhere)),
+                    (6, _batches(*anywhere)),
                 ],
             )
         ],
@@ -120,8 +116,8 @@ def _backends(*matchers: str) -> dash.Panel:
         "none.",
         "the model is right but slower than it might be: `backend_passed_over` in the log.",
     )
-    expr = gained("model_backend_failures_total", *matchers, by=("model", "backend"))
-    return _counts(about, f"{expr} > 0 or sum({expr})", "{{model}} {{backend}}")
+    expr = gained("model_backend_failures_total", *matchers, by=("backend",))
+    return _counts(about, expr, "{{backend}}")
 
 
 def _batches(*matchers: str) -> dash.Panel:
@@ -136,4 +132,4 @@ def _batches(*matchers: str) -> dash.Panel:
 
 def _counts(about: About, expr: str, legend: str = "{{model}}") -> dash.Panel:
     look = Look("short", 0, nothing="none", steps=limits.steps(limits.GREEN, (1, limits.RED)))
-    return number(about, look, [Query(expr, legend)], trend=False)
+    return number(about, look, [Query(expr, legend)])

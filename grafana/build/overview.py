@@ -55,7 +55,7 @@ def _budget() -> dash.Panel:
     )
     steps = limits.steps(limits.RED, (0, limits.AMBER), (limits.BUDGET_LOW, limits.GREEN))
     look = Look("percentunit", 1, None, 1, nothing=common.NO_RULES, steps=steps)
-    return number(about, look, [Query(LEFT, "{{slo}}")], trend=False)
+    return number(about, look, [Query(LEFT, "{{slo}}")])
 
 
 def _burn() -> dash.Panel:
@@ -83,7 +83,7 @@ def _count() -> dash.Panel:
     ]
     ticket = limits.steps(limits.GREEN, (1, limits.ORANGE))
     look = Look("short", 0, nothing="0", steps=limits.steps(limits.GREEN, (1, limits.RED)))
-    return number(about, look, queries, trend=False, colours={"tickets": ticket})
+    return number(about, look, queries, colours={"tickets": ticket})
 
 
 def _firing_of(severity: str) -> str:

@@ -7,7 +7,7 @@ from grafana.build.figures import number
 from grafana.build.frame import choice, source
 from grafana.build.graphs import Lines, graph, states
 from grafana.build.layout import Section, Shelf, dashboard
-from grafana.build.queries import EITHER, INSTANCE, Query, aggregate, metric, rate
+from grafana.build.queries import API, EITHER, INSTANCE, Query, aggregate, metric, rate
 from grafana.build.style import About, Look
 
 HERE = (EITHER, INSTANCE)
@@ -47,7 +47,7 @@ def _objectives() -> Section:
                     (6, telemetry.slowest(*HERE)),
                 ],
             ),
-            Shelf(8, [(12, common.alerts("runtime", "telemetry")), (12, _targets())]),
+            Shelf(8, [(8, common.alerts()), (8, _targets()), (8, common.readiness(API, INSTANCE))]),
         ],
     )
 

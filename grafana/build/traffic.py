@@ -8,9 +8,9 @@ from grafana.build.queries import (
     Query,
     aggregate,
     metric,
-    padded,
     quantiles,
     rate,
+    share,
 )
 from grafana.build.style import About, Look
 
@@ -32,10 +32,11 @@ def by_status(*matchers: str) -> dash.Panel:
     return graph(about, Look("reqps"), queries, how)
 
 
-def failing(*matchers: str) -> dash.Panel:
-    """The share of requests that fail, whether or not somebody was left to answer."""
-    whole = rate("http_requests_total", *matchers)
-    lost = rate("http_requests_lost_total", *(m for m in matchers if "handler" not in m))
+def failing(*matchers: str, only: tuple[str, ...] = ()) -> dash.Panel:
+    """The share of requests that fail, whether or not somebody was left to answer.
+
+    only: which handlers; nobody knows what a lost request was for, so that is a share of all.
+    """
     about = About(
         "Requests that fail",
         "Share of requests answered 5xx, and of those that died with their worker; dashed what "
@@ -43,12 +44,11 @@ def failing(*matchers: str) -> dash.Panel:
         "below the dashed line.",
         "open API: which handler and status? Lost ones come with workers' exits.",
     )
+    chosen, every = (rate("http_requests_total", *matchers, *more) for more in (only, ()))
+    lost = rate("http_requests_lost_total", *matchers)
     queries = [
-        Query(
-            f"{padded(rate('http_requests_total', *matchers, FAULTS), whole)} / ({whole} > 0)",
-            "answered 5xx",
-        ),
-        Query(f"{padded(lost, whole)} / ({whole} > 0)", "lost with a worker"),
+        Query(share(rate("http_requests_total", *matchers, *only, FAULTS), chosen), "answered 5xx"),
+        Query(share(lost, f"({every} + {lost})"), "lost with a worker"),
     ]
     allowed = 1 - limits.OBJECTIVES["availability"]
     steps = limits.steps("transparent", (allowed, limits.RED))

@@ -32,7 +32,7 @@ def _up() -> dash.Panel:
     )
     look = Look("short", nothing=ABSENT, words=UP, steps=limits.above(1))
     query = aggregate("min", metric("redis_up", VALKEY))
-    return number(about, look, [Query(query)], trend=False)
+    return number(about, look, [Query(query)])
 
 
 def _memory() -> dash.Panel:

@@ -10,13 +10,19 @@ from itertools import chain
 from prometheus_client import Metric
 
 from project.api.checks import Check
+from project.inference.drift import Drift
 from project.observability.metrics import READINESS_SECONDS, READINESS_UP, observed
 
 
-def readiness_families(
-    neighbours: Mapping[str, Check], families: Iterable[Metric]
+def observed_now(
+    neighbours: Mapping[str, Check], drift: Drift, families: Iterable[Metric]
 ) -> Iterator[Metric]:
-    """The gauges of readiness. families: what the processes keep."""
+    """The gauges of readiness and drift. families: what the processes keep."""
+    yield from _readiness(neighbours, families)
+    yield from drift.collect()
+
+
+def _readiness(neighbours: Mapping[str, Check], families: Iterable[Metric]) -> Iterator[Metric]:
     up, seconds = observed(READINESS_UP), observed(READINESS_SECONDS)
     for sample in chain.from_iterable(family.samples for family in families):
         if sample.name == "model_loaded":

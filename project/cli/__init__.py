@@ -5,12 +5,13 @@ What is slow to import (torch, NumPy, an HTTP client, Rich) is imported by the c
 
 import typer
 
-from project.cli import chores, jobs, predicting, tracing
+from project.cli import chores, drift, jobs, predicting, tracing
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("models")(predicting.list_models)
 app.command()(predicting.predict)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(drift.app, name="drift")
 app.command()(tracing.trace)
 app.command("preflight")(chores.check_before_start)
 app.command()(chores.docs)

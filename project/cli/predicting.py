@@ -85,7 +85,7 @@ async def _predict_all(
     from project.observability.logging import configure_logging  # noqa: PLC0415
 
     configure_logging(settings)
-    model = _quick(name)
+    model = quick(name)
     params = validate(model.params, values)
     outcomes: Outcomes = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -104,7 +104,7 @@ async def _predict_all(
     return outcomes
 
 
-def _quick(name: str) -> "Model[Any, Any]":
+def quick(name: str) -> "Model[Any, Any]":
     """The model of that name. Raises ConfigurationError where it takes too long to wait for."""
     from project.models._base import Model  # noqa: PLC0415 - NumPy is slow to import as well
 

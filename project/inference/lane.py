@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from project.errors import DeadlineExceeded, ModelUnavailable, Overloaded, ProjectError
 from project.inference.images import ImageLimits
+from project.inference.look import Look
 from project.inference.places import Place, Places
 from project.inference.stages import Stages
 from project.inference.streams import Answers, Streams, Task
@@ -30,10 +31,14 @@ WINDOW_SECONDS = 2.0  # of work, over which the rate is known; a stall of a mome
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A result, and how many seconds each stage of it took. cached: None with no cache."""
+    """A result, and how many seconds each stage of it took.
+
+    look: of the picture, unless the result was kept. cached: None with no cache.
+    """
 
     result: BaseModel
     seconds: dict[str, float]
+    look: Look | None = None
     cached: bool | None = None
 
 
@@ -155,7 +160,7 @@ class Lane:
             ) from error
         finally:  # who gave up has waited too: in a jam that is all there is to see
             seconds = self._observe(task, time.perf_counter() - began)
-        return Prediction(result, seconds)
+        return Prediction(result, seconds, task.item.look if task.item else None)
 
     def _observe(self, task: Task, total: float) -> dict[str, float]:
         """Count what each stage took; the rest of the total was spent in the queue."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from loguru import logger
 from PIL import Image
+from pydantic import BaseModel
 
 from project.errors import (
     CallerGone,
@@ -24,9 +25,11 @@ from project.errors import (
 from project.inference.backend import accelerate
 from project.inference.batching import fastest_batch
 from project.inference.cache import make_cache
+from project.inference.drift import Drift
 from project.inference.images import ImageLimits
 from project.inference.lane import Lane, Prediction
 from project.inference.loading import FIRST_RETRY_SECONDS, load, load_until_there
+from project.inference.look import features_of
 from project.inference.places import Place
 from project.inference.turns import Turns
 from project.models._base import Array, Model, Params
@@ -65,6 +68,7 @@ class Runner:
         self._streams = sizing.streams
         self.turns = Turns(sizing.streams, max(1, sizing.streams // sizing.workers))
         self.cache = make_cache(settings)
+        self.drift = Drift.of(settings)
         self._retries: list[asyncio.Task[None]] = []
         self._labels = {
             model.name: CountedLabels(model.name, settings.prometheus_multiproc_dir)
@@ -88,6 +92,7 @@ class Runner:
         torch.set_num_threads(self._settings.inference_threads)
         metrics.declare(self.lanes)
         for lane in self.lanes.values():
+            self.drift.begin(lane.model.name, lane.model.version)
             await asyncio.to_thread(self._load, lane)
             lane.start()
             if lane.failure:
@@ -154,18 +159,13 @@ class Runner:
             return await self.run(name, place, data, params)
 
     def _count(self, model: Model[Any, Any], prediction: Prediction) -> None:
-        """Count label and confidence; a bug in `foremost` costs the count, not the result."""
-        try:
-            foremost = model.foremost(prediction.result)
-            if foremost is None:
-                return
-            label, confidence = str(foremost[0]), float(foremost[1])
-        except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
-            logger.opt(exception=error).bind(model=model.name).error("prediction_not_counted")
+        """Count how the picture looked, its label and confidence."""
+        foremost = foremost_of(model, prediction.result)
+        if prediction.look:
+            self.drift.count(model.name, features_of(prediction.look, foremost))
+        if foremost is None:
             return
-        if not 0 <= confidence <= 1:  # one NaN would spoil the sum for as long as it is kept
-            logger.bind(model=model.name, confidence=confidence).error("confidence_not_counted")
-            return
+        label, confidence = foremost
         counted = self._labels[model.name].count_as(label)
         metrics.INFERENCE_PREDICTIONS.labels(model.name, counted).inc()
         metrics.INFERENCE_CONFIDENCE.labels(model.name).observe(confidence)
@@ -190,6 +190,22 @@ class Runner:
         if wanted is None and sample is not None:
             return fastest_batch(model, sample)
         return min(wanted or model.max_batch, model.max_batch)
+
+
+def foremost_of(model: Model[Any, Any], result: BaseModel) -> tuple[str, float] | None:
+    """What a model says is to be counted; a bug in it costs the count, not the result."""
+    try:
+        foremost = model.foremost(result)
+        if foremost is None:
+            return None
+        label, confidence = str(foremost[0]), float(foremost[1])
+    except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
+        logger.opt(exception=error).bind(model=model.name).error("prediction_not_counted")
+        return None
+    if not 0 <= confidence <= 1:  # one NaN would spoil the sum for as long as it is kept
+        logger.bind(model=model.name, confidence=confidence).error("confidence_not_counted")
+        return None
+    return label, confidence
 
 
 def _warm_up(model: Model[Any, Any]) -> Array | None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from project.errors import InvalidInput, ModelFailed, ProjectError
 from project.inference.images import ImageLimits, decode
+from project.inference.look import Look, look_at
 from project.models._base import Array, Model, Params
 from project.observability import metrics
 
@@ -25,6 +26,7 @@ class Item:
 
     array: Array
     size: tuple[int, int]
+    look: Look
     params: Params
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -44,7 +46,8 @@ class Stages:
         width, height = picture.size
         metrics.INFERENCE_PIXELS.labels(self.model.name).observe(width * height)
         array = self._guarded(self.model.preprocess, picture.image, params)
-        item = Item(array, picture.size, params)
+        look = look_at(picture.image, picture.size)
+        item = Item(array, picture.size, look, params)
         item.seconds["decode"] = decoded - started
         item.seconds["preprocess"] = time.perf_counter() - decoded
         return item

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from project.configuration import load_settings
 from project.errors import BrokerUnavailable
+from project.inference.drift import Drift
 from project.jobs.parent import end_with_parent
 from project.jobs.queue import Queue
 from project.jobs.send import QUEUE, connect
@@ -58,6 +59,10 @@ def registry(settings: Settings, directory: Path) -> CollectorRegistry:
     found = CollectorRegistry()
     MultiProcessCollector(found, path=str(directory))  # type: ignore[no-untyped-call]
     found.register(QueueCollector(Queue(connect(settings)), settings.job_seconds))
+    drift = Drift.of(settings)
+    for model in settings.models:
+        drift.watch(model)
+    found.register(drift)
     return found
 
 

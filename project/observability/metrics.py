@@ -106,6 +106,7 @@ _BATCH = (1, 2, 4, 8, 16, 32)
 _CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _PIXELS = (1e4, 1e5, 2.5e5, 5e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7)
 _JOB_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # 60: the SLO
+_RUN_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 480.0, 600.0, 1800.0, 3600.0)  # 480: 0.8 of a run's default limit
 _LAG_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _COLLECT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
@@ -144,7 +145,7 @@ _begin("Jobs")
 JOBS_ENQUEUED = _counter("jobs_enqueued_total", "Messages sent for jobs; a job that is run again has several.", ["model"])
 JOBS = _counter("jobs_total", "Jobs that ended, by how; expired: they ran for longer than a job may.", ["model", "outcome"], outcome=JOB_OUTCOMES)
 JOBS_WAIT = _histogram("jobs_wait_seconds", "Time from a job's acceptance to its first run.", ["model"], buckets=_JOB_SECONDS)
-JOBS_DURATION = _histogram("jobs_duration_seconds", "Time of each run of a job, however it ended.", ["model"], buckets=_JOB_SECONDS)
+JOBS_DURATION = _histogram("jobs_duration_seconds", "Time of each run of a job, however it ended.", ["model"], buckets=_RUN_SECONDS)
 JOBS_RETRIES = _counter("jobs_retries_total", "Runs of a job after its first.", ["model"])
 JOBS_DEAD_LETTERS = _counter("jobs_dead_letters_total", "Jobs that failed though they were tried again: `python -m project jobs retry`.", ["model"])
 JOBS_QUEUE_MESSAGES = _observed("jobs_queue_messages", "Messages in the broker, as it says itself.", ["queue", "state"], state=QUEUE_STATES)

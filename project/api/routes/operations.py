@@ -17,7 +17,7 @@ from project.api.checks import Check
 from project.api.deps import Services, ServicesDep
 from project.api.problems import documented
 from project.api.routes.models import ModelSummary, list_models
-from project.api.scrape import readiness_families
+from project.api.scrape import observed_now
 from project.jobs.queue import QueueState
 from project.observability.metrics import COLLECT_SECONDS, MULTIPROC_FILES
 from project.observability.multiprocess import exposition
@@ -135,7 +135,7 @@ async def metrics(request: Request, services: ServicesDep) -> Response:
     if (token := services.settings.metrics_token) is not None:
         bearer.demand_to_scrape(request, token)
     directory = services.settings.prometheus_multiproc_dir
-    observe = partial(readiness_families, await neighbours(services))
+    observe = partial(observed_now, await neighbours(services), services.runner.drift)
     text, seconds, files = await run_in_threadpool(exposition, directory, observe)
     COLLECT_SECONDS.observe(seconds)
     MULTIPROC_FILES.set(files)
