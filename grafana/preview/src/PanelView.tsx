@@ -5,7 +5,6 @@ import {
   type FieldConfigSource,
   FieldType,
   type GrafanaTheme2,
-  renderMarkdown,
   type TimeRange,
 } from "@grafana/data";
 import { Icon, PanelChrome, useStyles2, useTheme2 } from "@grafana/ui";
@@ -55,7 +54,6 @@ const styles = (theme: GrafanaTheme2) => ({
     color: theme.colors.text.secondary,
   }),
   error: css({ color: theme.colors.error.text, padding: theme.spacing(1), overflow: "hidden" }),
-  text: css({ height: "100%", overflow: "hidden" }),
 });
 
 function isEmpty(data: DataFrame[]): boolean {
@@ -86,17 +84,6 @@ function Words({ says, failed, onDrawn }: { says: string; failed: boolean; onDra
   const style = useStyles2(styles);
   useEffect(onDrawn, [onDrawn]);
   return <div className={failed ? style.error : style.centre}>{says}</div>;
-}
-
-function TextPanel({ content, onDrawn }: { content: string; onDrawn: () => void }) {
-  const style = useStyles2(styles);
-  useEffect(onDrawn, [onDrawn]);
-  return (
-    <div
-      className={`markdown-html ${style.text}`}
-      dangerouslySetInnerHTML={{ __html: renderMarkdown(content) }}
-    />
-  );
 }
 
 function Body(props: Props) {
@@ -150,26 +137,17 @@ function Body(props: Props) {
 }
 
 export function PanelView(props: Props) {
-  const { panel, report, source, width, height } = props;
-  const onDrawn = useCallback(() => report.drawn(panel.id), [report, panel.id]);
-  const content = panel.options?.content;
+  const { panel, source, width, height } = props;
   return (
     <PanelChrome
       title={interpolate(panel.title, source.variables)}
       description={panel.description}
       titleItems={panel.timeFrom && <TimeShift since={panel.timeFrom} />}
-      displayMode={panel.transparent ? "transparent" : "default"}
       padding={panel.type === "table" ? "none" : "md"}
       width={width}
       height={height}
     >
-      {(innerWidth, innerHeight) =>
-        panel.type === "text" && typeof content === "string" ? (
-          <TextPanel content={content} onDrawn={onDrawn} />
-        ) : (
-          <Body {...props} width={innerWidth} height={innerHeight} />
-        )
-      }
+      {(innerWidth, innerHeight) => <Body {...props} width={innerWidth} height={innerHeight} />}
     </PanelChrome>
   );
 }

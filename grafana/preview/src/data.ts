@@ -57,10 +57,12 @@ export async function load(
   const ask = async (target: Target): Promise<DataFrame[]> => {
     const taken = step(range, pixels, source.scrape, panel, target);
     const query = interpolate(target.expr, { ...source.variables, ...taken.values });
-    const answer = target.instant
-      ? await instant(source.prometheus, query, end)
-      : await over(source.prometheus, query, start, end, taken.seconds);
-    return frames(target, answer, targets.length > 1);
+    const several = targets.length > 1;
+    if (target.instant) {
+      return frames(target, await instant(source.prometheus, query, end), several);
+    }
+    const answer = await over(source.prometheus, query, start, end, taken.seconds);
+    return frames(target, answer, several, taken.seconds * 1000);
   };
   const asked = (await Promise.all(targets.map(ask))).flat();
   const wanted = panel.transformations ?? [];

@@ -34,6 +34,11 @@ function named(target: Target, labels: Labels, alone: boolean): string | undefin
   return alone ? selector(labels) || target.expr : undefined;
 }
 
+/** interval: milliseconds between samples; a longer pause is a gap. None in an instant's answer. */
+function timeField(values: number[], interval?: number): Field {
+  return field("Time", FieldType.time, values, { config: { interval } });
+}
+
 function times(series: Series): number[] {
   return series.values.map(([seconds]) => seconds * 1000);
 }
@@ -45,10 +50,10 @@ function numbers(series: Series): number[] {
 }
 
 /** One frame for each series: time and value. */
-function lines(target: Target, answer: Series[]): DataFrame[] {
+function lines(target: Target, answer: Series[], interval?: number): DataFrame[] {
   return answer.map((series) =>
     frame(target, [
-      field("Time", FieldType.time, times(series)),
+      timeField(times(series), interval),
       field("Value", FieldType.number, numbers(series), {
         labels: series.metric,
         config: { displayNameFromDS: named(target, series.metric, answer.length === 1) },
@@ -65,7 +70,7 @@ function table(target: Target, answer: Series[], several: boolean): DataFrame[] 
   const names = [...new Set(answer.flatMap((series) => Object.keys(series.metric)))].sort();
   return [
     frame(target, [
-      field("Time", FieldType.time, answer.flatMap(times)),
+      timeField(answer.flatMap(times)),
       ...names.map((name) =>
         field(
           name,
@@ -89,7 +94,7 @@ function edge(series: Series): number {
 }
 
 /** One frame: time, then the count of each bucket alone, lowest first. */
-function buckets(target: Target, answer: Series[]): DataFrame[] {
+function buckets(target: Target, answer: Series[], interval?: number): DataFrame[] {
   const sorted = [...answer].sort((one, other) => edge(one) - edge(other));
   const moments = [...new Set(sorted.flatMap(times))].sort((one, other) => one - other);
   if (sorted.length === 0) {
@@ -106,17 +111,22 @@ function buckets(target: Target, answer: Series[]): DataFrame[] {
     const name = series.metric.le ?? "";
     return field(name, FieldType.number, alone, { labels: series.metric });
   });
-  return [frame(target, [field("Time", FieldType.time, moments), ...fields])];
+  return [frame(target, [timeField(moments, interval), ...fields])];
 }
 
 /** What a target's answer is as data frames. several: the panel has other targets too. */
-export function frames(target: Target, answer: Series[], several: boolean): DataFrame[] {
+export function frames(
+  target: Target,
+  answer: Series[],
+  several: boolean,
+  interval?: number,
+): DataFrame[] {
   switch (target.format) {
     case "table":
       return table(target, answer, several);
     case "heatmap":
-      return buckets(target, answer);
+      return buckets(target, answer, interval);
     default:
-      return lines(target, answer);
+      return lines(target, answer, interval);
   }
 }

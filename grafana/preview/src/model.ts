@@ -24,7 +24,6 @@ export interface Panel {
   interval?: string;
   maxDataPoints?: number;
   timeFrom?: string;
-  transparent?: boolean;
   collapsed?: boolean; // of a row
   panels?: Panel[]; // of a collapsed row
 }
@@ -32,7 +31,6 @@ export interface Panel {
 export interface Annotation {
   name: string;
   enable?: boolean;
-  hide?: boolean;
   iconColor?: string;
   expr?: string; // Prometheus's; the built-in one has none
   step?: string;
@@ -50,11 +48,9 @@ export interface Variable {
 }
 
 export interface Dashboard {
-  uid: string;
   title: string;
-  tags?: string[];
   panels: Panel[];
-  links?: { title: string; url?: string }[];
+  links?: { title: string }[];
   templating?: { list?: Variable[] };
   annotations?: { list?: Annotation[] };
   time?: { from: string; to: string };

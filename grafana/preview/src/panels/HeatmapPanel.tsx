@@ -51,11 +51,12 @@ interface Cells {
 
 function cells(drawing: Drawing, options: Options): Cells {
   const fields = drawing.data[0]?.fields ?? [];
-  const moments = (fields.find((field) => field.type === FieldType.time)?.values ?? []) as number[];
+  const time = fields.find((field) => field.type === FieldType.time);
+  const moments = (time?.values ?? []) as number[];
+  const step = time?.config.interval ?? 0;
   const rows = fields.filter((field) => field.type === FieldType.number);
   const least = options.filterValues?.le ?? 0;
   const most = rows.flatMap(counts).reduce<number>((max, count) => Math.max(max, count ?? 0), 0);
-  const step = moments.slice(1).reduce((min, at, i) => Math.min(min, at - moments[i]!), Infinity);
   const format = getValueFormat(options.yAxis.unit);
   const color = shader(options);
   const name = (field: Field): string =>

@@ -10,6 +10,7 @@ interface Lane {
   name: string;
   field: Field;
   moments: number[];
+  step: number; // what one sample stands for, milliseconds
 }
 
 function lanesOf(data: DataFrame[]): Lane[] {
@@ -21,14 +22,9 @@ function lanesOf(data: DataFrame[]): Lane[] {
         name: getFieldDisplayName(field, frame, data),
         field,
         moments: (time?.values ?? []) as number[],
+        step: time?.config.interval ?? 0,
       }));
   });
-}
-
-/** The least distance of two samples in any lane: what one sample stands for. */
-function stepOf(lanes: Lane[]): number {
-  const steps = lanes.flatMap(({ moments }) => moments.slice(1).map((at, i) => at - moments[i]!));
-  return steps.reduce((least, step) => Math.min(least, step), Infinity);
 }
 
 interface Span {
@@ -54,12 +50,11 @@ function spans(values: number[], moments: number[], step: number): Span[] {
 
 function painted(data: DataFrame[], share: number): Lanes {
   const lanes = lanesOf(data).reverse(); // the first stands on top
-  const step = Number.isFinite(stepOf(lanes)) ? stepOf(lanes) : 60_000;
   return {
     names: lanes.map(({ name }) => name),
     edges: false,
     paint: (cell) => {
-      lanes.forEach(({ field, moments }, lane) => {
+      lanes.forEach(({ field, moments, step }, lane) => {
         for (const { from, to, value } of spans(field.values, moments, step)) {
           const color = field.display?.(value).color;
           if (color && Number.isFinite(value)) {
