@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH_INDEX ?=
 
-.PHONY: help run test check format bench docs tools clean
+.PHONY: help run test check format bench docs pictures tools clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: .venv/.dev ## Measure against the limit and other servers: most of an hou
 
 docs: .venv/.dev ## Write the generated files again: .env.example, docs/metrics.md
 	$(BIN)/python -m project docs
+
+pictures: .venv/.dev ## Draw the dashboards into docs/images/ (PROMETHEUS_URL=…, PICTURES="--from now-3h")
+	$(BIN)/python -m grafana.preview.shoot $(PICTURES)
 
 tools: ## Install the system's packages that some tests use, where that is possible
 	@scripts/install_tools.sh test
