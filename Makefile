@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH_INDEX ?=
 
-.PHONY: help run test check format bench docs pictures tools clean
+.PHONY: help run test check format bench docs pictures drills tools clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,17 +41,21 @@ bench: .venv/.dev ## Measure against the limit and other servers: most of an hou
 	@scripts/install_tools.sh bench
 	$(BIN)/python -m benchmarks $(BENCH)
 
-docs: .venv/.dev ## Write the generated files again: .env.example, docs/metrics.md
+docs: .venv/.dev ## Write the generated files again: .env.example, docs/metrics.md, the dashboards
 	$(BIN)/python -m project docs
+	$(BIN)/python -m grafana.build
 
 pictures: .venv/.dev ## Draw the dashboards into docs/images/ (PROMETHEUS_URL=…, PICTURES="--from now-3h")
 	$(BIN)/python -m grafana.preview.shoot $(PICTURES)
+
+drills: .venv/.dev tools ## Put real faults into a real stack; each alert is seen to arrive and resolve
+	$(BIN)/python -m drills
 
 tools: ## Install the system's packages that some tests use, where that is possible
 	@scripts/install_tools.sh test
 
 clean: ## Remove .venv, var/ and every cache
-	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv var grafana/preview/node_modules grafana/preview/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

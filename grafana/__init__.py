@@ -1,1 +1,1 @@
-"""Dashboards, data sources and what makes them; only `grafana.build` is code."""
+"""Dashboards, data sources, what makes them (`build`) and what draws them (`preview`)."""
