@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from drills.server import free_port
 from project.monitoring.programs import plan
 from tests.commands import ROOT, command
 from tests.conftest import make_settings
@@ -104,11 +105,10 @@ def test_it_can_be_turned_off(ports):
 
 
 def preflight(ports: dict[str, int], path: object, **more: str):
-    """Run the command on a free port, with nothing installed but what is in a folder."""
-    with socket.create_server(("127.0.0.1", 0)) as api:
-        free = str(api.getsockname()[1])
+    """Run the command on free ports, with nothing installed but what is in a folder."""
     given = {name.upper(): str(number) for name, number in ports.items()}
-    variables = {"JOBS": "off", "PORT": free, "PATH": str(path), **given, **more}
+    own = {"PORT": str(free_port()), "WORKER_METRICS_PORT": str(free_port())}
+    variables = {"JOBS": "off", "PATH": str(path), **own, **given, **more}
     return command("preflight", variables=variables)
 
 
