@@ -46,7 +46,21 @@ def furthest(*matchers: str) -> dash.Panel:
     )
     steps = limits.below(limits.DRIFT, limits.DRIFT_WATCH)
     look = Look("short", 2, nothing=NO_BASELINE, steps=steps)
-    return number(about, look, [Query(aggregate("max", metric("drift_psi", *matchers)))])
+    return number(about, look, [Query(f"max({_distance(*matchers)})")])
+
+
+def _distance(*matchers: str) -> str:
+    """Of each model and feature, over all instances, each counting as much as it has seen.
+
+    The index of a few samples is chance, as that of a worker that was sent five pictures.
+    """
+    samples = metric("drift_window_samples", *matchers)
+    weighed = (
+        f"{metric('drift_psi', *matchers)} * on (job, instance, model) group_left () {samples}"
+    )
+    return (
+        f"sum by (model, feature) ({weighed}) / on (model) group_left () sum by (model) ({samples})"
+    )
 
 
 def _low(*matchers: str, by: tuple[str, ...] = ()) -> str:
@@ -114,10 +128,9 @@ def _drift(*matchers: str) -> dash.Panel:
         "brightness, contrast, pixels: the pictures changed. label, confidence alone: the model "
         "did. `python -m project drift baseline FOLDER` makes a new baseline. InputDrift.",
     )
-    query = aggregate("max", metric("drift_psi", *matchers), "model", "feature")
     look = Look("short", 2, nothing=NO_BASELINE, steps=DRIFT)
     how = Lines(colours=FEATURES, limited=True, soft=limits.DRIFT * 1.2, values=("lastNotNull",))
-    return graph(about, look, [Query(query, "{{model}} {{feature}}")], how)
+    return graph(about, look, [Query(_distance(*matchers), "{{model}} {{feature}}")], how)
 
 
 def _samples(*matchers: str) -> dash.Panel:
