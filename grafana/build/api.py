@@ -14,6 +14,13 @@ HERE = (API, INSTANCE)
 HANDLER = 'handler=~"$handler"'
 CHOSEN = (*HERE, HANDLER)
 DURATION = "http_request_duration_seconds"
+# No colour of a warning: a route is not good or bad. Unknown and operating routes are grey.
+ROUTES = {
+    ".+": "text",
+    "/v1/": "green",
+    "/jobs": "purple",
+    "/predictions$": "blue",
+}
 REASONS = {
     "^overload$": "red",
     "^too_large$": "orange",
@@ -74,9 +81,10 @@ def _requests() -> Section:
         [
             Shelf(8, [(12, _by_handler()), (12, traffic.by_status(*CHOSEN))]),
             Shelf(
-                8, [(8, _faults()), (8, _refused()), (8, traffic.failing(*HERE, only=(HANDLER,)))]
+                8,
+                [(12, _faults()), (6, _refused()), (6, traffic.failing(*HERE, only=(HANDLER,)))],
             ),
-            Shelf(8, [(8, traffic.latency(*CHOSEN)), (8, _slow()), (8, _spread())]),
+            Shelf(8, [(12, _slow()), (6, traffic.latency(*CHOSEN)), (6, _spread())]),
         ],
     )
 
@@ -89,7 +97,7 @@ def _by_handler() -> dash.Panel:
         "one route that leaps is one caller: the log's `request_served` has `client`.",
     )
     query = rate("http_requests_total", *CHOSEN, by=("method", "handler"))
-    how = Lines(stacked=True)
+    how = Lines(stacked=True, families=ROUTES)
     return graph(about, Look("reqps"), [Query(query, "{{method}} {{handler}}")], how)
 
 
@@ -103,7 +111,7 @@ def _faults() -> dash.Panel:
     )
     query = rate("http_requests_total", *CHOSEN, traffic.FAULTS, by=("handler", "status"))
     look = Look("reqps", nothing="no errors")
-    how = Lines(stacked=True, values=("lastNotNull", "max"))
+    how = Lines(stacked=True, values=("max",))
     return graph(about, look, [Query(query, "{{status}} {{handler}}")], how)
 
 
@@ -130,7 +138,7 @@ def _slow() -> dash.Panel:
     )
     steps = limits.steps("transparent", (limits.LATENCY_SECONDS, limits.RED))
     query = quantile(0.99, DURATION, *CHOSEN, by=("method", "handler"))
-    how = Lines(limited=True, values=("lastNotNull", "max"))
+    how = Lines(limited=True, values=("max",))
     return graph(about, Look("s", steps=steps), [Query(query, "{{method}} {{handler}}")], how)
 
 
@@ -195,10 +203,10 @@ def _inside() -> Section:
             Shelf(
                 7,
                 [
-                    (6, _by_instance()),
-                    (6, _bodies()),
-                    (6, _check_times()),
-                    (6, processes.log(*HERE)),
+                    (5, _by_instance()),
+                    (5, _bodies()),
+                    (5, _check_times()),
+                    (9, processes.log(*HERE)),
                 ],
             )
         ],

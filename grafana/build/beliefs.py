@@ -76,7 +76,9 @@ def section(*matchers: str) -> Section:
     return Section(
         "How sure, how far from the baseline",
         [
-            Shelf(8, [(8, _spread(*matchers)), (8, _guesses(*matchers)), (8, _labels(*matchers))]),
+            Shelf(
+                10, [(8, _spread(*matchers)), (6, _guesses(*matchers)), (10, _labels(*matchers))]
+            ),
             Shelf(8, [(12, _drift(*matchers)), (6, _samples(*matchers)), (6, _pixels(*matchers))]),
         ],
     )
@@ -89,7 +91,9 @@ def _spread(*matchers: str) -> dash.Panel:
         "the same picture as last week.",
         "cells that wander down: other pictures, or another model (a blue mark).",
     )
-    return heat(about, "percentunit", buckets(CONFIDENCE, *matchers))
+    # No probability is above 1, and the surest predictions are in the last bucket alone.
+    expr = f'label_replace({buckets(CONFIDENCE, *matchers)}, "le", "1", "le", "[+]Inf")'
+    return heat(about, "percentunit", expr)
 
 
 def _guesses(*matchers: str) -> dash.Panel:
@@ -101,7 +105,7 @@ def _guesses(*matchers: str) -> dash.Panel:
         "LowConfidence.",
     )
     steps = limits.steps("transparent", (limits.LOW_CONFIDENCE_SHARE, limits.RED))
-    look = Look("percentunit", 0, 0, 1, steps=steps)
+    look = Look("percentunit", None, 0, 1, steps=steps)
     how = Lines(limited=True)
     return graph(about, look, [Query(_low(*matchers, by=("model",)), "{{model}}")], how)
 
@@ -116,7 +120,7 @@ def _labels(*matchers: str) -> dash.Panel:
     )
     counts = gained("inference_predictions_total", *matchers, by=("model", "label"))
     look = Look("short", 0, nothing="no predictions")
-    return bars(about, look, Query(f"topk(10, {counts} > 0)", "{{model}}: {{label}}"))
+    return bars(about, look, Query(f"topk(10, {counts} > 0)", "{{label}} ({{model}})"))
 
 
 def _drift(*matchers: str) -> dash.Panel:

@@ -61,7 +61,7 @@ def kept(slo: str) -> dash.Panel:
     look = Look("percentunit", 2, None, 1, nothing=NO_RULES)
     colours = {"^5 minutes$": "super-light-blue", "^1 hour$": "dark-blue"}
     spread = 1 - (1 - limits.OBJECTIVES[slo]) * 5
-    how = Lines(colours=colours, dashed="^objective$", from_=spread, soft=1)
+    how = Lines(colours=colours, dashed="^objective$", from_=spread, soft=1, fill=0)
     return graph(about, look, queries, how)
 
 

@@ -40,8 +40,8 @@ def _retries(*matchers: str) -> dash.Panel:
     part = rate("jobs_retries_total", *matchers, by=("model",))
     first = rate("jobs_wait_seconds_count", *matchers, by=("model",))
     steps = limits.steps("transparent", (limits.RETRY_SHARE, limits.RED))
-    look = Look("percentunit", 0, nothing="no jobs", steps=steps)
-    how = Lines(limited=True)
+    look = Look("percentunit", nothing="no jobs", steps=steps)
+    how = Lines(limited=True, soft=1)
     return graph(about, look, [Query(share(part, f"({part} + {first})"), "{{model}}")], how)
 
 

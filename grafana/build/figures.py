@@ -9,6 +9,11 @@ from grafana_foundation_sdk.models import dashboard as dash
 from grafana.build.queries import Query
 from grafana.build.style import About, Look, fixed, mappings, override, panel, targets
 
+# Pixels: left to itself, a number grows with its panel until it shouts its neighbours down.
+ALONE = common.VizTextDisplayOptions(title_size=14, value_size=38)
+SEVERAL = common.VizTextDisplayOptions(title_size=14, value_size=28)
+BARS = common.VizTextDisplayOptions(title_size=12, value_size=16)
+NOT_KNOWN = "\N{EN DASH}"  # in a cell: a row that one of a table's queries does not know
 LAST = common.ReduceDataOptions(values=False, calcs=["lastNotNull"], fields="")
 
 
@@ -36,6 +41,7 @@ def number(
         else common.BigValueTextMode.VALUE,
         reduce_options=LAST,
         orientation=common.VizOrientation.AUTO,
+        text=SEVERAL if several else ALONE,
     )
     overrides = [
         override("byName", name, thresholds=steps) for name, steps in (colours or {}).items()
@@ -53,6 +59,7 @@ def bars(about: About, look: Look, query: Query) -> dash.Panel:
         show_unfilled=False,
         sizing=common.BarGaugeSizing.AUTO,
         orientation=common.VizOrientation.HORIZONTAL,
+        text=BARS,
         reduce_options=LAST,
     )
     return panel("bargauge", about, look, targets([query], instant=True), options)
@@ -120,6 +127,8 @@ def _styled(column: Column) -> dash.DashboardFieldConfigSourceOverrides:
     properties: dict[str, object] = {}
     if column.width:
         properties["custom.width"] = column.width
+    if len(column.source) == 1:
+        properties["noValue"] = NOT_KNOWN
     if look := column.look:
         properties["unit"] = look.unit
         if look.decimals is not None:

@@ -12,6 +12,8 @@ from grafana.build.queries import Query
 from grafana.build.style import About, Look, Words, fixed, override, panel, shades, targets
 
 CELLS = 90  # columns of a heat map: wide enough to see one
+# Where an axis ends at least, by unit: Grafana draws lines of zeros on one from 0 to 100.
+REACH = {"short": 1, "reqps": 0.1, "ops": 0.1}
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Lines:
     values: Sequence[str] = ()  # of each line beside its name: last, max, mean
     soft: float | None = None  # the axis reaches at least to here
     from_: float | None = None  # and starts at least from here
-    second: tuple[str, str] | None = None  # lines with an axis of their own, and its unit
+    fill: int = 8  # percent of opacity below lines that are not stacked
+    log: int | None = None  # base of a logarithmic axis
 
 
 def graph(about: About, look: Look, queries: Sequence[Query], how: Lines = Lines()) -> dash.Panel:
@@ -40,13 +43,14 @@ def graph(about: About, look: Look, queries: Sequence[Query], how: Lines = Lines
     custom = series.FieldConfig(
         draw_style=common.GraphDrawStyle.LINE,
         line_width=1 if how.stacked else 2,
-        fill_opacity=60 if how.stacked else 8,
+        fill_opacity=60 if how.stacked else how.fill,
         show_points=common.VisibilityMode.NEVER,
         stacking=common.StackingConfig(mode=mode, group="A"),
         thresholds_style=common.GraphThresholdsStyleConfig(mode=style),
-        axis_soft_max=how.soft,
+        axis_soft_max=REACH.get(look.unit) if how.soft is None else how.soft,
         axis_soft_min=how.from_,
         span_nulls=False,
+        scale_distribution=_scale(how.log),
     )
     overrides = [
         override("byRegexp", f"/{pattern}/", color=fixed(colour))
@@ -58,11 +62,6 @@ def graph(about: About, look: Look, queries: Sequence[Query], how: Lines = Lines
     ]
     if how.dashed:
         overrides.append(_limit_line(how.dashed))
-    if how.second:
-        pattern, unit = how.second
-        overrides.append(
-            override("byRegexp", f"/{pattern}/", unit=unit, custom__axisPlacement="right")
-        )
     options = series.Options(
         legend=_legend(how.values),
         tooltip=common.VizTooltipOptions(
@@ -71,6 +70,13 @@ def graph(about: About, look: Look, queries: Sequence[Query], how: Lines = Lines
     )
     plain = replace(look, coloured=False)
     return panel("timeseries", about, plain, targets(queries), options, custom, overrides)
+
+
+def _scale(base: int | None) -> common.ScaleDistributionConfig | None:
+    """Equal ratios, where values lie orders of magnitude apart."""
+    if base is None:
+        return None
+    return common.ScaleDistributionConfig(type_val=common.ScaleDistribution.LOG, log=base)
 
 
 def _limit_line(pattern: str) -> dash.DashboardFieldConfigSourceOverrides:
@@ -87,9 +93,10 @@ def _limit_line(pattern: str) -> dash.DashboardFieldConfigSourceOverrides:
 
 
 def _legend(values: Sequence[str]) -> common.VizLegendOptions:
+    """A table stands to the right: below, Grafana gives it a third of the height and cuts rows."""
     return common.VizLegendOptions(
         display_mode=common.LegendDisplayMode.TABLE if values else common.LegendDisplayMode.LIST,
-        placement=common.LegendPlacement.BOTTOM,
+        placement=common.LegendPlacement.RIGHT if values else common.LegendPlacement.BOTTOM,
         show_legend=True,
         calcs=list(values),
     )

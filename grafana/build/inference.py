@@ -83,7 +83,8 @@ def _objectives() -> Section:
                     (4, beliefs.furthest(*HERE)),
                 ],
             ),
-            Shelf(8, [(16, models.served(*ANYWHERE)), (8, common.alerts("inference"))]),
+            Shelf(7, [(24, models.served(*ANYWHERE))]),
+            Shelf(6, [(24, common.alerts("inference"))]),
         ],
     )
 

@@ -17,6 +17,7 @@ from grafana.build.queries import (
     aggregate,
     buckets,
     gained,
+    known,
     metric,
     quantile,
     rate,
@@ -157,20 +158,21 @@ def _failing() -> dash.Panel:
 def _durations() -> dash.Panel:
     about = About(
         "Time of a run by model",
-        "Half and 99 % of a model's runs took at most so long; dashed the limit, JOB_SECONDS.",
+        "Half and 99 % of a model's runs took at most so long; dashed the limit, JOB_SECONDS. "
+        "The axis is logarithmic.",
         f"p99 below {limits.TIME_LIMIT_SHARE:.0%} of the limit.",
         "raise JOB_SECONDS or make the work smaller, before jobs expire: JobsNearTimeLimit.",
     )
     queries = [
         Query(
-            quantile(q, "jobs_duration_seconds", *RUNS, by=("model",)),
+            known(quantile(q, "jobs_duration_seconds", *RUNS, by=("model",))),
             f"p{q * 100:g} {{{{model}}}}",
         )
         for q in (0.5, 0.99)
     ]
     queries.append(Query(aggregate("max", metric("jobs_time_limit_seconds", WORKER)), "limit"))
-    how = Lines(dashed="^limit$", values=("lastNotNull", "max"))
-    return graph(about, Look("s", nothing="no jobs"), queries, how)
+    how = Lines(dashed="^limit$", values=("lastNotNull", "max"), fill=0, log=10)
+    return graph(about, Look("s", least=None, nothing="no jobs"), queries, how)
 
 
 def _spread() -> dash.Panel:
@@ -210,4 +212,5 @@ def _ages() -> dash.Panel:
     steps = limits.steps("transparent", (limits.OLDEST_SECONDS, limits.RED))
     query = aggregate("max", metric(OLDEST, WORKER), "queue")
     look = Look("s", nothing=AWAY, steps=steps)
-    return graph(about, look, [Query(query, "{{queue}}")], Lines(limited=True))
+    how = Lines(limited=True, soft=limits.FRESHNESS_SECONDS)
+    return graph(about, look, [Query(query, "{{queue}}")], how)

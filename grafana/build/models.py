@@ -52,7 +52,7 @@ def served(*matchers: str) -> dash.Panel:
     ]
     failing = limits.below(limits.OVERLOAD_SHARE, 0.001)
     columns = [
-        Column("model", "model"),
+        Column("model", "model", width=200),
         Column("job", "served by", Look("string", words=KINDS, coloured=False), 100),
         Column("B", "state", Look("short", words=LOADED, steps=limits.above(1)), 100),
         Column("version", "version", width=80),
@@ -95,7 +95,7 @@ def _cache(*matchers: str) -> dash.Panel:
     )
     whole = rate("inference_cache_total", *matchers, by=("model",))
     part = rate("inference_cache_total", *matchers, 'result="hit"', by=("model",))
-    look = Look("percentunit", 0, 0, 1, nothing="RESULT_CACHE is off, or no traffic")
+    look = Look("percentunit", None, 0, 1, nothing="RESULT_CACHE is off, or no traffic")
     return graph(about, look, [Query(share(part, whole), "{{model}}")])
 
 

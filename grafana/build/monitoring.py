@@ -121,7 +121,7 @@ def _series() -> dash.Panel:
         "a steady rise: some target's labels are open. See the series of each instance.",
     )
     query = aggregate("sum", metric("prometheus_tsdb_head_series", PROMETHEUS))
-    return graph(about, Look("short", 0, nothing=NOTHING), [Query(query, "series")])
+    return graph(about, Look("short", nothing=NOTHING), [Query(query, "series")])
 
 
 def _memory() -> dash.Panel:

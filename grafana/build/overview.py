@@ -20,6 +20,7 @@ COLOURS = {
 }
 BURN = "slo:sli_error:ratio_rate1h / on (slo) slo:error_budget:ratio"
 LEFT = "slo:period_error_budget_remaining:ratio"
+YOUNG = "A Prometheus younger than that judges the budget on what it has seen."
 
 
 def overview() -> dash.Dashboard:
@@ -48,13 +49,13 @@ def _objectives() -> Section:
 def _budget() -> dash.Panel:
     about = About(
         "Error budget left, 30 days",
-        "What is left of the errors that 30 days may have, by objective.",
+        f"What is left of the errors that 30 days may have, by objective. {YOUNG}",
         "above 25 %.",
         "below 25 % put off risky changes; below 0 the promise is broken and reliability "
         "comes before features.",
     )
     steps = limits.steps(limits.RED, (0, limits.AMBER), (limits.BUDGET_LOW, limits.GREEN))
-    look = Look("percentunit", 1, None, 1, nothing=common.NO_RULES, steps=steps)
+    look = Look("percentunit", 0, None, 1, nothing=common.NO_RULES, steps=steps)
     return number(about, look, [Query(LEFT, "{{slo}}")])
 
 
@@ -137,12 +138,14 @@ def _burn_history() -> dash.Panel:
 def _budget_history() -> dash.Panel:
     about = About(
         "Error budget left over time",
-        "How the budget of 30 days went; a cliff is an incident, a slope a fault that stays.",
+        "How the budget of 30 days went, down to where it is spent twice; a cliff is an incident, "
+        f"a slope a fault that stays. {YOUNG}",
         "level lines.",
         "choose the window of the cliff: all panels follow.",
     )
     steps = limits.steps("transparent", (0, limits.RED))
-    look = Look("percentunit", 0, None, 1, nothing=common.NO_RULES, steps=steps)
+    # One objective that is far below must not press the others into a line.
+    look = Look("percentunit", None, -1, 1, nothing=common.NO_RULES, steps=steps)
     how = Lines(colours=COLOURS, limited=True, values=("lastNotNull", "min"), from_=0)
     return graph(about, look, [Query(LEFT, "{{slo}}")], how)
 
@@ -189,9 +192,9 @@ def _running() -> Section:
     )
     columns = [
         Column("job", "job"),
-        Column("version", "version"),
-        Column("revision", "revision"),
-        Column("A", "instances", Look("short", 0, coloured=False), 100),
+        Column("version", "version", width=80),
+        Column("revision", "revision", width=100),
+        Column("A", "instances", Look("short", 0, coloured=False), 90),
     ]
     expr = aggregate("count", metric("app_info", EITHER), "job", "version", "revision")
     look = Look("short", nothing="no target")

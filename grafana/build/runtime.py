@@ -94,7 +94,7 @@ def _processes() -> Section:
     return Section(
         "Processes",
         [
-            Shelf(8, [(8, _memory()), (8, traffic.memory(*HERE)), (8, _processors())]),
+            Shelf(8, [(12, _memory()), (6, traffic.memory(*HERE)), (6, _processors())]),
             Shelf(
                 7,
                 [
@@ -111,8 +111,7 @@ def _processes() -> Section:
 def _memory() -> dash.Panel:
     about = About(
         "Memory",
-        "Resident memory of all workers of an instance, of its largest worker, and the limit "
-        "(dashed).",
+        "Resident memory of all workers of an instance, and of its largest worker.",
         "level, after the models are loaded.",
         "one worker alone that rises: a leak on the way of some requests. All: larger pictures or "
         "batches. MemoryNearLimit.",
@@ -123,9 +122,8 @@ def _memory() -> dash.Panel:
             aggregate("max", metric("process_worker_resident_memory_max_bytes", *HERE), *BY),
             f"largest {NAME}",
         ),
-        Query(aggregate("max", metric("process_memory_limit_bytes", *HERE), *BY), f"limit {NAME}"),
     ]
-    how = Lines(dashed="^limit ", values=("lastNotNull", "max"))
+    how = Lines(values=("lastNotNull", "max"))
     return graph(about, Look("bytes", nothing=NOTHING), queries, how)
 
 

@@ -70,7 +70,7 @@ def _samples(*matchers: str) -> dash.Panel:
     name = "scrape_samples_post_metric_relabeling"
     queries = [Query(aggregate("max", metric(name, *matchers), *BY), NAME)]
     queries += [Query(f"vector({most})", f"limit {kind}") for _, kind, most in budgets]
-    look = Look("short", 0, nothing=NOTHING)
+    look = Look("short", nothing=NOTHING)
     return graph(about, look, queries, Lines(dashed="^limit "))
 
 

@@ -15,7 +15,20 @@ from grafana.build.queries import (
 from grafana.build.style import About, Look
 
 FAULTS = 'status=~"5.."'
-STATUSES = {"^2..$": "green", "^3..$": "blue", "^4..$": "yellow", "^5..$": "red"}
+STATUSES = {  # a colour for each class, and a shade of it for those that are told apart; last wins
+    "^2..$": "green",
+    "^202$": "super-light-green",
+    "^204$": "dark-green",
+    "^3..$": "blue",
+    "^4..$": "yellow",
+    "^40[13]$": "semi-dark-yellow",
+    "^404$": "super-light-yellow",
+    "^429$": "light-yellow",
+    "^499$": "dark-yellow",
+    "^5..$": "red",
+    "^503$": "light-red",
+    "^504$": "dark-red",
+}
 QUANTILES = {"^p50$": "green", "^p95$": "orange", "^p99$": "red"}
 
 
@@ -28,7 +41,7 @@ def by_status(*matchers: str) -> dash.Panel:
         "red is ours: 500 a bug, 503 overload or something away, 504 a missed deadline.",
     )
     queries = [Query(rate("http_requests_total", *matchers, by=("status",)), "{{status}}")]
-    how = Lines(stacked=True, families=STATUSES)
+    how = Lines(stacked=True, colours=STATUSES)
     return graph(about, Look("reqps"), queries, how)
 
 
@@ -85,7 +98,7 @@ def admitted(*matchers: str) -> dash.Panel:
     limit = aggregate("sum", metric("inference_queue_limit", *matchers), "model")
     steps = limits.steps("transparent", (1, limits.RED))
     queries = [Query(f"{depth} / {limit}", "{{model}}")]
-    look = Look("percentunit", 0, steps=steps, nothing="no model")
+    look = Look("percentunit", steps=steps, nothing="no model")
     return graph(about, look, queries, Lines(limited=True, soft=1))
 
 
@@ -103,5 +116,5 @@ def memory(*matchers: str) -> dash.Panel:
     limit = aggregate("max", metric("process_memory_limit_bytes", *matchers), *by)
     steps = limits.steps("transparent", (limits.MEMORY_SHARE, limits.RED))
     queries = [Query(f"{used} / {limit}", "{{job}} {{instance}}")]
-    look = Look("percentunit", 0, steps=steps, nothing="no target")
+    look = Look("percentunit", steps=steps, nothing="no target")
     return graph(about, look, queries, Lines(limited=True, soft=1))
