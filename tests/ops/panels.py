@@ -19,11 +19,6 @@ DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.
 # Values that stand for what Grafana puts in; the odd duration shows where it was $__rate_interval.
 RATE_INTERVAL = "61s"
 MAGIC = {"$__rate_interval": RATE_INTERVAL, "$__range": "3h", "$__interval": "15s"}
-# What Prometheus, its scrapes, Alertmanager and Valkey's exporter say of themselves.
-THEIRS = re.compile(
-    r"up|ALERTS|ALERTS_FOR_STATE|scrape_\w+|prometheus_\w+|alertmanager_\w+|redis_\w+"
-    r"|process_resident_memory_bytes"
-)
 TARGET = {"job", "instance"}
 
 
