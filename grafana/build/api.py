@@ -30,6 +30,8 @@ REASONS = {
     "^rate$": "light-blue",
 }
 
+FAULTS = {"^500": "red", "^503": "orange", "^504": "purple"}
+
 
 def api() -> dash.Dashboard:
     """Requests, from the outside in."""
@@ -111,7 +113,7 @@ def _faults() -> dash.Panel:
     )
     query = rate("http_requests_total", *CHOSEN, traffic.FAULTS, by=("handler", "status"))
     look = Look("reqps", nothing="no errors")
-    how = Lines(stacked=True, values=("max",))
+    how = Lines(stacked=True, colours=FAULTS, values=("max",))
     return graph(about, look, [Query(query, "{{status}} {{handler}}")], how)
 
 

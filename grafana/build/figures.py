@@ -100,7 +100,7 @@ def rows(
     )
     custom = table.FieldConfig(align=common.FieldTextAlignment.AUTO, inspect=False)
     drawn = panel("table", about, replace(look, least=None), asked, options, custom)
-    drawn.field_config.overrides = [*map(_styled, filter(_has_style, columns))]  # type: ignore[union-attr]
+    drawn.field_config.overrides = [*map(_styled, columns)]  # type: ignore[union-attr]
     joined = [] if single else [dash.DataTransformerConfig(id_val="merge", options={})]
     drawn.transformations = [
         *joined,
@@ -118,17 +118,11 @@ def rows(
     return drawn
 
 
-def _has_style(column: Column) -> bool:
-    return column.look is not None or column.width is not None
-
-
 def _styled(column: Column) -> dash.DashboardFieldConfigSourceOverrides:
     """How one column reads."""
-    properties: dict[str, object] = {}
+    properties: dict[str, object] = {"noValue": NOT_KNOWN}  # of a cell; the panel's is of all rows
     if column.width:
         properties["custom.width"] = column.width
-    if len(column.source) == 1:
-        properties["noValue"] = NOT_KNOWN
     if look := column.look:
         properties["unit"] = look.unit
         if look.decimals is not None:

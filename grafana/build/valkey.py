@@ -38,19 +38,17 @@ def _up() -> dash.Panel:
 def _memory() -> dash.Panel:
     about = About(
         "Memory of Valkey",
-        "What its data take; dashed the most that it may have, the machine's memory where no "
-        "`maxmemory` is set. The axis is logarithmic." + NOTE,
+        "What its data take; dashed the most that it may have (`maxmemory`), 0 where that is not "
+        "set." + NOTE,
         "far below the limit.",
         "with `noeviction`, as it must be, a full Valkey refuses new messages: give it more.",
     )
-    most = aggregate("max", metric("redis_memory_max_bytes", VALKEY))
-    machine = aggregate("max", metric("redis_total_system_memory_bytes", VALKEY))
     queries = [
         Query(aggregate("max", metric("redis_memory_used_bytes", VALKEY)), "used"),
-        Query(f"{most} > 0 or {machine}", "limit"),  # Valkey says 0 where there is none
+        Query(aggregate("max", metric("redis_memory_max_bytes", VALKEY)), "limit"),
     ]
-    how = Lines(dashed="^limit$", fill=0, log=2)
-    return graph(about, Look("bytes", least=None, nothing=ABSENT), queries, how)
+    how = Lines(dashed="^limit$", fill=0)
+    return graph(about, Look("bytes", nothing=ABSENT), queries, how)
 
 
 def _clients() -> dash.Panel:

@@ -35,6 +35,8 @@ def bounds(target: Target, traffic: Traffic) -> tuple[float, float]:
     }[unit_of(target)]
     if target.panel.model["title"] in UNBOUNDED_BELOW:
         least = -math.inf
+    if "redis_memory_max_bytes" in target.model["expr"]:
+        least = 0.0  # which is how Valkey says that there is no limit
     return least, most
 
 

@@ -58,7 +58,6 @@ THEIRS: dict[tuple[str, ...], list[str]] = {  # jobs → `kind name label…` of
         "gauge redis_connected_clients",
         "gauge redis_memory_used_bytes",
         "gauge redis_memory_max_bytes",
-        "gauge redis_total_system_memory_bytes",
         "counter redis_commands_processed_total",
         "counter redis_evicted_keys_total",
         "counter redis_rejected_connections_total",
