@@ -71,7 +71,7 @@ def _up() -> dash.Panel:
         "Instances up",
         "Instances of the API that Prometheus can scrape, as a share of those it knows.",
         "100 %.",
-        "0 is ApiDown; less than 100 % beside a deploy is an instance that left or cannot start.",
+        "0 is ApiDown; less than 100 % is ApiInstanceDown: one that left or cannot start.",
     )
     look = Look("percentunit", 0, 0, 1, nothing="no target", steps=limits.above(1, 0.5))
     return number(about, look, [Query(f"avg({metric('up', *HERE)})")])

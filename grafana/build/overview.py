@@ -209,7 +209,8 @@ def _targets() -> dash.Panel:
         "Targets",
         "Whether Prometheus can scrape each instance.",
         "green throughout.",
-        "red is a process that is away or does not answer: ApiDown, WorkerMetricsDown.",
+        "red is a process that is away or does not answer: ApiDown, ApiInstanceDown, "
+        "WorkerMetricsDown.",
     )
     expr = metric("up", EITHER)
     return states(

@@ -24,7 +24,7 @@ def missing(*matchers: str) -> dash.Panel:
         "Workers missing",
         "Workers that should serve and do not, over all instances that are up.",
         "0, apart from seconds after a start.",
-        "a worker that cannot start says why in the log; the runbook is ApiWorkersMissing.",
+        "a model's load hangs or takes very long; the runbook is ApiWorkersMissing.",
     )
     expected = aggregate("sum", metric("server_workers_expected", *matchers))
     serving = aggregate("sum", metric("server_workers", *matchers))

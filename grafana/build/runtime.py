@@ -83,8 +83,8 @@ def _targets() -> dash.Panel:
         "Targets",
         "Whether Prometheus can scrape each target.",
         "green throughout.",
-        "ours: ApiDown, WorkerMetricsDown. valkey: its exporter. The others: the monitoring "
-        "itself, restart it.",
+        "ours: ApiDown, ApiInstanceDown, WorkerMetricsDown. valkey: its exporter. The others: "
+        "the monitoring itself, restart it.",
     )
     expr = metric("up", EVERY_JOB)
     return states(about, [Query(expr, NAME)], common.UP, nothing=NOTHING)

@@ -11,6 +11,8 @@ from tests.ops.vocabulary import labels_known, vocabulary
 SEVERITIES = {"page", "ticket", "none"}
 COMPONENTS = {"api", "inference", "jobs", "runtime", "telemetry"}
 DASHBOARDS = {f"vitrine-{name}" for name in ("overview", "api", "inference", "jobs", "runtime")}
+# A query's value with no word of its sentence beside it.
+_ALONE = re.compile(r'\{\{-? with query "[^"]+" -?\}\}(?:\s*\{\{[^}]*\}\})*?\s*\{\{-? end -?\}\}')
 ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard_url"}
 WATCHDOG = "Watchdog"  # always fires: it waits for nothing and looks at nothing
 
@@ -69,6 +71,8 @@ def _templates(rule: Rule) -> Iterator[str]:
                 yield f"{name} shows the label {label}, which the expression does not keep"
         for query in re.findall(r'query "([^"]+)"', text):
             yield from (f"{name} asks for {query}: {fault}" for fault in faults(query))
+        if _ALONE.search(text):
+            yield f"{name} has a broken sentence where a query gives nothing: put it all inside"
 
 
 def _gauges(rule: Rule) -> Iterator[str]:

@@ -49,7 +49,7 @@ def config(request, tmp_path) -> str:
 def test_it_is_valid(config):
     """And so are its templates."""
     said = output(need("amtool"), "check-config", config)
-    assert "3 inhibit rules" in said
+    assert "4 inhibit rules" in said
     assert "4 receivers" in said
     assert "1 templates" in said
 

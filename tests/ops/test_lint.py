@@ -114,7 +114,7 @@ SOUND = {
     "labels": {"severity": "page", "service": "vitrine", "component": "inference"},
     "annotations": {
         "summary": "{{ $labels.model }} is not loaded",
-        "description": "{{ with query \"sum(up{job='vitrine-api'})\" }}{{ . }}{{ end }} are up.",
+        "description": "{{ with query \"sum(up{job='vitrine-api'})\" }}{{ . }} are up.{{ end }}",
         "runbook_url": "{{ $externalLabels.runbooks_url }}/ModelNotLoaded.md",
         "dashboard_url": "{{ $externalLabels.grafana_url }}/d/vitrine-inference",
     },
@@ -134,6 +134,11 @@ SPOILT = [
     (("annotations", "summary"), None, "its annotations are"),
     (("annotations", "summary"), "{{ $labels.modle }}", "shows the label modle"),
     (("annotations", "description"), '{{ query "sum(upp)" }}', "asks for sum(upp)"),
+    (
+        ("annotations", "description"),
+        "{{ with query \"sum(up{job='vitrine-api'})\" }}{{ . }}{{ end }} are up.",
+        "a broken sentence",
+    ),
     (("annotations", "runbook_url"), "https://here/ModelNotLoaded.md", "runbook_url is"),
     (
         ("annotations", "runbook_url"),
