@@ -198,6 +198,10 @@ class DeadlineExceeded(ProjectError):
 
 
 class ModelFailed(ProjectError):
-    """The model raised on an input that passed every check."""
+    """The model raised on an input that passed every check; `about` tells the log of both."""
 
     slug, title = "model-failed", "Model failed"
+
+    def __init__(self, detail: str, *, about: dict[str, object] | None = None) -> None:
+        super().__init__(detail)
+        self.about = about or {}

@@ -13,7 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from project.errors import CallerGone, DeadlineExceeded, ProjectError, problem_type
+from project.errors import (
+    CallerGone,
+    DeadlineExceeded,
+    ModelFailed,
+    ProjectError,
+    problem_type,
+)
 from project.observability.context import REQUEST_ID, current_trace
 from project.observability.metrics import HTTP_REJECTED
 
@@ -123,7 +129,8 @@ async def _project_error(_request: Request, error: ProjectError) -> Response:
 
 def _report_fault(error: ProjectError) -> None:
     """A fault of ours is logged as an error with its cause; what may pass is a warning."""
-    log = logger.bind(problem=error.slug)
+    about = error.about if isinstance(error, ModelFailed) else {}
+    log = logger.bind(problem=error.slug, **about)
     if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.opt(exception=error.__cause__).error("prediction_failed")
     elif isinstance(error, DeadlineExceeded):

@@ -45,7 +45,7 @@ class Stages:
         decoded = time.perf_counter()
         width, height = picture.size
         metrics.INFERENCE_PIXELS.labels(self.model.name).observe(width * height)
-        array = self._guarded(self.model.preprocess, picture.image, params)
+        array = self._guarded(self.model.preprocess, picture.image, params, size=picture.size)
         look = look_at(picture.image, picture.size)
         item = Item(array, picture.size, look, params)
         item.seconds["decode"] = decoded - started
@@ -60,7 +60,8 @@ class Stages:
         name = self.model.name
         started = time.perf_counter()
         try:
-            outputs = self._guarded(self._run_net, [item.array for item in batch])
+            size = batch[0].size if len(batch) == 1 else None
+            outputs = self._guarded(self._run_net, [item.array for item in batch], size=size)
         except (ModelFailed, InvalidInput) as error:
             if len(batch) == 1:
                 return [error]
@@ -84,7 +85,7 @@ class Stages:
         started = time.perf_counter()
         item.seconds["forward"] = forward
         try:
-            result: BaseModel = self._guarded(self._make_result, item, output)
+            result: BaseModel = self._guarded(self._make_result, item, output, size=item.size)
         except (ModelFailed, InvalidInput) as error:
             return error
         item.seconds["postprocess"] = time.perf_counter() - started
@@ -96,18 +97,23 @@ class Stages:
             raise TypeError(f"postprocess gave a {type(result).__name__}")
         return result
 
-    def _guarded(self, step: Callable[..., Any], *values: Any) -> Any:
-        """Call the model; what it raises that is not ours becomes ModelFailed."""
+    def _guarded(self, step: Callable[..., Any], *values: Any, size: tuple[int, int] | None) -> Any:
+        """Call the model; what it raises that is not ours becomes ModelFailed. size: of the one."""
         try:
             return step(*values)
         except InvalidInput:
             raise
         except Exception as error:
-            raise self.failed(error) from error
+            raise self.failed(error, size) from error
 
-    def failed(self, cause: Exception | None = None) -> ModelFailed:
-        """The error that a caller gets where the model raised."""
+    def failed(
+        self, cause: Exception | None = None, size: tuple[int, int] | None = None
+    ) -> ModelFailed:
+        """The error that a caller gets where the model raised. size: of the picture, if of one."""
         detail = "failed on this input; its operators find why in the log"
-        failed = ModelFailed(f"model {self.model.name} {detail}")
+        about: dict[str, object] = {"model": self.model.name}
+        if size:
+            about |= {"width": size[0], "height": size[1]}
+        failed = ModelFailed(f"model {self.model.name} {detail}", about=about)
         failed.__cause__ = cause
         return failed

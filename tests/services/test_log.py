@@ -107,12 +107,13 @@ def test_a_worker_says_once_that_it_came_and_once_that_it_went(run):
 
 
 def test_a_fault_is_one_error_with_its_cause(run):
-    """And the caller's request id on it."""
+    """And the caller's request id on it, the model and the size of what it failed on."""
     failed = {outcome.request_id for outcome in run.asked if outcome.status == 500}
     errors = run.records("prediction_failed")
     assert {record["request_id"] for record in errors} == failed
     assert len(errors) == len(failed)
     assert all("asked to fail" in str(record["exception"]) for record in errors)
+    assert all(record["model"] and record["width"] and record["height"] for record in errors)
 
 
 def test_every_line_is_counted_once_by_its_level(run):

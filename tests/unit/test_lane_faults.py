@@ -69,6 +69,7 @@ def test_a_postprocess_that_gives_no_result_of_its_kind_is_a_fault_of_the_model(
             with pytest.raises(ModelFailed) as failed:
                 await runner.predict("shade", picture(), PARAMS)
             assert "dict" in str(failed.value.__cause__)
+            assert failed.value.about == {"model": "shade", "width": 32, "height": 32}
 
     run(test)
 
