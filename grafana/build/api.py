@@ -30,8 +30,6 @@ REASONS = {
     "^rate$": "light-blue",
 }
 
-FAULTS = {"^500": "red", "^503": "orange", "^504": "purple"}
-
 
 def api() -> dash.Dashboard:
     """Requests, from the outside in."""
@@ -113,7 +111,8 @@ def _faults() -> dash.Panel:
     )
     query = rate("http_requests_total", *CHOSEN, traffic.FAULTS, by=("handler", "status"))
     look = Look("reqps", nothing="no errors")
-    how = Lines(stacked=True, colours=FAULTS, values=("max",))
+    colours = {"^500": "red", "^503": "orange", "^504": "purple"}
+    how = Lines(stacked=True, colours=colours, values=("max",))
     return graph(about, look, [Query(query, "{{status}} {{handler}}")], how)
 
 
