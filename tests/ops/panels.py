@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ import promql_parser
 import yaml
 
 from project.observability.metrics import exposed
+from tests.ops.promql import walk
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "grafana" / "dashboards"
@@ -67,18 +67,6 @@ def parsed(expr: str) -> Any:
     for name, value in MAGIC.items():
         expr = expr.replace(name, value)
     return promql_parser.parse(re.sub(r"\$\w+|\$\{\w+\}", ".+", expr))
-
-
-def walk(node: Any, parents: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Every node of a syntax tree, with those above it."""
-    yield node, parents
-    children = [
-        getattr(node, name)
-        for name in ("expr", "lhs", "rhs", "vector_selector", "param")
-        if getattr(node, name, None) is not None
-    ]
-    for child in [*children, *getattr(node, "args", [])]:
-        yield from walk(child, (*parents, node))
 
 
 def selectors(tree: Any) -> list[Any]:
