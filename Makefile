@@ -21,7 +21,7 @@ run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=â€
 
 test: .venv/.dev tools ## Set up everything and run every test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest tests/unit tests/test_conventions.py tests/models tests/api tests/services tests/ops tests/browser
+	$(BIN)/python -m pytest tests/unit tests/test_conventions.py tests/models tests/api tests/services tests/ops tests/deploy tests/browser
 
 check: .venv/.dev ## Format, lint, types and the fast tests: under a minute
 	@$(MAKE) --no-print-directory lint

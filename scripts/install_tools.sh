@@ -44,6 +44,12 @@ case "${1:-test}" in
     need pg_ctlcluster postgresql "the tests on PostgreSQL"
     program promtool prometheus "Prometheus, its rules' tests and the drills"
     program amtool prometheus-alertmanager "Alertmanager, its routes' tests and the drills"
+    program nginx nginx-light "the tests of the web server before ours"
+    need systemd-analyze systemd "the check of the units" bare
+    need logrotate logrotate "the test of the logs' rotation" bare
+    need kubectl kubernetes-client "the checks of the Kubernetes manifests" bare
+    need npm npm "the checks of the Kubernetes manifests' custom kinds" bare
+    need ip iproute2 "the test on several hosts" bare
     command -v redis_exporter >/dev/null ||
       program prometheus-redis-exporter prometheus-redis-exporter "the panels of Valkey"
     ;;
