@@ -1,6 +1,7 @@
 """What a manifest sets in the environment, held against the settings."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 import pytest
 
@@ -17,7 +18,7 @@ OTHERS = {
 }
 
 
-def settings_of(given: Mapping[str, str], others: Set[str] = frozenset()) -> Settings:
+def settings_of(given: Mapping[str, str], others: AbstractSet[str] = frozenset()) -> Settings:
     """The settings that a container with this environment runs with, and no others.
 
     Fails where a name is none of ours, as a mistyped one would be ignored, and where a value is
