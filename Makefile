@@ -7,10 +7,10 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH_INDEX ?=
 
-.PHONY: help run test check format bench docs pictures drills tools clean
+.PHONY: help run test check format bench docs pictures drills image-test tools clean
 
 help: ## Print this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # honcho gives each process a PORT of its own; WEB_PORT is the API's, for those that look for it.
 # What `python -m project trace` reads; LOG_FILE in the environment or in .env wins.
@@ -47,6 +47,10 @@ docs: .venv/.dev ## Write the generated files again: .env.example, docs/metrics.
 
 pictures: .venv/.dev ## Draw the dashboards into docs/images/ (PROMETHEUS_URL=…, PICTURES="--from now-3h")
 	$(BIN)/python -m grafana.preview.shoot $(PICTURES)
+
+image-test: .venv/.dev ## Build the container image without a registry, and test it as it is run
+	@scripts/install_tools.sh image
+	$(BIN)/python -m pytest tests/image
 
 drills: .venv/.dev tools ## Put real faults into a real stack; each alert is seen to arrive and resolve
 	$(BIN)/python -m drills

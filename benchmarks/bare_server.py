@@ -10,6 +10,8 @@ from typing import Any
 from gunicorn.app.wsgiapp import run
 from prometheus_client import values
 
+from project.configuration import load_settings
+
 
 class NoValue:
     """A value of a metric that forgets what it is told."""
@@ -36,5 +38,7 @@ class NoValue:
 
 if __name__ == "__main__":
     values.ValueClass = NoValue
+    if folder := load_settings().prometheus_multiproc_dir:
+        folder.mkdir(parents=True, exist_ok=True)
     sys.argv = ["gunicorn", "benchmarks.bare_app:app"]
     run()

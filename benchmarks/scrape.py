@@ -40,7 +40,7 @@ def measure(replaced: int = REPLACED) -> dict[str, Any]:
 def _light() -> Any:
     port = free_port()
     return running(
-        [str(ROOT / "prestart.sh"), "gunicorn", LIGHT_APP],
+        [str(ROOT / "prestart.sh"), "api", LIGHT_APP],
         port=port,
         variables=environment(
             PORT=port,

@@ -88,11 +88,11 @@ def photo_post(path: str = PATH, form_field: str | None = None) -> Post:
 
 @contextmanager
 def product(
-    name: str = PRODUCT, command: tuple[str, ...] = ("gunicorn",), **settings: object
+    name: str = PRODUCT, command: tuple[str, ...] = ("api",), **settings: object
 ) -> Iterator[Server]:
     """The product as shipped, ready with every worker.
 
-    command: what prestart.sh becomes. settings: by the names of their variables.
+    command: what prestart.sh is to start. settings: by the names of their variables.
     """
     port = free_port()
     variables = {

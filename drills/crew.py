@@ -91,7 +91,7 @@ def working(
     own = {"WORKER_METRICS_PORT": port, "PROMETHEUS_MULTIPROC_DIR": folder / "worker_metrics"}
     variables = environment(folder, **{"JOBS": "on"} | own | settings)
     log_file = folder / f"crew_{port}.log"
-    command = [str(root / "prestart.sh"), "python", "-m", "project.jobs.supervisor"]
+    command = [str(root / "prestart.sh"), "worker"]
     process = begun(command, root, variables, log_file)
     crew = Crew(log_file, process, port)
     try:

@@ -173,7 +173,7 @@ def launch(
 ) -> Server:
     """Start a server and wait for nothing; `serve` is what most want."""
     port = int(str(settings.setdefault("PORT", free_port())))
-    command = [str(root / "prestart.sh"), "gunicorn", *([app] if app else [])]
+    command = [str(root / "prestart.sh"), "api", *([app] if app else [])]
     variables = environment(folder, **settings)
     log_file = folder / f"server_{port}.log"
     process = begun(command, root, variables, log_file)

@@ -18,6 +18,9 @@ class JobSettings(BaseSettings):
         SecretStr("sqlite+aiosqlite:///var/vitrine.db"),
         description="Database: sqlite+aiosqlite:///… or postgresql+asyncpg://…",
     )
+    database_wait_seconds: float = Field(
+        60, ge=0, description="A start waits this long for the database, then gives up."
+    )
     redis_url: SecretStr | None = Field(
         None, description="Redis or Valkey, such as redis://localhost:6379/0."
     )

@@ -18,6 +18,7 @@ from project.db.version import is_current
 from project.errors import ConfigurationError, ProjectError
 from project.models import check_names
 from project.observability import log_file, multiprocess, slots
+from project.observability.logging import configure_logging
 from project.settings import Settings
 
 KINDS = ("api", "worker")
@@ -39,12 +40,16 @@ def processes(settings: Settings) -> list[str]:
 
 
 def prepare_database(settings: Settings) -> None:
-    """Bring the tables to this release. Raises ConfigurationError or DatabaseUnavailable."""
+    """Wait for the database and bring its tables to this release.
+
+    Raises ConfigurationError, and DatabaseUnavailable after DATABASE_WAIT_SECONDS.
+    """
     if not settings.jobs or is_current(settings):
         return
-    from project.db.migrate import upgrade  # noqa: PLC0415 - slow to import, and seldom needed
+    from project.db.migrate import upgrade_when_there  # noqa: PLC0415 - slow, and seldom needed
 
-    asyncio.run(upgrade(settings))
+    configure_logging(settings)  # each try that fails is a line
+    asyncio.run(upgrade_when_there(settings))
 
 
 def faults(old: Settings, new: Settings) -> list[str]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# install_tools.sh test|bench: installs the system packages that tests, `make run` or benchmarks use;
-# where it cannot, it says what will be skipped.
+# install_tools.sh test|image|bench: installs the system packages that tests, `make run`, the image's
+# tests or benchmarks use; where it cannot, it says what will be skipped.
 set -euo pipefail
 
 as_root=()
@@ -53,13 +53,19 @@ case "${1:-test}" in
     command -v redis_exporter >/dev/null ||
       program prometheus-redis-exporter prometheus-redis-exporter "the panels of Valkey"
     ;;
+  image)
+    need debootstrap debootstrap "the image" bare
+    need buildah buildah "the image" bare
+    need runc runc "the image" bare
+    need podman podman "the image" bare
+    ;;
   bench)
     need wrk wrk "the benchmarks"
     need h2load nghttp2-client "the benchmark of overload"
     need nginx nginx-light "the benchmark of overload"
     ;;
   *)
-    echo "usage: $0 test|bench" >&2
+    echo "usage: $0 test|image|bench" >&2
     exit 2
     ;;
 esac

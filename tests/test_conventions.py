@@ -41,6 +41,7 @@ ORDER = [
     "server",
 ]
 ENTRANCES = {
+    "alive",
     "app",
     "cli",
     "preflight",

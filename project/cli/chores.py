@@ -1,5 +1,6 @@
-"""`preflight` and `docs`: the chores around a server."""
+"""`preflight`, `warm` and `docs`: the chores around a server."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from project import preflight, reference
 from project.cli.output import fail
 from project.configuration import load_settings
 from project.errors import ConfigurationError
+from project.observability.logging import configure_logging
 
 
 def check_before_start() -> None:
@@ -29,6 +31,20 @@ def check_before_start() -> None:
         typer.echo(f"  {name:18} {url}", err=True)
     processes = preflight.processes(settings) + ["monitoring"] * bool(monitoring.commands)
     typer.echo(" ".join([str(settings.port), *processes]))
+
+
+def warm() -> None:
+    """Load each model of MODELS once: what is converted for it is then in CACHE_DIR."""
+    from project.inference.warming import failures  # noqa: PLC0415 - see __init__.py
+
+    settings = load_settings()
+    configure_logging(settings)
+    try:
+        failed = asyncio.run(failures(settings))
+    except ConfigurationError as error:
+        fail(error)
+    if failed:
+        raise typer.Exit(1)  # the log says why
 
 
 def docs(folder: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path()) -> None:

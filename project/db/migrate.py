@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,12 +18,33 @@ from sqlalchemy import URL, Connection, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from project.db.engine import is_sqlite, open_database, translating
+from project.errors import DatabaseUnavailable
 from project.settings import Settings
 
 MIGRATIONS = "project.db:migrations"
+RETRY_SECONDS = 1.0  # between two tries to reach a database that does not answer
 MIGRATION_SECONDS = 3600.0  # for a statement, or for others to be done
 # PostgreSQL's advisory locks are numbers that all who use a database share, so ours is a rare one.
 LOCK = int.from_bytes(hashlib.sha256(MIGRATIONS.encode()).digest()[:8], signed=True)
+
+
+async def upgrade_when_there(settings: Settings) -> None:
+    """Upgrade as soon as the database answers.
+
+    Raises DatabaseUnavailable after DATABASE_WAIT_SECONDS, and what else `upgrade` does.
+    """
+    patience = settings.database_wait_seconds
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return await upgrade(settings)
+        except DatabaseUnavailable as error:
+            if time.monotonic() + RETRY_SECONDS > deadline:
+                raise DatabaseUnavailable(
+                    f"DATABASE_URL: no database was to be had for {patience:g} s "
+                    "(DATABASE_WAIT_SECONDS); JOBS=off does without"
+                ) from error
+        await asyncio.sleep(RETRY_SECONDS)
 
 
 async def upgrade(settings: Settings) -> None:

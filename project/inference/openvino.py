@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,15 @@ from torch import Tensor
 from project.errors import BackendUnavailable
 from project.inference import torchscript
 
+# It would tell OpenVINO's maker of every start; without it OpenVINO takes a stub of its own.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
 NET, EXAMPLE, SUMS = "net.pt", "example.npy", "sums.json"
 DEVICE = "CPU"
 BUILD_SECONDS = 600.0
 ROOT = Path(__file__).parents[2]  # where the child finds this package
+# What a net is compiled for. Other flags differ among hosts of one kind, and from boot to boot.
+_VECTORS = re.compile(r"\b(?:sse|avx|amx|fma|f16c|asimd|sve|bf16|i8mm)\w*")
 # Numbers and source lines in the text of a graph, which change without the net.
 _ACCIDENTS = re.compile(r"___torch_mangle_\d+\.|#.*")
 
@@ -149,15 +154,21 @@ def _features() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return " ".join(sorted(set(_VECTORS.findall(flags))))
 
 
 @contextmanager
 def _locked(cache: Path, name: str) -> Iterator[None]:
-    """One process builds, its siblings wait and find what it built."""
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """One process builds, its siblings wait and find what it built.
+
+    Where the cache cannot be written nobody can find anything, so nobody needs to wait.
+    """
+    with ExitStack() as held:
+        with suppress(OSError):
+            cache.mkdir(parents=True, exist_ok=True)
+            file = held.enter_context((cache / f"{name}.lock").open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -174,9 +185,9 @@ def _read(kept: Path, precision: str) -> bytes | None:
 def _keep(work: Path, kept: Path) -> None:
     """Have it in the cache, all or nothing; where there is no room, the next start builds it."""
     part = kept.with_suffix(".part")
-    for folder in (part, kept):
-        shutil.rmtree(folder, ignore_errors=True)
     try:
+        for folder in (part, kept):
+            shutil.rmtree(folder, ignore_errors=True)
         part.mkdir()
         for name in (*json.loads((work / SUMS).read_text()), SUMS):
             shutil.copy(work / name, part / name)

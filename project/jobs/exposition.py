@@ -1,4 +1,8 @@
-"""Serves the metrics of the job workers, and of the queue as the broker knows it, on :9191."""
+"""Serves the metrics of the job workers, and of the queue as the broker knows it, on :9191.
+
+`/health` beside them says that the supervisor lives, as this process ends with it, and no more: a
+broker that is down is no reason to restart workers. It needs no token.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -72,6 +76,9 @@ def application(served: CollectorRegistry, settings: Settings) -> WSGIApplicatio
     token = settings.metrics_token
 
     def guarded(request: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if request["PATH_INFO"] == "/health":
+            start("200 OK", [("Content-Type", "application/json")])
+            return [b'{"status":"ok"}']
         if token and not may_scrape(request.get("HTTP_AUTHORIZATION", ""), token):
             start("401 Unauthorized", [("WWW-Authenticate", "Bearer")])
             return [b"send METRICS_TOKEN as a bearer token, or as the password of HTTP Basic\n"]

@@ -1,6 +1,8 @@
 """Converted nets are kept, so that a restart and a second worker load fast."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,3 +64,30 @@ def test_other_weights_are_another_net(model, cache):
     expected = changed.forward(batch(2))
     accelerate(changed, "openvino-f32", streams=1, cache=cache)
     assert np.abs(changed.forward(batch(2)) - expected).max() < 1e-4
+
+
+def test_a_cache_that_nobody_may_write_is_read_all_the_same(model, cache, tmp_path):
+    """An image's read-only file system: not even a lock can be made there."""
+    accelerate(model, "openvino-f32", streams=1, cache=cache)
+    shut = tmp_path / "cache"
+    shutil.copytree(cache, shut, ignore=shutil.ignore_patterns("*.lock"))
+    for folder in cache.iterdir():
+        (shut / f"{folder.name.removesuffix('.lock')}.lock").mkdir(exist_ok=True)
+    again = NetModel()
+    again.load()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino, "_build", lambda _: pytest.fail("converted again"))
+        accelerate(again, "openvino-f32", streams=1, cache=shut)
+    assert again.backend == model.backend
+
+
+def test_openvino_tells_nobody_that_it_was_started():
+    """Its telemetry stays out of the process, so that a server speaks only to whom it was told."""
+    script = (
+        "import sys; import project.inference.openvino, openvino;"
+        "from openvino.tools.ovc.main import tm; print(tm.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"

@@ -1,5 +1,6 @@
 """What keeps a server from starting, said in one line each; and what does not."""
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,10 @@ import httpx2
 import psutil
 import pytest
 
-from drills.server import ROOT, end, launch
-from drills.waiting import DEADLINE
+from drills.server import ROOT, end, free_port, launch
+from drills.waiting import DEADLINE, wait_until
 from tests.services.load import Client
+from tests.services.postgres import run_postgres
 from tests.services.server import serve
 
 
@@ -81,6 +83,39 @@ def test_production_demands_a_guard_on_the_metrics(tmp_path: Path):
         (line,) = lines[1:]
         assert line.startswith("METRICS_TOKEN: missing with ENVIRONMENT=production")
         assert "METRICS_PORT" in line
+
+
+def with_jobs(folder: Path, database_url: str) -> dict[str, object]:
+    """What a server needs that takes jobs; nobody has to send or run one."""
+    return {
+        "JOBS": "on",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "STORAGE_URL": f"file:{folder}/storage",
+        "STORAGE_SECRET": "the secret of this test",
+    }
+
+
+def test_a_database_that_comes_late_is_waited_for(tmp_path: Path):
+    """Containers start in any order; whoever is first has nothing to restart for."""
+    with run_postgres() as postgres:
+        url = postgres.new_database()
+        postgres.stop()
+        server = launch(tmp_path, app=None, **with_jobs(tmp_path, url))
+        try:
+            wait_until(lambda: "database_unavailable" in server.log(), "it tried")
+            postgres.start()
+            wait_until(lambda: "worker_ready" in server.log(), "it has started")
+        finally:
+            end(server)
+
+
+def test_a_database_that_does_not_come_is_given_up(tmp_path: Path):
+    """The last line names the setting; the platform starts it again, or tells somebody."""
+    url = f"postgresql+asyncpg://nobody@127.0.0.1:{free_port()}/nothing"
+    with failing(tmp_path, **with_jobs(tmp_path, url), DATABASE_WAIT_SECONDS=0.5) as lines:
+        assert [json.loads(line)["message"] for line in lines[:-1]] == ["database_unavailable"]
+        assert lines[-1].startswith("DATABASE_URL: no database was to be had for 0.5 s")
 
 
 def test_a_second_server_does_not_empty_the_metrics_of_the_first(tmp_path: Path):

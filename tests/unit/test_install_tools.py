@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PRESENT = ("chromium", "pg_ctlcluster", "promtool", "amtool", "prometheus-redis-exporter")
+PRESENT = (
+    *("chromium", "pg_ctlcluster", "promtool", "amtool", "prometheus-redis-exporter"),
+    *("nginx", "systemd-analyze", "logrotate", "kubectl", "npm", "ip"),
+)
 BRINGS = {"prometheus": "promtool", "prometheus-alertmanager": "amtool"}
 NOTE = '#!/bin/bash\necho "${0##*/} $*" >> "${0%/*}/calls"\n'
 

@@ -1,0 +1,80 @@
+"""Containers of our image, as strict as any platform runs them, ended by their own handle."""
+
+import json
+import resource
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drills.waiting import DEADLINE
+
+IMAGE = "localhost/vitrine:test"
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+# Of the machine's own namespace of the network, so that all listens on loopback.
+STRICT = (
+    *("--network", "host", "--read-only", "--cap-drop", "all", "--memory", "2g"),
+    *("--security-opt", "no-new-privileges"),
+    # Podman's own go beyond what root may have where root may not raise limits.
+    *("--ulimit", f"nofile={FILES}:{FILES}", "--ulimit", "nproc=4096:4096"),
+    # Podman has systemd run these, which is not everywhere.
+    "--no-healthcheck",
+)
+
+
+def podman(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """A command that ends."""
+    done = subprocess.run(["podman", *words], capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+@dataclass
+class Container:
+    """One that runs. process: podman's, which passes signals on and ends with its exit code."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log_file: Path
+
+    def log(self) -> str:
+        """All that it has written."""
+        return self.log_file.read_text()
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """The JSON lines of one event."""
+        parsed = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        return [line for line in parsed if line["message"] == event]
+
+    def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run something inside."""
+        return podman("exec", self.name, *command, check=False)
+
+    def terminate(self) -> int:
+        """Send SIGTERM, as every platform does; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE)
+
+
+@contextmanager
+def container(
+    folder: Path, *command: str, options: Sequence[str] = (), **settings: object
+) -> Iterator[Container]:
+    """One of our image for the length of the body."""
+    name = f"vitrine-test-{uuid.uuid4().hex[:12]}"
+    variables = [word for item in settings.items() for word in ("--env", f"{item[0]}={item[1]}")]
+    words = ["podman", "run", "--rm", "--name", name, *STRICT, *options, *variables]
+    log_file = folder / f"{name}.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [*words, IMAGE, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    try:
+        yield Container(name, process, log_file)
+    finally:
+        podman("rm", "--force", "--ignore", "--time", "0", name)
+        process.wait(DEADLINE)
