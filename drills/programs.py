@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from drills.waiting import wait_until
 
@@ -41,7 +40,7 @@ def ready(url: str, path: str = "/-/ready") -> bool:
     """Whether it answers there."""
     try:
         ask(f"{url}{path}")
-    except (URLError, ConnectionError):
+    except OSError:  # refused, reset, an error's status, or too late
         return False
     return True
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _QUIET = (
-    *("httpx", "httpx2", "urllib3", "PIL", "asyncio", "multipart", "python_multipart"),
+    *("httpx", "httpx2", "urllib3", "PIL", "asyncio", "multipart", "python_multipart", "alembic"),
     "uvicorn.access",  # request_served says it without the query string
 )
 _SEVERITIES = (("CRITICAL", 50), ("ERROR", 40), ("WARNING", 30), ("INFO", 20))
