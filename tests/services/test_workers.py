@@ -207,6 +207,8 @@ async def test_the_metrics_want_the_token_where_there_is_one(tmp_path, valkey):
         ]
         assert answers == [401, 401, 401, 200]
         assert httpx2.get(url, auth=("any user", token)).status_code == 200
+        health = httpx2.get(f"http://127.0.0.1:{crew.metrics_port}/health")
+        assert (health.status_code, health.json()) == (200, {"status": "ok"})
 
 
 async def test_the_metrics_come_back_when_their_process_dies(tmp_path, valkey):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drills.programs import binary
 from drills.waiting import DEADLINE
 
 IMAGE = "localhost/vitrine:test"
@@ -27,10 +28,9 @@ STRICT = (
 
 
 def podman(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """A command that ends."""
-    done = subprocess.run(["podman", *words], capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, done.stderr
-    return done
+    """A command that ends. Raises CalledProcessError where it fails, NotInstalled without it."""
+    command = [binary("podman"), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=check)  # noqa: S603
 
 
 @dataclass
@@ -67,10 +67,10 @@ def container(
     """One of our image for the length of the body."""
     name = f"vitrine-test-{uuid.uuid4().hex[:12]}"
     variables = [word for item in settings.items() for word in ("--env", f"{item[0]}={item[1]}")]
-    words = ["podman", "run", "--rm", "--name", name, *STRICT, *options, *variables]
+    words = [binary("podman"), "run", "--rm", "--name", name, *STRICT, *options, *variables]
     log_file = folder / f"{name}.log"
     with log_file.open("wb") as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own command
             [*words, IMAGE, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     try:
