@@ -131,7 +131,7 @@ def test_what_receivers_writes_alertmanager_reads():
     templates = "../../prometheus:/app/prometheus:ro"  # the tree is at /app in the image
     assert templates in one["volumes"]
     assert templates in other["volumes"]
-    assert one["environment"].keys() == RECEIVERS.keys()
+    assert one["environment"].keys() == {*RECEIVERS, "PYTHONPATH"}
 
 
 def test_it_asks_for_no_secret_that_it_does_not_need(tmp_path):
