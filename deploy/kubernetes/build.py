@@ -1,4 +1,4 @@
-"""`python -m deploy.kubernetes.build` makes a PrometheusRule of prometheus/rules and prometheus/alerts.
+"""`python -m deploy.kubernetes.build` makes a PrometheusRule of the rules and alerts that we ship.
 
 Alerts on Prometheus and Alertmanager themselves are left out: the operator's charts give those
 programs other jobs and bring such alerts of their own, so ours would never fire.
@@ -13,7 +13,9 @@ import yaml
 HERE = Path(__file__).parent
 PROMETHEUS = HERE.parents[1] / "prometheus"
 RULES = HERE / "components" / "monitoring" / "rules.yaml"
-HEAD = "# Made by `python -m deploy.kubernetes.build` from prometheus/rules and prometheus/alerts.\n"
+HEAD = (
+    "# Made by `python -m deploy.kubernetes.build` from prometheus/rules and prometheus/alerts.\n"
+)
 THEIRS = {"prometheus", "alertmanager"}
 LABELS = {"app.kubernetes.io/name": "vitrine", "release": "kube-prometheus-stack"}
 # The links of the alerts begin with external labels of Prometheus. Where they cannot be set, as it
