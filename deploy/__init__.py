@@ -1,0 +1,1 @@
+"""Where the product runs: a folder for each target."""

@@ -1,0 +1,1 @@
+"""Kubernetes; README.md tells how, build.py makes the rules."""
