@@ -41,9 +41,10 @@ bench: .venv/.dev ## Measure against the limit and other servers: most of an hou
 	@scripts/install_tools.sh bench
 	$(BIN)/python -m benchmarks $(BENCH)
 
-docs: .venv/.dev ## Write the generated files again: .env.example, docs/metrics.md, the dashboards
+docs: .venv/.dev ## Write the generated files again: .env.example, docs/metrics.md, dashboards, Kubernetes rules
 	$(BIN)/python -m project docs
 	$(BIN)/python -m grafana.build
+	$(BIN)/python -m deploy.kubernetes.build
 
 pictures: .venv/.dev ## Draw the dashboards into docs/images/ (PROMETHEUS_URL=…, PICTURES="--from now-3h")
 	$(BIN)/python -m grafana.preview.shoot $(PICTURES)
