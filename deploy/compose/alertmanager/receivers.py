@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
         for name, secret in given.items()
     }
     # Nothing of this is served, so what is demanded of a server is not to be had.
-    settings = Settings(_env_file=None, environment="local", **files)  # type: ignore[call-arg, arg-type]
+    settings = Settings(_env_file=None, environment="local", **files)  # type: ignore[arg-type]
     written = alertmanager.write(settings, storage=folder)
     print(f"{written}: {', '.join(given) or 'nobody is told of alerts'}")  # noqa: T201
 
