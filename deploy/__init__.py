@@ -1,0 +1,1 @@
+"""Where it runs: a folder for each platform, with a page that leads to the first prediction."""
