@@ -4,7 +4,8 @@ Cloud Monitoring evaluates PromQL over what the collectors write, but knows no r
 an alert takes from one is put in its place. Tickets stay out: their windows reach over days, and
 Cloud Monitoring looks back one.
 
-`.venv/bin/python deploy/cloudrun/alerts.py FOLDER` writes them; alerts.sh also applies them.
+`.venv/bin/python deploy/cloudrun/alerts.py FOLDER CHANNEL…` writes them, with whom to tell;
+alerts.sh also applies them. RUNBOOKS_URL says where the runbooks are.
 """
 
 import json
@@ -151,13 +152,14 @@ def policy(group: str, alert: Rule, text: str, runbooks: str) -> dict[str, Any]:
 
 def main() -> None:
     """Write a file for each page."""
-    target = Path(sys.argv[1])
+    target, channels = Path(sys.argv[1]), sys.argv[2:]
     target.mkdir(parents=True, exist_ok=True)
     records = recorded()
     for group, alert in pages():
         made = policy(group, alert, query(alert, records), os.environ.get("RUNBOOKS_URL", RUNBOOKS))
         label = made["userLabels"]["vitrine_alert"]
-        (target / f"{label}.json").write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(made | {"notificationChannels": channels}, indent=2, ensure_ascii=False)
+        (target / f"{label}.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

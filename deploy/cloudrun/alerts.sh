@@ -8,10 +8,9 @@ source "$(dirname "$0")/common.sh"
 
 [ $# -ge 1 ] || die "alerts.sh CHANNEL…, one of these:
 $(gcloud beta monitoring channels list --format='value(name,displayName)')"
-channels=$(IFS=,; printf '%s' "$*")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"${PYTHON:-$top/.venv/bin/python}" "$here/alerts.py" "$work"
+"${PYTHON:-$top/.venv/bin/python}" "$here/alerts.py" "$work" "$@"
 
 for file in "$work"/*.json; do
   label=$(basename "$file" .json)
@@ -19,9 +18,7 @@ for file in "$work"/*.json; do
     --filter="userLabels.vitrine_alert=\"$label\"")
   if [ -n "$known" ]; then
     gcloud alpha monitoring policies update "$known" --policy-from-file="$file"
-    gcloud alpha monitoring policies update "$known" --set-notification-channels="$channels"
   else
-    gcloud alpha monitoring policies create --policy-from-file="$file" \
-      --notification-channels="$channels"
+    gcloud alpha monitoring policies create --policy-from-file="$file"
   fi
 done

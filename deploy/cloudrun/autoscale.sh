@@ -19,8 +19,13 @@ for role in roles/parametermanager.parameterViewer roles/monitoring.viewer; do
     --member="$member" --role=$role
 done
 # It may change the pool, and so has to be allowed to act as the identity that the pool runs with.
-allow gcloud beta run worker-pools add-iam-policy-binding vitrine-worker --region="$REGION" \
-  --member="$member" --role=roles/run.developer
+if there gcloud beta run worker-pools add-iam-policy-binding --help; then
+  allow gcloud beta run worker-pools add-iam-policy-binding vitrine-worker --region="$REGION" \
+    --member="$member" --role=roles/run.developer
+else # an older gcloud grants it for the project alone
+  allow gcloud projects add-iam-policy-binding "$PROJECT_ID" --condition=None \
+    --member="$member" --role=roles/run.developer
+fi
 allow gcloud iam service-accounts add-iam-policy-binding "$(account vitrine-worker)" \
   --member="$member" --role=roles/iam.serviceAccountUser
 
@@ -28,7 +33,7 @@ if ! there gcloud parametermanager parameters describe vitrine-autoscaler --loca
   gcloud parametermanager parameters create vitrine-autoscaler --location=global \
     --parameter-format=YAML
 fi
-version=$(date -u +%y%m%d%H%M%S)
+version=${STAMP:-$(date -u +%y%m%d%H%M%S)}
 gcloud parametermanager parameters versions create "$version" --location=global \
   --parameter=vitrine-autoscaler \
   --payload-data-from-file=<(render "$here/autoscaler.yaml")

@@ -20,6 +20,7 @@ LOOKS_BACK = 24 * 3600  # seconds; Cloud Monitoring reads no older samples for a
 # What shows pages silent, pending, firing and silent again. Those of the budgets take promtool too
 # long where nothing is recorded; one has a test of its own below.
 SHOWN = ("api", "readiness", "instances", "inference", "jobs", "jobs_stalled", "guards")
+CHANNEL = "projects/some-project/notificationChannels/1"
 KIND = "conditionPrometheusQueryLanguage"
 
 
@@ -27,7 +28,7 @@ KIND = "conditionPrometheusQueryLanguage"
 def written(tmp_path_factory):
     """The policies as alerts.sh writes them."""
     folder = tmp_path_factory.mktemp("policies")
-    output(sys.executable, str(CLOUDRUN / "alerts.py"), str(folder))
+    output(sys.executable, str(CLOUDRUN / "alerts.py"), str(folder), CHANNEL)
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
 
@@ -37,6 +38,11 @@ def test_every_page_has_a_policy_of_its_own(written):
     assert len(labels) == len(written) == len(PAGES)
     names = {policy["conditions"][0][KIND]["alertRule"] for policy in written}
     assert names == {alert["alert"] for _, alert in PAGES}
+
+
+def test_every_page_reaches_somebody(written):
+    """The channels that alerts.sh was given."""
+    assert all(policy["notificationChannels"] == [CHANNEL] for policy in written)
 
 
 def test_a_policy_asks_for_nothing_that_is_recorded(written):
