@@ -6,11 +6,14 @@
 NETWORK=${NETWORK:-default}
 SUBNET=${SUBNET:-default}
 BUCKET=${BUCKET:-$PROJECT_ID-vitrine}
+JOBS=${JOBS:-on} # off: no workers, and neither database nor broker nor bucket
 IMAGES=$REGION-docker.pkg.dev/$PROJECT_ID/vitrine/vitrine
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 # For every gcloud below: never ask, and `worker-pools replace` has no --region.
 export CLOUDSDK_CORE_PROJECT=$PROJECT_ID CLOUDSDK_RUN_REGION=$REGION CLOUDSDK_CORE_DISABLE_PROMPTS=1
+
+[[ $JOBS =~ ^(on|off)$ ]] || { printf 'JOBS: on or off, not %s\n' "$JOBS" >&2; exit 1; }
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -24,7 +27,10 @@ account() { printf '%s@%s.iam.gserviceaccount.com' "$1" "$PROJECT_ID"; }
 render() {
   local text name
   text=$(<"$1")
-  for name in PROJECT_ID REGION NETWORK SUBNET BUCKET IMAGE API_REVISION WORKER_REVISION \
+  if [ "$JOBS" = off ]; then
+    text=$(sed '/# jobs: from here/,/# jobs: to here/d' <<<"$text")
+  fi
+  for name in PROJECT_ID REGION NETWORK SUBNET BUCKET JOBS IMAGE API_REVISION WORKER_REVISION \
     SERVING_REVISION WORKER_INSTANCES; do
     text=${text//"\${$name}"/"${!name-}"}
   done

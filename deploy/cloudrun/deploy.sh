@@ -3,6 +3,7 @@
 # then gives it the workers and the traffic. What fails leaves the callers where they are.
 #   REVISION  what to call it; default: the commit that is checked out
 #   BUILD     cloud (default): Cloud Build; docker: Docker here
+#   JOBS      on (default); off: the API alone, the workers stay as they are
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$0")/common.sh"
@@ -47,7 +48,7 @@ fi
 
 say "== configuration of the collectors"
 put_configuration vitrine-run-monitoring "$here/run-monitoring.yaml"
-put_configuration vitrine-collector "$here/collector.yaml"
+[ "$JOBS" = off ] || put_configuration vitrine-collector "$here/collector.yaml"
 
 # One line for each entry of the traffic: revision, share, tag, address.
 traffic() {
@@ -101,16 +102,18 @@ if ! { ask "$candidate/ready" &&
 fi
 say
 
-say "== workers"
-# As many as there are now, which may be the autoscaler's doing.
-if [ -z "${WORKER_INSTANCES:-}" ]; then
-  WORKER_INSTANCES=$(gcloud beta run worker-pools describe vitrine-worker --region="$REGION" \
-    --format='value(metadata.annotations["run.googleapis.com/manualInstanceCount"])' \
-    2>/dev/null || true)
+if [ "$JOBS" = on ]; then
+  say "== workers"
+  # As many as there are now, which may be the autoscaler's doing.
+  if [ -z "${WORKER_INSTANCES:-}" ]; then
+    WORKER_INSTANCES=$(gcloud beta run worker-pools describe vitrine-worker --region="$REGION" \
+      --format='value(metadata.annotations["run.googleapis.com/manualInstanceCount"])' \
+      2>/dev/null || true)
+  fi
+  WORKER_INSTANCES=${WORKER_INSTANCES:-1}
+  render "$here/worker-pool.yaml" >"$work/worker-pool.yaml"
+  gcloud beta run worker-pools replace "$work/worker-pool.yaml"
 fi
-WORKER_INSTANCES=${WORKER_INSTANCES:-1}
-render "$here/worker-pool.yaml" >"$work/worker-pool.yaml"
-gcloud beta run worker-pools replace "$work/worker-pool.yaml"
 
 say "== traffic"
 gcloud run services update-traffic vitrine-api --region="$REGION" \

@@ -45,9 +45,9 @@ def bash(script: str, **values: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def rendered(name: str) -> Manifest:
+def rendered(name: str, **values: str) -> Manifest:
     """A manifest with values in it, put there by what deploy.sh uses."""
-    done = bash(f'render "$here/{name}"', **VALUES)
+    done = bash(f'render "$here/{name}"', **VALUES | values)
     assert done.returncode == 0, done.stderr
     return yaml.safe_load(done.stdout)
 

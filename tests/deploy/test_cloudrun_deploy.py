@@ -92,6 +92,14 @@ def test_traffic_stays_where_the_workers_cannot_be_brought_out(project):
     assert project.did("gcloud run services update-traffic") == []
 
 
+def test_without_jobs_the_workers_are_left_alone(project):
+    """The way out while the database is away: predictions go on with another revision."""
+    release(project, "2", JOBS="off")
+    assert project.did(*MOVES) == ["gcloud run services update-traffic"]
+    assert "vitrine-worker-abc1234-1" in project.applied("worker-pools", "vitrine-worker")
+    assert "DATABASE_URL" not in project.applied("services", "vitrine-api")
+
+
 def test_workers_keep_their_number(project):
     """The autoscaler's, where there is one; or what is asked for."""
     assert 'manualInstanceCount: "1"' in project.applied("worker-pools", "vitrine-worker")

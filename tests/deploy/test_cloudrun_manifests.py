@@ -47,6 +47,22 @@ def test_the_product_takes_what_the_manifest_sets(of):
     assert (taken.log_cloud, taken.google_cloud_project) == ("gcp", VALUES["PROJECT_ID"])
 
 
+def test_without_jobs_the_api_needs_neither_database_nor_broker_nor_network():
+    """One setting, for a model that takes none, and for the day when the database is away."""
+    manifest = rendered("service.yaml", JOBS="off")
+    taken = settings(container(manifest, "api"))
+    assert not taken.jobs
+    assert taken.redis_url is None
+    left = set(annotations(SERVICE)) - set(annotations(manifest))
+    assert left == {
+        "run.googleapis.com/cloudsql-instances",
+        "run.googleapis.com/network-interfaces",
+        "run.googleapis.com/vpc-access-egress",
+    }
+    secret = {one["name"] for one in container(manifest, "api")["env"] if "valueFrom" in one}
+    assert secret == {"ADMIN_TOKEN"}
+
+
 def test_the_api_has_ended_before_it_is_killed():
     """The validator has Gunicorn's time hold the delay, a prediction and the farewell."""
     taken = settings(API)

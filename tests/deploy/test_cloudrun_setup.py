@@ -38,6 +38,17 @@ def test_everything_is_made_and_the_second_time_nothing(ready, first):
     assert making(ready.calls()) == []
 
 
+def test_without_jobs_nothing_is_made_that_only_jobs_need(tmp_path):
+    """No database, broker, bucket or identity of workers: minutes instead of twenty."""
+    project = Project(tmp_path / "project")
+    assert project.run("setup.sh", JOBS="off") == 0, project.said
+    lines = " ".join(making(project.calls()))
+    assert "service-accounts create vitrine-api" in lines
+    for part in ("sql", "memorystore", "network-connectivity", "buckets", "vitrine-worker"):
+        assert part not in lines
+    assert not project.did("gcloud sql", "gcloud memorystore")
+
+
 def test_what_broke_off_goes_on_where_it_was(tmp_path):
     """The database's user is there, its secret is not: it gets a new password, and no twin."""
     project = Project(tmp_path / "project")
