@@ -1,0 +1,71 @@
+# shellcheck shell=bash disable=SC2034 # what is set here, the sourcing scripts use
+# What the scripts here share: where things are, and how a manifest gets its values. Sourced.
+
+: "${PROJECT_ID:?the project, as in: export PROJECT_ID=my-project}"
+: "${REGION:?the region, as in: export REGION=europe-west1}"
+NETWORK=${NETWORK:-default}
+SUBNET=${SUBNET:-default}
+BUCKET=${BUCKET:-$PROJECT_ID-vitrine}
+JOBS=${JOBS:-on} # off: no workers, and neither database nor broker nor bucket
+IMAGES=$REGION-docker.pkg.dev/$PROJECT_ID/vitrine/vitrine
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+# For every gcloud below: never ask, and `worker-pools replace` has no --region.
+export CLOUDSDK_CORE_PROJECT=$PROJECT_ID CLOUDSDK_RUN_REGION=$REGION CLOUDSDK_CORE_DISABLE_PROMPTS=1
+
+[[ $JOBS =~ ^(on|off)$ ]] || { printf 'JOBS: on or off, not %s\n' "$JOBS" >&2; exit 1; }
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$@"; exit 1; }
+
+# Whether a command that describes something finds it.
+there() { "$@" >/dev/null 2>&1; }
+
+account() { printf '%s@%s.iam.gserviceaccount.com' "$1" "$PROJECT_ID"; }
+
+# A manifest with values in the place of ${NAME}; a name that has no value here ends the script.
+render() {
+  local text name
+  text=$(<"$1")
+  if [ "$JOBS" = off ]; then
+    text=$(sed '/# jobs: from here/,/# jobs: to here/d' <<<"$text")
+  fi
+  for name in PROJECT_ID REGION NETWORK SUBNET BUCKET JOBS IMAGE API_REVISION WORKER_REVISION \
+    SERVING_REVISION WORKER_INSTANCES; do
+    text=${text//"\${$name}"/"${!name-}"}
+  done
+  if [[ $text =~ [$][{][^}]*[}] ]]; then
+    die "$1 names a value that is not known: ${BASH_REMATCH[0]}"
+  fi
+  printf '%s\n' "$text"
+}
+
+# Put stdin into a secret, as its first version or a new one. No value stands on a command line.
+put_secret() {
+  if there gcloud secrets describe "$1"; then
+    gcloud secrets versions add "$1" --data-file=- --format=none
+  else
+    gcloud secrets create "$1" --replication-policy=automatic --data-file=- --format=none
+  fi
+}
+
+# Put a file into a secret, unless that is what it holds.
+put_configuration() {
+  if [ "$(gcloud secrets versions access latest --secret="$1" 2>/dev/null)" != "$(<"$2")" ]; then
+    put_secret "$1" <"$2"
+    say "secret $1: now as in ${2##*/}"
+  fi
+}
+
+# An identity that was made a moment ago is not known everywhere yet.
+allow() {
+  local try
+  for try in 1 2 3 4 5; do
+    if "$@" --format=none; then
+      return
+    fi
+    say "not yet ($try of 5): $1 $2 $3"
+    sleep $((try * 3))
+  done
+  die "refused: $*"
+}
