@@ -3,9 +3,8 @@
 import pytest
 import yaml
 
-from tests.deploy.cloudrun import CLOUDRUN, read
+from tests.deploy.cloudrun import read
 from tests.deploy.cloudrun_project import Project
-from tests.ops.tools import need, output
 
 MAKING = (" create ", "versions add", "set-password")
 
@@ -140,10 +139,3 @@ def test_pages_need_somebody_to_tell(ready):
     assert ready.run("alerts.sh") == 1
     assert "CHANNEL" in ready.said
     assert not ready.did("gcloud alpha monitoring policies create")
-
-
-def test_shellcheck_finds_nothing():
-    """In any of the scripts."""
-    scripts = sorted(map(str, CLOUDRUN.glob("*.sh")))
-    assert len(scripts) > 4
-    output(need("shellcheck"), "--external-sources", *scripts)

@@ -4,8 +4,6 @@ import io
 import re
 import stat
 import subprocess
-import sys
-from pathlib import Path
 
 import yaml
 from dotenv import dotenv_values
@@ -82,7 +80,6 @@ def test_no_secret_stands_in_the_file():
                 assert re.fullmatch(r"\$\{\w+:[-?].*\}", str(value)), (name, variable)
 
 
-def test_the_script_is_clean():
-    """As shellcheck sees it."""
-    output(str(Path(sys.executable).parent / "shellcheck"), str(FOLDER / "fill-env.sh"))
+def test_the_script_can_be_started():
+    """As the page starts it."""
     assert (ROOT / "deploy/compose/fill-env.sh").stat().st_mode & 0o111
