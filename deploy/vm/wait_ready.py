@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("url")
     parser.add_argument("--seconds", type=float, default=120.0, help="wait no longer")
     given = parser.parse_args()
-    pid = int(os.environ.get("MAINPID", "0"))
+    pid = int(os.environ.get("MAINPID") or 0)
     end = time.monotonic() + given.seconds
     while True:
         serves, seen = look(given.url)
