@@ -141,9 +141,7 @@ web_server() { # web_server NAME
   fi
   put nginx/proxy.conf /etc/nginx/vitrine/proxy.conf
   put nginx/problems.conf /etc/nginx/vitrine/problems.conf
-  # Whoever added an instance, and release.sh in the midst of its work, wrote into this one.
-  [ -f "$root/etc/nginx/vitrine/upstream.conf" ] ||
-    put nginx/upstream.conf /etc/nginx/vitrine/upstream.conf
+  put nginx/upstream.conf /etc/nginx/vitrine/upstream.conf
   put nginx/vitrine.conf /etc/nginx/conf.d/vitrine.conf
   sed -i "s/vitrine\.example\.com/$1/" "$root/etc/nginx/conf.d/vitrine.conf"
   rm -f "$root/etc/nginx/sites-enabled/default" # it would answer for names that are not ours

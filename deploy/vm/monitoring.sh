@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # monitoring.sh: Prometheus, Alertmanager and the exporters of the machine and the broker, here
 #
-# From the distribution's packages, all on 127.0.0.1. Run it again after another instance, another
-# receiver (ALERT_…_FILE in vitrine.env), or a release that changes prometheus.yml or alertmanager.yml;
-# rules and alerts come with each release by themselves. GRAFANA_URL, RUNBOOKS_URL: where the links of
-# alerts lead. ROOT: a folder in the place of /, for tests.
+# From the distribution's packages, all on 127.0.0.1. Run it again after another receiver (ALERT_…_FILE
+# in vitrine.env), or a release that changes prometheus.yml or alertmanager.yml; rules and alerts come
+# with each release by themselves. GRAFANA_URL, RUNBOOKS_URL: where the links of alerts lead. ROOT: a
+# folder in the place of /, for tests.
 set -euo pipefail
 
 root="${ROOT:-}"
@@ -42,7 +42,7 @@ arguments prometheus-node-exporter "--web.listen-address=127.0.0.1:9100 --collec
 arguments prometheus-redis-exporter "--web.listen-address=127.0.0.1:9121 --redis.addr=redis://127.0.0.1:6379"
 apt-get install -y -qq -o Dpkg::Options::=--force-confold "${units[@]}"
 
-mapfile -t ports < <(sed -nE 's/^ *server 127\.0\.0\.1:([0-9]+).*/\1/p' "$upstream")
+mapfile -t ports < <(sed -nE 's/^ *server 127\.0\.0\.1:([0-9]+).*/\1/p' "$upstream" | sort -u)
 RUN_AS=root "$here/run.sh" python "$here/monitoring.py" /etc/prometheus "${ports[@]}" "${broker[@]}" \
   ${GRAFANA_URL:+--grafana "$GRAFANA_URL"} ${RUNBOOKS_URL:+--runbooks "$RUNBOOKS_URL"}
 chown root:prometheus "$root"/etc/prometheus/{prometheus,alertmanager}.yml

@@ -75,28 +75,19 @@ prepare_database(load_settings())"
   "$base/releases/$1/deploy/vm/run.sh" python -c "$script" || die "the database was not migrated"
 }
 
-ports() { sed -nE 's/^ *server 127\.0\.0\.1:([0-9]+).*/\1/p' "$upstream"; }
+ports() { sed -nE 's/^ *server 127\.0\.0\.1:([0-9]+).*/\1/p' "$upstream" | sort -u; }
 
-route() { # route PORT down|up: whether nginx sends requests to this instance
-  local state="max_fails=0"
-  [ "$(ports | wc -l)" -gt 1 ] || return 0 # the only one stays: a short wait beats a 502
-  [ "$2" = down ] && state="max_fails=0 down"
-  grep -q "127\.0\.0\.1:$1 $state;" "$upstream" && return
-  sed -i -E "s/^( *server 127\.0\.0\.1:$1) .*/\1 $state;/" "$upstream"
-  nginx -t -q && systemctl reload nginx
-}
-
-restart_api() { # one after the other; each is back, with its models loaded, before the next one goes
+# One after the other: each is back, with its models loaded, before the next one goes. nginx
+# sends it nothing meanwhile.
+restart_api() {
   local port
   for port in $(ports); do
     echo "Restarting vitrine-api@$port"
-    route "$port" down || return 1
     systemctl reset-failed "vitrine-api@$port" 2>/dev/null || true # its five tries are a new five
     if ! systemctl restart "vitrine-api@$port"; then
       journalctl -u "vitrine-api@$port" -n 20 --no-pager >&2 || true
       return 1
     fi
-    route "$port" up || return 1
   done
 }
 
@@ -111,12 +102,6 @@ restart_workers() {
 # understand those of the new one. On the way back it is the other way round.
 forwards() { restart_workers && restart_api; }
 backwards() { restart_api && restart_workers; }
-
-all_up() { # whatever broke off: no instance stays without requests that could have them
-  local port
-  [ -f "$upstream" ] || return 0
-  for port in $(ports); do route "$port" up; done
-}
 
 settle() { # what follows the link `current`, but for the units
   local unit
@@ -192,7 +177,6 @@ forget() {
 mkdir -p "$base/releases"
 exec 9>"$base/.lock"
 flock -n 9 || die "another release is under way"
-trap all_up EXIT
 case "$1 $#" in
   "deploy 2") deploy "$2" ;;
   "rollback 1" | "rollback 2") rollback "${2:-}" ;;

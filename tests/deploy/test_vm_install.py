@@ -80,7 +80,7 @@ def test_the_number_of_workers_fits_the_machine(host):
 def test_a_second_time_changes_nothing(host):
     """What was edited stays as well, and no line is added twice."""
     host.run("install.sh", NAME)
-    for name in ("vitrine/vitrine.env", "vitrine/secrets.env", "nginx/vitrine/upstream.conf"):
+    for name in ("vitrine/vitrine.env", "vitrine/secrets.env"):
         with (host.root / "etc" / name).open("a") as file:
             file.write("# mine\n")
     before = contents(host.root)

@@ -202,6 +202,28 @@ def test_an_address_that_sends_too_much_is_told_so(instance, tmp_path):
     assert refused[0].headers["Retry-After"] == "1"
 
 
+def test_an_instance_that_does_not_serve_is_asked_last(tmp_path):
+    """It loads its models, or leaves: its socket is open, and nobody is to wait in it."""
+    with backend() as first, backend() as second:
+        nginx = prepared(tmp_path / "nginx", (first.port, second.port))
+        nginx.serving(0).unlink()
+        with running(nginx), nginx.client() as client:
+            assert {client.get("/").status_code for _ in range(4)} == {200}
+            assert (len(first.begun), len(second.begun)) == (0, 4)
+            nginx.serving(0).touch()
+            nginx.serving(1).unlink()
+            assert {client.get("/").status_code for _ in range(4)} == {200}
+            assert (len(first.begun), len(second.begun)) == (4, 4)
+
+
+def test_an_instance_alone_is_asked_whatever_its_file_says(nginx, instance):
+    """Here the other one refuses, and neither has its file."""
+    for number in range(2):
+        nginx.serving(number).unlink()
+    with nginx.client() as client:
+        assert client.get("/").status_code == 200
+
+
 def test_plain_http_leads_to_https(nginx, instance):
     """But for the questions of a certificate's issuer."""
     challenge = nginx.folder / "www/.well-known/acme-challenge"

@@ -8,12 +8,13 @@ import pytest
 
 from project.jobs.supervisor import FLUSH_SECONDS
 from tests.deploy.environment import settings_of
-from tests.deploy.vm_files import UNITS, VM, directives, seconds, size, unit, variables
+from tests.deploy.vm_files import NGINX, UNITS, VM, directives, seconds, size, unit, variables
 from tests.ops.tools import ROOT, need
 
 API, WORKER = "vitrine-api@.service", "vitrine-worker.service"
 SERVICES = (API, WORKER)
-INSTANCES = re.findall(r"127\.0\.0\.1:(\d+)", "".join(directives("server", "upstream.conf")))
+SERVERS = "".join(directives("server", "upstream.conf"))
+INSTANCES = sorted(set(re.findall(r"127\.0\.0\.1:(\d+)", SERVERS)))
 MOST_EXPOSURE = 15  # tenths; Debian's own services are at 60 to 96
 
 
@@ -88,7 +89,10 @@ def test_no_two_processes_share_a_folder_of_metrics():
     folders = [settings_of(variables(API, port)).prometheus_multiproc_dir for port in INSTANCES]
     folders.append(settings_of(variables(WORKER)).prometheus_multiproc_dir)
     assert len(set(folders)) == len(INSTANCES) + 1
-    made = [unit(API)["Service"]["RuntimeDirectory"][0].replace("%i", port) for port in INSTANCES]
+    made = [
+        unit(API)["Service"]["RuntimeDirectory"][0].split()[0].replace("%i", port)
+        for port in INSTANCES
+    ]
     made += unit(WORKER)["Service"]["RuntimeDirectory"]
     assert [str(folder) for folder in folders] == [f"/run/{name}" for name in made]
 
@@ -115,7 +119,7 @@ def test_a_stop_leaves_time_to_finish():
 def test_a_start_is_awaited_but_not_for_ever(name):
     """The wait has its own end, before systemd's, and so says why."""
     service = unit(name)["Service"]
-    (wait,) = service["ExecStartPost"]
+    wait = service["ExecStartPost"][0]
     awaited = int(wait.rsplit("--seconds ", 1)[1])
     assert 120 <= awaited < int(service["TimeoutStartSec"][0])
     assert service["KillMode"] == ["mixed"]
@@ -124,6 +128,22 @@ def test_a_start_is_awaited_but_not_for_ever(name):
     settings = settings_of(variables(name, port))
     listens = settings.port if name == API else settings.worker_metrics_port
     assert f":{listens}/" in wait.replace("%i", port)
+
+
+def test_nginx_knows_of_an_instance_while_it_is_ready_and_no_longer():
+    """The file is made after the wait, removed before SIGTERM, and goes with the instance."""
+    service = unit(API)["Service"]
+    _, made = service["ExecStartPost"]
+    (removed,) = service["ExecStop"]
+    path = made.split()[-1]
+    assert removed.split()[-1] == path
+    folders = [f"/run/{name}" for name in service["RuntimeDirectory"][0].split()]
+    assert str(Path(path).parent) in folders
+    assert service["RuntimeDirectoryMode"] == ["0755"]  # nginx looks
+    looked_at = re.findall(r"!-f ([^)]+)\)", (NGINX / "vitrine.conf").read_text())
+    assert looked_at == [path.replace("%i", port) for port in INSTANCES]
+    for port in INSTANCES:
+        assert f"vitrine_without_{port};" in (NGINX / "vitrine.conf").read_text()
 
 
 def test_a_quick_failure_ends_the_tries_and_a_slow_one_does_not():
@@ -139,9 +159,9 @@ def test_a_quick_failure_ends_the_tries_and_a_slow_one_does_not():
 def test_nginx_and_the_settings_fit_together():
     """Which of two ends a connection, or gives up, first is no accident."""
     settings = settings_of(variables(API, INSTANCES[0]))
-    (kept,) = directives("keepalive_timeout", "upstream.conf")
-    assert seconds(kept) < settings.shutdown_delay_seconds
-    assert seconds(kept) < settings.keepalive_seconds
+    for kept in directives("keepalive_timeout", "upstream.conf"):
+        assert seconds(kept) < settings.shutdown_delay_seconds
+        assert seconds(kept) < settings.keepalive_seconds
     (body,) = directives("client_max_body_size")
     assert size(body) > settings.max_body_bytes
     for value in directives("proxy_read_timeout"):

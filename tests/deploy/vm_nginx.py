@@ -19,6 +19,7 @@ from tests.deploy.vm_files import NGINX
 from tests.ops.tools import need
 
 NAME = "vitrine.example.com"
+SHIPPED = ("8001", "8002")
 MAIN = """
 daemon off;
 {user}
@@ -60,6 +61,10 @@ class Nginx:
         context.check_hostname = False
         return context
 
+    def serving(self, number: int) -> Path:
+        """The file that says that the first or the second instance serves."""
+        return self.folder / f"run/serving-{SHIPPED[number]}/yes"
+
     def access_log(self) -> list[dict[str, Any]]:
         """The lines of its log."""
         lines = (self.folder / "vitrine.access.log").read_text().splitlines()
@@ -92,6 +97,7 @@ def prepared(folder: Path, ports: Sequence[int], changes: Mapping[str, str] | No
         "/etc/vitrine/tls/": f"{folder}/tls/",
         "/var/log/nginx/": f"{folder}/",
         "/var/www/vitrine": f"{folder}/www",
+        "/run/vitrine/": f"{folder}/run/",
         "listen 80;": f"listen 127.0.0.1:{nginx.http};",
         "listen 443 ssl;": f"listen 127.0.0.1:{nginx.https} ssl;",
         "listen [::]:80;": "",
@@ -102,9 +108,12 @@ def prepared(folder: Path, ports: Sequence[int], changes: Mapping[str, str] | No
         text = text.replace(old, new)
     (folder / "vitrine.conf").write_text(text)
     upstream = (NGINX / "upstream.conf").read_text()
-    for shipped, port in zip(("8001", "8002"), ports, strict=True):
+    for shipped, port in zip(SHIPPED, ports, strict=True):
         upstream = upstream.replace(f"127.0.0.1:{shipped}", f"127.0.0.1:{port}")
     (folder / "upstream.conf").write_text(upstream)
+    for number in range(len(SHIPPED)):
+        nginx.serving(number).parent.mkdir(parents=True)
+        nginx.serving(number).touch()
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(MAIN.format(folder=folder, user=user))
     return nginx
