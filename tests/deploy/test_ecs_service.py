@@ -4,7 +4,10 @@ import pytest
 
 from project.api import events
 from project.api.routes import operations
+from project.db.engine import CONNECTIONS
+from project.machine import Machine
 from project.settings import FLUSH_SECONDS
+from project.sizing import size
 from tests.deploy.cloudformation import Template
 from tests.deploy.ecs import FOLDER, attributes, containers, environment, service
 from tests.deploy.environment import settings_of
@@ -14,6 +17,9 @@ FLUSH_OF_A_WORKER = 4  # seconds after WORKER_SHUTDOWN_SECONDS
 MARGIN = 5
 ANYWHERE = "0.0.0.0/0"
 NOWHERE = "255.255.255.255/32"
+MEMORY = {"db.t4g.medium": 4 * 2**30}  # bytes
+USABLE = 0.9  # of it; RDS keeps the rest for itself before it divides
+BYTES_OF_A_CONNECTION = 9_531_392  # RDS' default of max_connections for PostgreSQL
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +155,22 @@ def test_a_task_is_admitted_once_it_was_ready(template, api):
     assert check["Timeout"] < check["Interval"]
     grace = template.of("AWS::ECS::Service")["ApiService"]["HealthCheckGracePeriodSeconds"]
     assert grace > api["StartTimeout"]
+
+
+def test_the_database_takes_all_the_tasks_that_there_may_be(template):
+    """With the connections of every process, and both revisions side by side in a deployment."""
+    scaled = template.of("AWS::ApplicationAutoScaling::ScalableTarget")
+    api = containers(template, "ApiTask")["api"]
+    machine = Machine(2, api["Memory"] * 2**20)
+    processes = {
+        "ApiScaling": size(settings_of({}), machine).workers,
+        "WorkerScaling": int(
+            environment(containers(template, "WorkerTask")["worker"])["WORKER_PROCESSES"]
+        ),
+    }
+    most = sum(
+        int(one["MaxCapacity"]) * processes[name] * CONNECTIONS for name, one in scaled.items()
+    )
+    data = Template(FOLDER / "data.yaml").of("AWS::RDS::DBInstance")["Database"]
+    usable = USABLE * MEMORY[data["DBInstanceClass"]]
+    assert 2 * most <= usable / BYTES_OF_A_CONNECTION
