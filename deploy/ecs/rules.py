@@ -3,9 +3,9 @@
 
 Nothing but the standard library: it runs on whatever machine deploys. Each file is one namespace,
 its text as it is but for two things. What Prometheus takes from `external_labels`, which AMP does
-not have: the addresses in the links, and the environment that every alert carries. And the edges of
-buckets, as the collector writes `le="60"` for our `le="60.0"`: a rule that asks for the latter would
-find nothing, and freshness be without data.
+not have: the addresses in the links, and the environment that every alert carries. And the edges
+of buckets, as the collector writes `le="60"` for our `le="60.0"`: a rule that asks for the latter
+would find nothing, and no wait ever count as too long.
 """
 
 import json
@@ -47,12 +47,11 @@ def template() -> dict[str, object]:
     resources = {}
     for path in sorted([*PROMETHEUS.glob("rules/*.yml"), *PROMETHEUS.glob("alerts/*.yml")]):
         kind, name = path.parent.name, path.stem
-        text = path.read_text(encoding="utf-8")
-        filled = for_workspace(text)
+        text = for_workspace(path.read_text(encoding="utf-8"))
         properties = {
             "Workspace": {"Ref": "WorkspaceArn"},
             "Name": f"{kind}-{name.replace('_', '-')}",
-            "Data": text if filled == text else {"Fn::Sub": filled},
+            "Data": {"Fn::Sub": text} if "${" in text else text,
         }
         logical = kind.capitalize() + name.title().replace("_", "")
         resources[logical] = {"Type": "AWS::APS::RuleGroupsNamespace", "Properties": properties}

@@ -37,6 +37,14 @@ def test_a_rollback_takes_an_image_that_is_there(deploy):
     assert changing(calls) == []
 
 
+def test_parameters_of_ones_own_are_handed_on(deploy):
+    """Quoted in the file of settings, as the shell reads it; they win over what stacks tell."""
+    own = {"PARAMETERS": '"ApiLeast=3 VpcCidr=10.9.0.0/16"', "JOBS": "off"}
+    _, calls = deploy("release", settings=SETTINGS | own)
+    given = parameters(calls, "service")
+    assert (given["ApiLeast"], given["VpcCidr"], given["Jobs"]) == ("3", "10.9.0.0/16", "off")
+
+
 def test_a_release_is_image_and_service(deploy):
     """Nothing else is touched."""
     _, calls = deploy("release")
