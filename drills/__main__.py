@@ -41,6 +41,12 @@ def run(names: list[str], folder: Path) -> None:
             say(row(name, done.fault.text, *times))
 
 
+def heed_endings() -> None:
+    """Hear whoever ends this process as Ctrl-C is heard."""
+    for number in ENDINGS:
+        signal.signal(number, end)
+
+
 def end(_number: int, _frame: FrameType | None) -> None:
     """End, and what was started too; whoever asks twice does not keep that from being done."""
     for number in ENDINGS:
@@ -55,8 +61,7 @@ def main(names: list[str]) -> None:
     """
     if unknown := set(names) - set(FAULTS):
         sys.exit(f"no drill for {', '.join(sorted(unknown))}; there are: {', '.join(FAULTS)}")
-    for number in ENDINGS:
-        signal.signal(number, end)
+    heed_endings()
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
         try:
             run(names or list(FAULTS), Path(folder))

@@ -25,6 +25,7 @@ class Crew(Logged):
 
     process: subprocess.Popen[bytes]
     metrics_port: int
+    host: str = "127.0.0.1"
 
     def workers(self) -> list[psutil.Process]:
         """The processes that run jobs: the children of each Dramatiq."""
@@ -53,7 +54,8 @@ class Crew(Logged):
 
     def metrics(self) -> Metrics:
         """Scrape once."""
-        answer = httpx2.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=DEADLINE)
+        url = f"http://{self.host}:{self.metrics_port}/metrics"
+        answer = httpx2.get(url, timeout=DEADLINE)
         return Metrics(answer.raise_for_status().text)
 
     def await_ready(self, workers: int) -> None:
@@ -87,13 +89,13 @@ def working(
 
     root: where the product's tree is. settings: by the names of their variables.
     """
-    port = free_port()
+    port = int(str(settings.get("WORKER_METRICS_PORT") or free_port()))
     own = {"WORKER_METRICS_PORT": port, "PROMETHEUS_MULTIPROC_DIR": folder / "worker_metrics"}
     variables = environment(folder, **{"JOBS": "on"} | own | settings)
     log_file = folder / f"crew_{port}.log"
     command = [str(root / "prestart.sh"), "worker"]
     process = begun(command, root, variables, log_file)
-    crew = Crew(log_file, process, port)
+    crew = Crew(log_file, process, port, variables.get("HOST", "127.0.0.1"))
     try:
         if ready:
             crew.await_ready(int(str(settings.get("WORKER_PROCESSES", 2))))

@@ -70,18 +70,22 @@ class Metrics:
 
 @dataclass
 class Server(Logged):
-    """A running server, seen from outside. metrics_port: where /metrics is, else on `port`."""
+    """A running server, seen from outside. metrics_port: where /metrics is, else on `port`.
+
+    host: where it listens.
+    """
 
     process: subprocess.Popen[bytes]
     port: int
     metrics_directory: Path
     metrics_port: int | None = None
     metrics_token: str | None = None
+    host: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
         """Base URL, without a slash at its end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def master(self) -> int:
@@ -102,7 +106,8 @@ class Server(Logged):
         """Scrape once."""
         headers = {"Authorization": f"Bearer {self.metrics_token}"} if self.metrics_token else {}
         port = self.metrics_port or self.port
-        answer = httpx2.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=DEADLINE)
+        url = f"http://{self.host}:{port}/metrics"
+        answer = httpx2.get(url, headers=headers, timeout=DEADLINE)
         return Metrics(answer.raise_for_status().text)
 
     def signal(self, number: int) -> None:
@@ -184,6 +189,7 @@ def launch(
         Path(variables["PROMETHEUS_MULTIPROC_DIR"]),
         int(variables["METRICS_PORT"]) if "METRICS_PORT" in variables else None,
         variables.get("METRICS_TOKEN"),
+        variables.get("HOST", "127.0.0.1"),
     )
 
 

@@ -1,7 +1,8 @@
-"""A real Valkey server on a socket, as `make run` starts it; it can be killed and started again."""
+"""A real Valkey server, as `make run` starts it; it can be killed and started again."""
 
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,18 +16,19 @@ from project.jobs.embedded_broker import command
 
 
 class Valkey:
-    """A server; its data outlive its processes."""
+    """A server; its data outlive its processes. options: besides those of `make run`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.socket = folder / "valkey.sock"
         self.url = f"unix://{self.socket}"
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start, and wait until it answers."""
         self._process = subprocess.Popen(  # noqa: S603 - our own command
-            command(self.socket, get_binary_path()),
+            [*command(self.socket, get_binary_path()), *self._options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -56,11 +58,22 @@ class Valkey:
             self._process.wait(10)
             self._process = None
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have it answer nobody for the length of the body, as if the network were gone."""
+        if self._process is None:
+            raise RuntimeError("Valkey does not run")
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
 
 @contextmanager
-def serving_valkey(folder: Path) -> Iterator[Valkey]:
+def serving_valkey(folder: Path, options: Sequence[str] = ()) -> Iterator[Valkey]:
     """A server that runs for the length of the body."""
-    server = Valkey(folder)
+    server = Valkey(folder, options)
     server.start()
     try:
         yield server

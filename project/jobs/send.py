@@ -5,11 +5,14 @@ A message holds a job's id, and no more than the log needs: the row in the datab
 
 import asyncio
 import time
+from typing import Any
 
 from dramatiq import Message, Middleware
 from dramatiq.brokers.redis import MAINTENANCE_SCALE, RedisBroker
 from dramatiq.errors import BrokerConnectionError
+from redis import ConnectionError as RedisConnectionError
 from redis import Redis, RedisError
+from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -25,9 +28,24 @@ ANSWER_SECONDS = 5.0
 HEARTBEAT_SECONDS = 10.0  # a worker's consumers give a sign each second
 
 
+class Client(Redis):
+    """A client to which a broker that is silent is one that is gone.
+
+    Dramatiq waits for a connection that broke and tries again. Of a time-out it knows nothing: the
+    thread that fetches delayed messages would end for good, and what was done not be acknowledged.
+    """
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Ask. Raises redis.ConnectionError, for a time-out too."""
+        try:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except RedisTimeoutError as error:
+            raise RedisConnectionError(str(error)) from error
+
+
 def connect(settings: Settings) -> Redis:
     """A client of the broker; it connects at its first use, and tries no command twice."""
-    return Redis.from_url(
+    return Client.from_url(
         settings.broker_url,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=ANSWER_SECONDS,

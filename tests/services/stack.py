@@ -5,10 +5,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from drills.s3 import BUCKET, S3Server, serving_s3
 from drills.valkey import Valkey, serving_valkey
 from tests.database import sqlite_url
 from tests.services.postgres import Postgres, run_postgres
-from tests.services.s3 import BUCKET, S3Server, serving_s3
 
 KINDS = ("embedded", "production")
 

@@ -17,13 +17,13 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from drills.audit import ends, watch_ends
 from drills.crew import Crew, working
 from drills.server import Server
 from drills.waiting import DEADLINE, wait_until
 from project.db.engine import open_database
 from project.db.jobs import Jobs
 from tests.database import database_settings
-from tests.services.audit import ends, watch_ends
 from tests.services.server import serve
 from tests.services.stack import KINDS, standing
 

