@@ -2,14 +2,11 @@
 """Prints a CloudFormation template with the rules and alerts of prometheus/ for Managed Prometheus.
 
 Nothing but the standard library: it runs on whatever machine deploys. Each file is one namespace,
-its text as it is but for two things. What Prometheus takes from `external_labels`, which AMP does
-not have: the addresses in the links, and the environment that every alert carries. And the edges
-of buckets, as the collector writes `le="60"` for our `le="60.0"`: a rule that asks for the latter
-would find nothing, and no wait ever count as too long.
+its text as it is but for what Prometheus takes from `external_labels`, which AMP does not have: the
+addresses in the links, and the environment that every alert carries.
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -26,13 +23,10 @@ FOR_LABELS = {
     "labels: {severity:": 'labels: {environment: "${Environment}", severity:',
 }
 
-WHOLE_EDGE = re.compile(r'\ble="([0-9]+)\.0"')
-
 
 def for_workspace(text: str) -> str:
     """A rule file as Fn::Sub takes it. Raises ValueError for what AMP would leave unfilled."""
     text = text.replace("${", "${!")  # PromQL's own, if ever, is not ours to fill
-    text = WHOLE_EDGE.sub(r'le="\1"', text)
     for ours, theirs in FOR_LABELS.items():
         text = text.replace(ours, theirs)
     if "externalLabels" in text:
