@@ -67,10 +67,8 @@ def test_no_rule_asks_for_an_edge_that_the_collector_does_not_write(namespaces):
     assert [edge for edge in edges if edge != "+Inf" and edge != f"{float(edge):g}"] == []
     patterns = re.findall(r'\ble=~"([^"]+)"', text)
     assert patterns
-    assert all(
-        re.fullmatch(pattern, "60") and re.fullmatch(pattern, "60.0") for pattern in patterns
-    )
-    assert not re.findall(r"\ble=~|\ble!", "".join(namespaces.values()))
+    for edge in ("60", "60.0"):
+        assert all(re.fullmatch(pattern, edge) for pattern in patterns)
 
 
 def test_dashboards_ask_for_edges_that_the_collector_writes():
