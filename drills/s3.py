@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +95,10 @@ class S3Server:
 
 @contextmanager
 def serving_s3(
-    folder: Path, address: str = "127.0.0.1", port: int | None = None, *options: str
+    folder: Path,
+    address: str = "127.0.0.1",
+    port: int | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[S3Server]:
     """An S3 server with its files in this folder, for the length of the body.
 

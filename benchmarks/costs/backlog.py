@@ -1,0 +1,115 @@
+"""What a backlog costs: rows that wait, messages that wait, and those who look at all of them."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from benchmarks.costs.plant import Plant
+from benchmarks.statistic import median
+from project.db.engine import open_database
+from project.db.jobs import Jobs
+from project.jobs.queue import MESSAGES, Queue
+from project.jobs.send import READY
+from project.jobs.sweep import GRACE_SECONDS, MESSAGE_SECONDS, MOST_SENT
+
+ROUNDS = 15
+COLUMNS = (
+    "model, model_version, params, inputs, revision, progress, attempts, created_at, started_at, "
+    "lease_owner, cancel_requested, result, seconds, fingerprint, request_id, traceparent"
+)
+T = TypeVar("T")
+
+
+def row_bytes(plant: Plant, rows: int) -> float:
+    """Bytes of a job that has succeeded, in the table and its indexes."""
+    size = "SELECT pg_total_relation_size('jobs') AS bytes"
+    before = asyncio.run(plant.meters.run(size))[0]["bytes"]
+    _copy(plant, rows, "succeeded", "NULL")
+    return float(asyncio.run(plant.meters.run(size))[0]["bytes"] - before) / rows
+
+
+def looks(plant: Plant, waiting: int) -> dict[str, float]:
+    """Milliseconds that each look takes while so many jobs wait, for whoever looks."""
+    _copy(plant, waiting, "accepted", "0")
+    _fill(plant, waiting)
+
+    async def measure() -> dict[str, float]:
+        async with open_database(plant.settings) as engine:
+            jobs, now = Jobs(engine), time.time()
+            due = lambda: jobs.due(  # noqa: E731 - one of several looks
+                now, MOST_SENT, grace=GRACE_SECONDS, patience=MESSAGE_SECONDS
+            )
+            return {
+                "rows: may another job come (each submission)": await _took(jobs.waiting),
+                "rows: is one left lying (each sweep)": await _took(due),
+                "rows: has one lost its message (every 15 s)": await _took(
+                    lambda: jobs.long_sent(now - MESSAGE_SECONDS, MOST_SENT)
+                ),
+            }
+
+    found = asyncio.run(measure())
+    queue = Queue(plant.meters.valkey)
+    used = plant.meters.read()
+    began = time.perf_counter()
+    for _ in range(ROUNDS):
+        queue.waiting_jobs()
+    found["messages: which jobs have one (then too)"] = (
+        1000 * (time.perf_counter() - began) / ROUNDS
+    )
+    after = plant.meters.read()
+    for name, scale in (("Valkey: CPU seconds", 1000.0), ("Valkey: bytes out", 1.0)):
+        found[f"of that, {name}"] = scale * (after[name] - used[name]) / ROUNDS
+    asyncio.run(plant.meters.run("DELETE FROM jobs WHERE status = 'accepted'"))
+    plant.meters.valkey.delete(READY, MESSAGES)
+    return found
+
+
+async def _took(look: Callable[[], Awaitable[T]]) -> float:
+    times = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        await look()
+        times.append(time.perf_counter() - began)
+    return 1000 * median(times)
+
+
+def _copy(plant: Plant, rows: int, status: str, sent_at: str) -> None:
+    """Add rows that are like one that has succeeded, but for these."""
+    finished = "finished_at" if status == "succeeded" else "NULL"
+    statement = (
+        f"INSERT INTO jobs (id, status, sent_at, finished_at, {COLUMNS}) "  # noqa: S608 - ours
+        f"SELECT lpad(to_hex(n), 8, '0') || substr(md5(n::text || '{status}'), 1, 24), "
+        f"'{status}', {sent_at}, {finished}, {COLUMNS} "
+        f"FROM (SELECT * FROM jobs WHERE status = 'succeeded' LIMIT 1) AS one, "
+        f"generate_series(1, {rows}) AS n"
+    )
+    asyncio.run(plant.meters.run(statement))
+    asyncio.run(plant.meters.run("VACUUM ANALYZE jobs"))
+
+
+def _fill(plant: Plant, messages: int) -> None:
+    """Put messages into the queue as the product does, for jobs that nobody knows."""
+    pipeline = plant.meters.valkey.pipeline()
+    for _ in range(messages):
+        number = str(uuid.uuid4())
+        options = {
+            "enqueued_at": time.time(),
+            "redis_message_id": number,
+            "request_id": uuid.uuid4().hex,
+            "traceparent": "0" * 55,
+        }
+        message = {
+            "queue_name": "jobs",
+            "actor_name": "run_job",
+            "args": [uuid.uuid4().hex],
+            "kwargs": {},
+            "options": options,
+            "message_id": str(uuid.uuid4()),
+            "message_timestamp": round(time.time() * 1000),
+        }
+        pipeline.hset(MESSAGES, number, json.dumps(message, separators=(",", ":")))
+        pipeline.rpush(READY, number)
+    pipeline.execute()
