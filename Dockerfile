@@ -30,7 +30,7 @@ RUN --mount=type=bind,from=wheels,target=/wheels \
 RUN site=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
     && pip uninstall --quiet --yes pip setuptools \
     && rm -rf "$site"/torch/include "$site"/torch/test \
-    && rm "$site"/openvino/libs/libopenvino_intel_[gn]pu_plugin.so \
+    && rm -f "$site"/openvino/libs/libopenvino_intel_[gn]pu_plugin.so \
     && find "$site"/torch/bin -type f ! -name torch_shm_manager -delete \
     && mkdir /opt/torch && mv "$site"/torch "$site"/torch-* "$site"/torchgen /opt/torch/ \
     && echo /opt/torch > "$site"/torch.pth \
@@ -49,7 +49,8 @@ COPY project project
 RUN python -m compileall -q --invalidation-mode unchecked-hash project gunicorn.conf.py \
     && ln -s /tmp var \
     && CACHE_DIR=/app/cache python -m project warm \
-    && find cache -name '*.lock' -delete
+    && find cache -name '*.lock' -delete \
+    && chmod -R a+rX /app
 USER 10001:10001
 ENV ENVIRONMENT=production HOST=0.0.0.0 PORT=8000
 EXPOSE 8000 9464 9191

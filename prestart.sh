@@ -28,12 +28,19 @@ esac
 # processor needs besides is converted into CACHE_DIR, beside links to them.
 if [ -d cache ]; then
   converted="${CACHE_DIR:-var/cache}"
-  mkdir -p "$converted" && cp -rsf "$PWD/cache/." "$converted/"
+  if ! { mkdir -p "$converted" && cp -rsf "$PWD/cache/." "$converted/"; }; then
+    export CACHE_DIR="$PWD/cache" # read, if nothing else
+  fi
 fi
 
 # Metrics of a former run must not be added to this one's. The folder must exist, and be named,
 # before prometheus_client is imported; so the preparing process does not get the variable.
 metrics="${PROMETHEUS_MULTIPROC_DIR:-$PWD/var/metrics/$kind}"
-env -u PROMETHEUS_MULTIPROC_DIR python -m project.preflight "$kind" "$metrics"
+# In the background, as bash as a container's first process would not hear SIGTERM meanwhile.
+env -u PROMETHEUS_MULTIPROC_DIR python -m project.preflight "$kind" "$metrics" &
+trap 'kill -TERM $!; wait $! || true; exit 143' TERM
+trap 'kill -INT $!; wait $! || true; exit 130' INT
+wait $!
+trap - TERM INT
 export PROMETHEUS_MULTIPROC_DIR="$metrics"
 exec "${command[@]}"

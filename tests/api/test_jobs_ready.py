@@ -37,6 +37,16 @@ async def test_readiness_names_what_jobs_lack(api):
     assert (await api.client.get("/ready")).status_code == 200
 
 
+async def test_what_all_instances_share_takes_none_of_them_out(api):
+    """A balancer that asks for the instance alone keeps predictions going without a database."""
+    with without_tables(api):
+        answer = await api.client.get("/ready", params={"scope": "instance"})
+        assert answer.status_code == 200
+        assert all(name.startswith("model:") for name in answer.json()["checks"])
+    refused = await api.client.get("/ready", params={"scope": "some"})
+    assert (refused.status_code, "scope" in refused.text) == (422, True)
+
+
 async def test_a_neighbour_that_hangs_is_asked_once_however_many_ask():
     """Probes must not pile up behind it; each has its answer in time."""
     asked, back = [], asyncio.Event()

@@ -1,6 +1,7 @@
 """What keeps a server from starting, said in one line each; and what does not."""
 
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,6 +117,19 @@ def test_a_database_that_does_not_come_is_given_up(tmp_path: Path):
     with failing(tmp_path, **with_jobs(tmp_path, url), DATABASE_WAIT_SECONDS=0.5) as lines:
         assert [json.loads(line)["message"] for line in lines[:-1]] == ["database_unavailable"]
         assert lines[-1].startswith("DATABASE_URL: no database was to be had for 0.5 s")
+
+
+def test_whoever_waits_for_a_database_may_be_stopped(tmp_path: Path):
+    """A container's first process hears SIGTERM only where it says so."""
+    url = f"postgresql+asyncpg://nobody@127.0.0.1:{free_port()}/nothing"
+    server = launch(tmp_path, app=None, **with_jobs(tmp_path, url))
+    try:
+        wait_until(lambda: "database_unavailable" in server.log(), "it tried")
+        server.signal(signal.SIGTERM)
+        assert server.wait(DEADLINE) == 128 + signal.SIGTERM
+        server.await_gone()
+    finally:
+        end(server)
 
 
 def test_a_second_server_does_not_empty_the_metrics_of_the_first(tmp_path: Path):

@@ -4,6 +4,7 @@ import asyncio
 import platform
 import time
 from functools import partial
+from typing import Literal
 
 import torch
 from fastapi import APIRouter, Request, Response
@@ -72,19 +73,25 @@ async def health() -> Health:
 @router.api_route(
     "/ready", methods=["GET", "HEAD"], include_in_schema=False, response_model_exclude_none=True
 )
-async def ready(services: ServicesDep, response: Response) -> Readiness:
+async def ready(
+    services: ServicesDep, response: Response, scope: Literal["all", "instance"] = "all"
+) -> Readiness:
     """Whether requests should be sent here: models loaded, and no shutdown begun.
 
-    Where jobs are on, their database, storage and broker must answer too.
+    Where jobs are on, their database, storage and broker must answer too; with `scope=instance`
+    they are not asked. All instances share them, so a balancer that took each one out for their
+    sake would leave nobody to answer, and predictions need none of them.
     """
-    checks = await readiness(services)
+    checks = own(services)
+    if scope == "all":
+        checks |= await neighbours(services)
     good = all(check.ok for check in checks.values())
     response.status_code = 200 if good else 503
     return Readiness(status="ready" if good else "not ready", checks=checks)
 
 
-async def readiness(services: Services) -> dict[str, Check]:
-    """Ask each thing that a prediction needs, then, all at once, those that a job needs."""
+def own(services: Services) -> dict[str, Check]:
+    """What this instance has to have for itself: its models, and no end in sight."""
     checks = {}
     for name, lane in services.runner.lanes.items():
         started = time.perf_counter()
@@ -98,7 +105,6 @@ async def readiness(services: Services) -> dict[str, Check]:
             latency_seconds=round(time.perf_counter() - started, 6),
             detail=detail,
         )
-    checks |= await neighbours(services)
     if services.draining:
         checks["shutdown"] = Check(ok=False, latency_seconds=0, detail="shutdown has begun")
     return checks
