@@ -6,7 +6,8 @@ BIN := .venv/bin
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH_INDEX ?=
-# Files of tests run side by side; none knows of another.
+# Files of tests run side by side; none knows of another. Those of the browser have an event loop of
+# their own in the thread of the tests, so they have a process of their own as well.
 SIDE_BY_SIDE ?= -n 2 --dist loadfile
 
 .PHONY: help run test check format bench docs pictures drills image-test tools clean
@@ -24,7 +25,8 @@ run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=â€
 test: .venv/.dev tools ## Set up everything and run every test
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory image-test
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/test_conventions.py tests/models tests/api tests/services tests/ops tests/deploy tests/browser
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/test_conventions.py tests/models tests/api tests/services tests/ops tests/deploy
+	$(BIN)/python -m pytest tests/browser
 
 check: .venv/.dev ## Format, lint, types and the fast tests: under a minute
 	@$(MAKE) --no-print-directory lint
