@@ -61,6 +61,12 @@ def test_the_second_stands_beside_the_first_and_serves_nobody(project):
     assert "rollback.sh abc1234-1" in project.said
 
 
+def test_the_source_goes_where_the_build_may_read_it(first):
+    """To the bucket that setup.sh made for it."""
+    (submit,) = [call for call in first.calls() if call[1:3] == ["builds", "submit"]]
+    assert "--gcs-source-staging-dir=gs://some-project-vitrine-source/source" in submit
+
+
 def test_the_same_commit_is_not_built_again(project):
     """Its image is there, and its tag names nothing else."""
     release(project, "2")
