@@ -6,6 +6,7 @@
 NETWORK=${NETWORK:-default}
 SUBNET=${SUBNET:-default}
 BUCKET=${BUCKET:-$PROJECT_ID-vitrine}
+SOURCES=$PROJECT_ID-vitrine-source # what Cloud Build builds
 JOBS=${JOBS:-on} # off: no workers, and neither database nor broker nor bucket
 IMAGES=$REGION-docker.pkg.dev/$PROJECT_ID/vitrine/vitrine
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -38,6 +39,20 @@ render() {
     die "$1 names a value that is not known: ${BASH_REMATCH[0]}"
   fi
   printf '%s\n' "$text"
+}
+
+secret() { printf '%s' "$1"; }
+
+random() { head -c 64 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | cut -c "1-$1"; }
+
+# Make the database's user, or give it another password: `create` or `set-password`.
+database_user() {
+  gcloud sql users "$1" vitrine --instance=vitrine \
+    --flags-file=<(printf -- '--password: "%s"\n' "$2")
+}
+
+database_url() {
+  secret "postgresql+asyncpg://vitrine:$1@/vitrine?host=/cloudsql/$PROJECT_ID:$REGION:vitrine"
 }
 
 # Put stdin into a secret, as its first version or a new one. No value stands on a command line.

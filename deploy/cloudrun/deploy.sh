@@ -34,6 +34,7 @@ else
   case $BUILD in
     cloud)
       gcloud builds submit . --config="$here/cloudbuild.yaml" \
+        --gcs-source-staging-dir="gs://$SOURCES/source" \
         --service-account="projects/$PROJECT_ID/serviceAccounts/$(account vitrine-build)" \
         --substitutions="_IMAGE=$IMAGE,_REVISION=$REVISION,_VERSION=$version"
       ;;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes, once, what every release runs on: image repository, identities, bucket, database, broker,
 # secrets. What is there already stays as it is, so it may be run again, and is where it broke off.
-#   JOBS  on (default); off: only what the API needs for predictions
+#   JOBS      on (default); off: only what the API needs for predictions
+#   RELEASER  who may bring releases out besides owners, such as group:ml@example.com
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$0")/common.sh"
@@ -14,10 +15,6 @@ VALKEY_NODE=${VALKEY_NODE:-standard-small}     # shared-core-nano: cheap, and wi
 # make 120 while one follows the other, two of the workers (4 instances, 2 processes) 80; the rest
 # is for migrations, operators and Cloud SQL itself.
 MAX_CONNECTIONS=250
-
-secret() { printf '%s' "$1"; }
-
-random() { head -c 64 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | cut -c "1-$1"; }
 
 allow_project() {
   allow gcloud projects add-iam-policy-binding "$PROJECT_ID" --condition=None \
@@ -42,7 +39,7 @@ make_bucket() {
 }
 
 make_database() {
-  local name password url
+  local name password
   say "== database (a new one takes about ten minutes)"
   if ! there gcloud sql instances describe vitrine; then
     gcloud sql instances create vitrine --region="$REGION" --database-version=POSTGRES_17 \
@@ -61,14 +58,11 @@ make_database() {
     # the secret is left of a run that broke off between the two.
     password=$(random 40)
     if grep -qx vitrine <<<"$(gcloud sql users list --instance=vitrine --format='value(name)')"; then
-      gcloud sql users set-password vitrine --instance=vitrine \
-        --flags-file=<(printf -- '--password: "%s"\n' "$password")
+      database_user set-password "$password"
     else
-      gcloud sql users create vitrine --instance=vitrine \
-        --flags-file=<(printf -- '--password: "%s"\n' "$password")
+      database_user create "$password"
     fi
-    url="postgresql+asyncpg://vitrine:$password@/vitrine?host=/cloudsql/$PROJECT_ID:$REGION:vitrine"
-    secret "$url" | put_secret vitrine-database-url
+    database_url "$password" | put_secret vitrine-database-url
   fi
 }
 
@@ -123,9 +117,18 @@ for name in "${identities[@]}"; do
 done
 allow_project vitrine-api roles/monitoring.metricWriter # its collector writes as it does
 allow_project vitrine-build roles/logging.logWriter
-allow_project vitrine-build roles/storage.objectViewer # the source that was uploaded
 allow gcloud artifacts repositories add-iam-policy-binding vitrine --location="$REGION" \
   --member="serviceAccount:$(account vitrine-build)" --role=roles/artifactregistry.writer
+
+# What is built is uploaded to a bucket of its own: in the default one, and with a role in the whole
+# project, the build could read the pictures of callers.
+if ! there gcloud storage buckets describe "gs://$SOURCES"; then
+  gcloud storage buckets create "gs://$SOURCES" --location="$REGION" \
+    --uniform-bucket-level-access --public-access-prevention --soft-delete-duration=0 \
+    --lifecycle-file="$here/lifecycle.json"
+fi
+allow gcloud storage buckets add-iam-policy-binding "gs://$SOURCES" \
+  --member="serviceAccount:$(account vitrine-build)" --role=roles/storage.objectViewer
 
 if [ "$JOBS" = on ]; then
   make_bucket
@@ -153,5 +156,32 @@ if [ "$JOBS" = on ]; then
     may_read $name vitrine-redis-url
   done
   allow_project vitrine-worker roles/monitoring.metricWriter
+fi
+
+if [ -n "${RELEASER:-}" ]; then
+  say "== releases by $RELEASER"
+  for role in run.developer run.invoker cloudbuild.builds.editor \
+    serviceusage.serviceUsageConsumer logging.viewer; do
+    allow gcloud projects add-iam-policy-binding "$PROJECT_ID" --condition=None \
+      --member="$RELEASER" --role="roles/$role"
+  done
+  allow gcloud artifacts repositories add-iam-policy-binding vitrine --location="$REGION" \
+    --member="$RELEASER" --role=roles/artifactregistry.writer
+  for role in storage.objectUser storage.legacyBucketReader; do # gcloud asks whether it is there
+    allow gcloud storage buckets add-iam-policy-binding "gs://$SOURCES" \
+      --member="$RELEASER" --role="roles/$role"
+  done
+  for name in "${identities[@]}"; do
+    allow gcloud iam service-accounts add-iam-policy-binding "$(account "$name")" \
+      --member="$RELEASER" --role=roles/iam.serviceAccountUser
+  done
+  configurations=(vitrine-run-monitoring)
+  [ "$JOBS" = off ] || configurations+=(vitrine-collector)
+  for name in "${configurations[@]}"; do # these hold no secret
+    for role in viewer secretAccessor secretVersionAdder; do
+      allow gcloud secrets add-iam-policy-binding "$name" \
+        --member="$RELEASER" --role="roles/secretmanager.$role"
+    done
+  done
 fi
 say "done; next: deploy/cloudrun/deploy.sh"

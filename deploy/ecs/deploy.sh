@@ -34,8 +34,15 @@ fi
 export AWS_PAGER="" AWS_DEFAULT_REGION="$AWS_REGION"
 cluster="$NAME-service"
 
-stack_status() {
-  aws cloudformation describe-stacks --stack-name "$1" --query 'Stacks[0].StackStatus' --output text 2>/dev/null || echo NONE
+stack_status() { # NONE where there is none; what else goes wrong is no answer
+  local said
+  if said="$(aws cloudformation describe-stacks --stack-name "$1" --query 'Stacks[0].StackStatus' --output text 2>&1)"; then
+    printf '%s\n' "$said"
+  elif [[ $said == *"does not exist"* ]]; then
+    echo NONE
+  else
+    fail "$said"
+  fi
 }
 
 # Outputs of a stack as Name=value, one a line: they have the names of the parameters that take them.
@@ -69,17 +76,53 @@ troubles() { # the last events of both services, and why tasks of theirs ended
   say "logs: aws logs filter-log-events --log-group-name /$cluster/api --filter-pattern ERROR"
 }
 
+stuck() { # its first making failed, and so did its removal: what protects itself has to be let go
+  local one
+  say "$1 was not made, and could not be taken down again. Let go of what is protected, delete it, run this again:"
+  kept() {
+    aws cloudformation describe-stack-resources --stack-name "$1" --output text \
+      --query "StackResources[?ResourceType=='$2' && ResourceStatus!='DELETE_COMPLETE'].PhysicalResourceId"
+  }
+  for one in $(kept "$1" AWS::ElasticLoadBalancingV2::LoadBalancer); do
+    echo "aws elbv2 modify-load-balancer-attributes --load-balancer-arn $one --attributes Key=deletion_protection.enabled,Value=false"
+  done
+  for one in $(kept "$1" AWS::RDS::DBInstance); do
+    echo "aws rds modify-db-instance --db-instance-identifier $one --no-deletion-protection --apply-immediately"
+  done
+  echo "aws cloudformation delete-stack --stack-name $1"
+  echo "aws cloudformation wait stack-delete-complete --stack-name $1"
+  fail "$1 is ROLLBACK_FAILED"
+}
+
 stack() { # stack NAME FILE [Name=value…]: made, or brought to what the file says
-  local full="$NAME-$1" file="$2" given=()
+  local full="$NAME-$1" file="$2" status protection=()
+  shift 2
+  say "$full"
+  status="$(stack_status "$full")"
+  case "$status" in
+    ROLLBACK_FAILED) stuck "$full" ;;
+    ROLLBACK_COMPLETE) # its first making failed: it is empty
+      aws cloudformation delete-stack --stack-name "$full"
+      aws cloudformation wait stack-delete-complete --stack-name "$full"
+      ;;
+  esac
+  if grep -q '^  DeletionProtection:' "$file"; then
+    # What is protected from its first moment cannot be taken back where something after it fails.
+    case "$status" in
+      NONE | REVIEW_IN_PROGRESS | ROLLBACK_COMPLETE)
+        bring "$full" "$file" "$@" DeletionProtection=false
+        ;;
+    esac
+    protection=(DeletionProtection=true)
+  fi
+  bring "$full" "$file" "$@" ${protection[@]+"${protection[@]}"}
+}
+
+bring() { # bring STACK FILE [Name=value…]; PARAMETERS win
+  local full="$1" file="$2" given=() bucket=()
   shift 2
   # shellcheck disable=SC2206 # words
   given=("$@" ${PARAMETERS:-})
-  say "$full"
-  if [ "$(stack_status "$full")" = ROLLBACK_COMPLETE ]; then # its first making failed: it is empty
-    aws cloudformation delete-stack --stack-name "$full"
-    aws cloudformation wait stack-delete-complete --stack-name "$full"
-  fi
-  local bucket=()
   if [ "$full" != "$NAME-registry" ]; then
     bucket=(--s3-bucket "$(output "$NAME-registry" TemplatesBucket)" --s3-prefix "$full")
   fi
@@ -88,7 +131,12 @@ stack() { # stack NAME FILE [Name=value…]: made, or brought to what the file s
     --tags "Application=$NAME" "Environment=$ENVIRONMENT" \
     --parameter-overrides "Environment=$ENVIRONMENT" "${given[@]}"; then
     why "$full"
-    fail "$full was not deployed; what was there before is there again"
+    case "$(stack_status "$full")" in
+      ROLLBACK_FAILED) stuck "$full" ;;
+      ROLLBACK_COMPLETE) fail "$full was not made, and nothing is left of it; mend the cause, run this again" ;;
+      UPDATE_ROLLBACK_COMPLETE) fail "$full was not deployed; what was there before is there again" ;;
+      *) fail "$full was not deployed: see above, and aws cloudformation describe-stacks --stack-name $full" ;;
+    esac
   fi
 }
 

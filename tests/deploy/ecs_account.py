@@ -38,7 +38,13 @@ def deployed(stack):
     return f"aws cloudformation deploy --stack-name vitrine-{stack}"
 
 
+def status(stack):
+    return f"{described(stack)} --query Stacks[0].StackStatus"
+
+
 NO_IMAGE = {"code": 254, "out": ""}
+NO_STACK = {"code": 254, "out": "", "err": "Stack with id vitrine-x does not exist"}
+EMPTY = {status(stack): NO_STACK for stack in STACKS}
 ACCOUNT = {
     "git -C": "",
     f"git -C {ROOT} rev-parse": TAG,
@@ -50,7 +56,7 @@ ACCOUNT = {
         )
         for stack, outputs in STACKS.items()
     },
-    **{f"{described(stack)} --query Stacks[0].StackStatus": "UPDATE_COMPLETE" for stack in STACKS},
+    **{status(stack): "UPDATE_COMPLETE" for stack in STACKS},
     f"{described('service')} --output text --query Stacks[0].Parameters": f"{REGISTRY}/v:{TAG}",
     "aws ecs list-tasks": "None",
 }
@@ -103,9 +109,16 @@ def changing(calls):
 
 
 def parameters(calls, stack):
-    """Name → value of what a stack was deployed with."""
-    (command,) = [
-        call["command"] for call in calls if " ".join(call["command"]).startswith(deployed(stack))
+    """Name → value of what a stack was deployed with, at last."""
+    return deployments(calls, stack)[-1]
+
+
+def deployments(calls, stack):
+    """The same of each time that it was deployed."""
+    commands = [call["command"] for call in calls]
+    given = [
+        command[command.index("--parameter-overrides") + 1 :]
+        for command in commands
+        if " ".join(command).startswith(deployed(stack))
     ]
-    given = command[command.index("--parameter-overrides") + 1 :]
-    return dict(item.split("=", 1) for item in given)
+    return [dict(item.split("=", 1) for item in items) for items in given]

@@ -107,6 +107,9 @@ def replace(words: list[str], flags: dict[str, str]) -> int:
     text = Path(words[3]).read_text()
     (name,) = re.findall(r"^  name: (\S+)", text, re.MULTILINE)
     thing(["run", words[1], name]).write_text(text)
+    (revision,) = re.findall(rf"^      name: ({name}-\S+)", text, re.MULTILINE)
+    kind = [] if words[1] == "services" else [words[1]]
+    thing(["run", *kind, "revisions", revision]).touch()
     if words[1] == "services":
         ((old, share), (new, tag)) = re.findall(
             r"- revisionName: (\S+)\n\s+(?:percent|tag): (\S+)", text
@@ -120,6 +123,14 @@ def move(words: list[str], flags: dict[str, str]) -> int:
     """All traffic to one revision."""
     revision, share = flags["to-revisions"].split("=")
     (STATE / "traffic").write_text(f"{revision},{share},,\n")
+    return 0
+
+
+def worker_revisions(words: list[str], flags: dict[str, str]) -> int:
+    """Those of the worker pool."""
+    start = "run_worker-pools_revisions_"
+    for path in STATE.glob(f"{start}*"):
+        print(path.name.removeprefix(start))  # noqa: T201
     return 0
 
 
@@ -156,6 +167,7 @@ SPECIAL = {
     "run services replace": replace,
     "run worker-pools replace": replace,
     "run services update-traffic": move,
+    "run worker-pools revisions": worker_revisions,
     "auth print-identity-token": token,
     "config get-value account": who,
     "monitoring policies list": policies,

@@ -61,6 +61,12 @@ def test_the_second_stands_beside_the_first_and_serves_nobody(project):
     assert "rollback.sh abc1234-1" in project.said
 
 
+def test_the_source_goes_where_the_build_may_read_it(first):
+    """To the bucket that setup.sh made for it."""
+    (submit,) = [call for call in first.calls() if call[1:3] == ["builds", "submit"]]
+    assert "--gcs-source-staging-dir=gs://some-project-vitrine-source/source" in submit
+
+
 def test_the_same_commit_is_not_built_again(project):
     """Its image is there, and its tag names nothing else."""
     release(project, "2")
@@ -151,15 +157,44 @@ def test_what_is_wrong_is_said_before_anything_is_started(project, wrong):
     assert project.did(*STEPS) == []
 
 
+def moves(project):
+    """The arguments of the calls that moved something, without the place."""
+    words = ("update-traffic", "update-instance-split")
+    found = [call for call in project.calls() if any(word in call for word in words)]
+    return [[word for word in call if word.startswith(("--to", "--remove"))] for call in found]
+
+
 def test_a_roll_back_takes_callers_first_and_workers_too(project):
-    """Both to revisions of one release."""
+    """Both to revisions of one release; the one that is left keeps no tag and no warm instance."""
     release(project, "2")
     assert project.run("rollback.sh", "abc1234-1") == 0
-    assert [call[-1] for call in project.calls()] == [
-        "--to-revisions=vitrine-api-abc1234-1=100",
-        "--to-revisions=vitrine-worker-abc1234-1=100",
+    assert moves(project) == [
+        ["--to-revisions=vitrine-api-abc1234-1=100", "--remove-tags=candidate"],
+        ["--to-revisions=vitrine-worker-abc1234-1=100"],
     ]
     assert (project.state / "traffic").read_text() == "vitrine-api-abc1234-1,100,,\n"
+
+
+@pytest.mark.parametrize(
+    ("had", "has", "why"), [("off", "on", "brought no workers"), ("on", "off", "JOBS=off")]
+)
+def test_a_roll_back_leaves_workers_where_there_are_none_to_go_back_to(project, had, has, why):
+    """The release came without them, or they are not wanted: callers are moved, and it says so."""
+    release(project, "2", JOBS=had)
+    release(project, "3")
+    assert project.run("rollback.sh", "abc1234-2", JOBS=has) == 0, project.said
+    assert len(moves(project)) == 1
+    assert why in project.said
+
+
+def test_a_roll_back_that_cannot_see_the_workers_moves_nothing(project):
+    """Not callers either: what failed is told before."""
+    release(project, "2")
+    for broken in ("worker-pools revisions", "run revisions describe"):
+        assert project.run("rollback.sh", "abc1234-1", FAKE_BROKEN=broken) != 0
+        assert moves(project) == []
+    assert project.run("rollback.sh", "no-such-release") == 1
+    assert moves(project) == []
 
 
 def test_a_roll_back_to_nothing_moves_nothing(project):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from project.server.uvicorn_worker import LINGER_SECONDS, MARGIN_SECONDS
 from tests.deploy.cloudrun import CLOUDRUN, container, read, rendered, settings
 from tests.ops.tools import ROOT
 
@@ -40,12 +41,37 @@ def test_its_numbers_are_those_of_the_manifests():
     worker = settings(container(rendered("worker-pool.yaml"), "worker"))
     concurrency = SERVICE["spec"]["template"]["spec"]["containerConcurrency"]
     (scaled,) = read("autoscaler.yaml")["spec"]["scaledObjects"]
+    assert taken.graceful_timeout_seconds >= (
+        taken.shutdown_delay_seconds
+        + LINGER_SECONDS
+        + taken.prediction_deadline_seconds
+        + MARGIN_SECONDS
+    )
     for words in (
         f"listens on for {taken.shutdown_delay_seconds:g} s",
+        f"to close for up to {LINGER_SECONDS:g} s",
         f"has {taken.prediction_deadline_seconds:g} s for predictions in hand",
+        f"in hand and {MARGIN_SECONDS} s to flush",
         f"{taken.graceful_timeout_seconds} s (`GRACEFUL_TIMEOUT_SECONDS`)",
         f"within {worker.worker_shutdown_seconds:g} s",
         f"at most {concurrency} requests at once",
         f"sets 1 to {scaled['spec']['maxReplicaCount']} instances",
     ):
         assert words in PAGE, words
+
+
+def test_taking_it_down_forgets_nothing_that_was_made():
+    """Each kind of thing that the scripts make is deleted by a command of the page."""
+    down = PAGE.split("## Take it down")[1]
+    scripts = "".join(path.read_text() for path in CLOUDRUN.glob("*.sh"))
+    made = set(re.findall(r"gcloud ([a-z -]+?) create vitrine\b", scripts))
+    made -= {"sql databases", "sql users", "parametermanager parameters"}  # they go with another
+    assert {"sql instances", "memorystore instances", "artifacts repositories"} <= made
+    assert not [what for what in made if f"gcloud {what} delete" not in down]
+    protection, deletion = (
+        down.index(word) for word in ("--no-deletion-protection", "sql instances delete")
+    )
+    assert protection < deletion
+    secrets = set(re.findall(r"(?:put_secret|put_configuration) vitrine-([\w-]+)", scripts))
+    (line,) = (line for line in down.splitlines() if "gcloud secrets delete" in line)
+    assert secrets == set(line.split(" in ")[1].split(";")[0].split())

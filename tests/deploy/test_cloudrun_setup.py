@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.deploy.cloudrun import read
+from tests.deploy.cloudrun import CLOUDRUN, read
 from tests.deploy.cloudrun_project import Project
 
 MAKING = (" create ", "versions add", "set-password")
@@ -43,8 +43,9 @@ def test_without_jobs_nothing_is_made_that_only_jobs_need(tmp_path):
     assert project.run("setup.sh", JOBS="off") == 0, project.said
     lines = " ".join(making(project.calls()))
     assert "service-accounts create vitrine-api" in lines
-    for part in ("sql", "memorystore", "network-connectivity", "buckets", "vitrine-worker"):
+    for part in ("sql", "memorystore", "network-connectivity", "vitrine-worker"):
         assert part not in lines
+    assert lines.count("buckets create") == 1  # of sources
     assert not project.did("gcloud sql", "gcloud memorystore")
 
 
@@ -88,6 +89,32 @@ def test_an_identity_may_do_what_it_has_to_and_is_not_shared(first):
     assert len(token) == 1
     assert "vitrine-api@" in token[0]
     assert not any("roles/editor" in line or "roles/owner" in line for line in lines)
+
+
+def test_a_build_reads_what_was_uploaded_for_it_and_no_pictures(first):
+    """Its bucket is its own, and no role on storage is given in the whole project."""
+    lines = [" ".join(call) for call in first if "vitrine-build@" in " ".join(call)]
+    storage = [line for line in lines if "roles/storage." in line]
+    assert len(storage) == 1
+    assert "buckets add-iam-policy-binding gs://some-project-vitrine-source " in storage[0]
+    project = [line for line in lines if line.startswith("gcloud projects")]
+    assert [line.split("--role=")[1].split()[0] for line in project] == ["roles/logging.logWriter"]
+
+
+def test_a_releaser_gets_what_a_release_asks_for_and_administers_nothing(ready):
+    """Files and secrets by name; what the page lists is what is given."""
+    assert ready.run("setup.sh", RELEASER="group:ml@example.com") == 0, ready.said
+    lines = [" ".join(call) for call in ready.calls() if "ml@example.com" in " ".join(call)]
+    roles = {line.split("--role=")[1].split()[0] for line in lines}
+    assert {"roles/serviceusage.serviceUsageConsumer", "roles/logging.viewer"} <= roles
+    assert not [role for role in roles if role.endswith(("admin", "owner", "editor.editor"))]
+    for line in lines:
+        if "roles/storage." in line:
+            assert "gs://some-project-vitrine-source " in line
+        if "roles/secretmanager." in line:
+            assert "vitrine-run-monitoring " in line or "vitrine-collector " in line
+    page = (CLOUDRUN / "README.md").read_text()
+    assert not [role for role in roles if f"`{role}`" not in page]
 
 
 def test_the_broker_forgets_nothing_and_is_no_cluster(first):

@@ -8,7 +8,9 @@ from project import __version__
 from tests.deploy.ecs import BIN, FOLDER
 from tests.deploy.ecs_account import (
     DIGEST,
+    EMPTY,
     LOGIN,
+    NO_STACK,
     REGISTRY,
     SETTINGS,
     STACKS,
@@ -16,8 +18,9 @@ from tests.deploy.ecs_account import (
     Account,
     changing,
     deployed,
-    described,
+    deployments,
     parameters,
+    status,
 )
 from tests.ops.tools import ROOT
 
@@ -41,7 +44,7 @@ def test_shellcheck_finds_nothing():
 @pytest.fixture(scope="module")
 def first(deploy):
     """Everything, in an account where nothing is."""
-    return deploy()
+    return deploy(answers=EMPTY)
 
 
 def test_everything_in_order(first):
@@ -56,7 +59,7 @@ def test_everything_in_order(first):
         build,
         f"docker login --username AWS --password-stdin {REGISTRY}",
         f"docker push {uri}:{TAG}",
-        *map(deployed, ("network", "monitoring", "rules", "data", "service")),
+        *map(deployed, ("network", "monitoring", "rules", "data", "data", "service", "service")),
         "aws ecs wait services-stable --cluster vitrine-service --services api worker",
     ]
     assert "https://vitrine.example.com" in done.stdout
@@ -129,10 +132,53 @@ def test_it_says_why_a_stack_failed(deploy):
         assert words in done.stdout
 
 
+def test_what_is_made_is_protected_only_once_it_stands(first, deploy):
+    """Or CloudFormation could not take back a first making that fails; who says otherwise wins."""
+    for stack in ("data", "service"):
+        given = [one["DeletionProtection"] for one in deployments(first[1], stack)]
+        assert given == ["false", "true"]
+    assert "DeletionProtection" not in parameters(first[1], "network")
+    _, calls = deploy()
+    assert [one["DeletionProtection"] for one in deployments(calls, "data")] == ["true"]
+    own = SETTINGS | {"PARAMETERS": "DeletionProtection=false"}
+    for answers in ({}, EMPTY):
+        _, calls = deploy(settings=own, answers=answers)
+        assert {one["DeletionProtection"] for one in deployments(calls, "data")} == {"false"}
+
+
+def test_what_cannot_be_asked_is_not_taken_for_nothing(deploy):
+    """A stack that is there would lose its protection for a moment."""
+    refused = {"code": 254, "out": "", "err": "Rate exceeded"}
+    done, calls = deploy("stack", "data", answers={status("data"): refused})
+    assert done.returncode != 0
+    assert "Rate exceeded" in done.stderr
+    assert changing(calls) == []
+
+
+@pytest.mark.parametrize("known", ["before", "after"])
+def test_what_cannot_be_taken_back_is_let_go_by_hand(deploy, known):
+    """The commands are printed, with the names of what is protected; none is run."""
+    answers = {
+        status("data"): "ROLLBACK_FAILED" if known == "before" else [NO_STACK, "ROLLBACK_FAILED"],
+        deployed("data"): {"code": 255, "out": ""},
+        "aws cloudformation describe-stack-resources": "a-name",
+    }
+    done, calls = deploy("stack", "data", answers=answers)
+    assert done.returncode != 0
+    for words in (
+        "aws elbv2 modify-load-balancer-attributes --load-balancer-arn a-name --attributes",
+        "Key=deletion_protection.enabled,Value=false",
+        "aws rds modify-db-instance --db-instance-identifier a-name --no-deletion-protection",
+        "aws cloudformation delete-stack --stack-name vitrine-data",
+    ):
+        assert words in done.stdout
+    assert changing(calls) == ([] if known == "before" else [deployed("data")])
+    assert "is there again" not in done.stderr
+
+
 def test_a_stack_that_was_never_made_is_made_anew(deploy):
     """CloudFormation updates nothing whose first making failed."""
-    status = f"{described('data')} --query Stacks[0].StackStatus"
-    _, calls = deploy(answers={status: "ROLLBACK_COMPLETE"})
+    _, calls = deploy(answers={status("data"): "ROLLBACK_COMPLETE"})
     lines = changing(calls)
     begin = lines.index("aws cloudformation delete-stack --stack-name vitrine-data")
     assert "wait stack-delete-complete" in lines[begin + 1]

@@ -110,3 +110,21 @@ def test_a_failed_deployment_takes_itself_back(template):
         assert (rolling["MinimumHealthyPercent"], rolling["MaximumPercent"]) == (100, 200)
         assert rolling["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
         assert "DesiredCount" not in one  # a deployment would undo what the scaling did
+
+
+def test_workers_come_before_the_api(template):
+    """New ones understand the old API's jobs; old ones may not understand the new one's."""
+    assert "WorkerService" in template.raw["Resources"]["ApiService"]["DependsOn"]
+
+
+def test_spot_is_for_workers_beyond_the_first(template):
+    """The first tells the age of the queue, so nobody may take it away."""
+    (plain,) = template.of("AWS::ECS::Service")["WorkerService"]["CapacityProviderStrategy"]
+    assert plain == {"CapacityProvider": "FARGATE", "Weight": 1}
+    spot = service(WorkerCapacity="FARGATE_SPOT").of("AWS::ECS::Service")
+    assert spot["WorkerService"]["CapacityProviderStrategy"] == [
+        {"CapacityProvider": "FARGATE", "Base": 1, "Weight": 0},
+        {"CapacityProvider": "FARGATE_SPOT", "Weight": 1},
+    ]
+    (api,) = spot["ApiService"]["CapacityProviderStrategy"]
+    assert api["CapacityProvider"] == "FARGATE"
