@@ -8,7 +8,7 @@
 set -euo pipefail
 
 root="${ROOT:-}"
-here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
+vm="$root/opt/vitrine/current/deploy/vm" # a checkout has no .venv to run anything with
 upstream="$root/etc/nginx/vitrine/upstream.conf"
 export DEBIAN_FRONTEND=noninteractive
 
@@ -20,6 +20,7 @@ arguments() { # arguments PACKAGE WORDS: what the package's unit is started with
 [ $# -eq 0 ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
 [ -n "$root" ] || [ "$(id -u)" -eq 0 ] || die "run it as root: sudo $0"
 [ -f "$upstream" ] || die "install.sh comes first"
+[ -x "$vm/run.sh" ] || die "nothing is released here yet: release.sh comes first"
 
 version=$(apt-cache policy prometheus | sed -nE 's/^ *Candidate: ([0-9]+:)?([^(].*)/\2/p')
 dpkg --compare-versions "${version:-0}" ge 2.42 ||
@@ -43,7 +44,7 @@ arguments prometheus-redis-exporter "--web.listen-address=127.0.0.1:9121 --redis
 apt-get install -y -qq -o Dpkg::Options::=--force-confold "${units[@]}"
 
 mapfile -t ports < <(sed -nE 's/^ *server 127\.0\.0\.1:([0-9]+).*/\1/p' "$upstream" | sort -u)
-RUN_AS=root "$here/run.sh" python "$here/monitoring.py" /etc/prometheus "${ports[@]}" "${broker[@]}" \
+RUN_AS=root "$vm/run.sh" python "$vm/monitoring.py" /etc/prometheus "${ports[@]}" "${broker[@]}" \
   ${GRAFANA_URL:+--grafana "$GRAFANA_URL"} ${RUNBOOKS_URL:+--runbooks "$RUNBOOKS_URL"}
 chown root:prometheus "$root"/etc/prometheus/{prometheus,alertmanager}.yml
 chmod 0640 "$root"/etc/prometheus/{prometheus,alertmanager}.yml

@@ -133,24 +133,3 @@ def test_what_it_does_not_understand_shows_the_usage(host, words):
     assert done.returncode == 2
     assert "--no-database" in done.stderr
     assert host.calls("apt-get") == []
-
-
-def test_the_monitoring_is_on_loopback_before_it_starts(host):
-    """Debian's packages start their programs as they are installed, on every address."""
-    host.run("install.sh", NAME)
-    (host.root / "etc/prometheus").mkdir()
-    for name in ("prometheus", "alertmanager"):
-        (host.root / "etc/prometheus" / f"{name}.yml").write_text("")
-    host.fake("promtool", "")
-    host.fake("amtool", "")
-    host.fake("apt-get", 'grep -l 127.0.0.1 "$ROOT"/etc/default/prometheus* >>"$CALLS"\n')
-    host.calls()
-    done = host.run("monitoring.sh", CANDIDATE="2.42.0")
-    assert done.returncode == 0, done.stderr
-    made = "\n".join(host.calls("apt-get", "systemctl", "systemd-run", str(host.root)))
-    assert "--uid=root" in made
-    assert "monitoring.py /etc/prometheus 8001 8002 --broker" in made
-    for name in ("prometheus", "alertmanager", "node-exporter", "redis-exporter"):
-        default = name if name == "prometheus" else f"prometheus-{name}"
-        assert "=127.0.0.1:" in (host.root / "etc/default" / default).read_text()
-        assert default in made
