@@ -10,7 +10,7 @@
 #   list                what is here, which one serves, which one would be rolled back to
 #   forget              removes all but the three newest, the one that serves and the one before it
 #
-# TORCH_INDEX: as for make run. ROOT: a folder in the place of /, for tests.
+# TORCH_INDEX: as for make run; what install.sh was told, if it is not given. ROOT: a folder in the place of /, for tests.
 set -euo pipefail
 shopt -s inherit_errexit # in $( ) as well
 umask 022
@@ -56,12 +56,13 @@ unpack() { # unpack SOURCE: prints the revision; the folder is there afterwards,
 }
 
 build() { # build REVISION: .venv, in its last place, as its programs name their own path
-  local folder="$base/releases/$1"
+  local folder="$base/releases/$1" index
   if is_whole "$1"; then
     echo "Release $1 is here already"
     return
   fi
-  make --no-print-directory -C "$folder" .venv/.run ${TORCH_INDEX:+"TORCH_INDEX=$TORCH_INDEX"}
+  index="${TORCH_INDEX-$(sed -n 's/^TORCH_INDEX=//p' "$root/etc/vitrine/install.env" 2>/dev/null || true)}"
+  make --no-print-directory -C "$folder" .venv/.run ${index:+"TORCH_INDEX=$index"}
   # The service cannot write here, so it could never keep its bytecode.
   "$folder/.venv/bin/python" -m compileall -q "$folder/project"
   ln -sfn /etc/vitrine/vitrine.env "$folder/.env"
