@@ -69,3 +69,17 @@ def test_before_the_first_release_it_says_what_is_missing(host):
     assert done.returncode == 1
     assert "release.sh" in done.stderr
     assert host.calls("apt-get") == []
+
+
+def test_where_the_links_of_alerts_lead_is_kept(host):
+    """The next run is for another receiver, and has other things in mind."""
+    grafana, runbooks = "https://grafana.example.com/x?a=1", "https://example.com/runbooks"
+    monitor(host, GRAFANA_URL=grafana, RUNBOOKS_URL=runbooks)
+    host.calls()
+    monitor(host)
+    (ran,) = host.calls("systemd-run")
+    assert ran.endswith(f"--grafana {grafana} --runbooks {runbooks}")
+    monitor(host, GRAFANA_URL="", RUNBOOKS_URL="https://example.com/others")
+    (ran,) = host.calls("systemd-run")
+    assert "--grafana" not in ran
+    assert ran.endswith("--runbooks https://example.com/others")
