@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # fill-env.sh [--revision]: makes .env of .env.example if there is none, and a random secret for each
-# that is empty. What is set stays. --revision: also sets REVISION to the commit that is checked out.
+# that is empty. What is set stays. Also makes an empty settings.env, for this user alone.
+# --revision: also sets REVISION to the commit that is checked out.
 set -euo pipefail
 cd "$(dirname "$0")"
 umask 077 # for this user alone
 
 [ -e .env ] || cp .env.example .env
-chmod 600 .env
+touch settings.env # what is put there later may be secret too (SENTRY_DSN)
+chmod 600 .env settings.env
 
 value() { # value NAME: what .env has
   sed -n "s/^$1=//p" .env | tail -n 1

@@ -5,15 +5,18 @@
 #   --no-database  DATABASE_URL names a PostgreSQL elsewhere
 #   --no-broker    REDIS_URL names a Redis 7 or Valkey elsewhere
 #
-# Run it from a checkout, as root. It may be run again: settings, secrets and certificates that are
-# there stay as they are, everything else becomes what this checkout has. For Debian 12 and 13, and
-# Ubuntu 22.04 and 24.04. ROOT: a folder in the place of /, for tests.
+# Run it from a checkout, as root. It may be run again: settings, secrets, certificates and
+# /etc/vitrine/nginx/ stay as they are, and units that you disabled stay disabled; everything else
+# becomes what this checkout has. The options and TORCH_INDEX hold for later runs too, as they are
+# written to /etc/vitrine/install.env. For Debian 12 and 13, and Ubuntu 22.04 and 24.04. ROOT: a folder
+# in the place of /, for tests.
 set -euo pipefail
 
 root="${ROOT:-}"
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
-database=yes
-broker=yes
+database=
+broker=
+choices="$root/etc/vitrine/install.env"
 export DEBIAN_FRONTEND=noninteractive
 
 die() { echo "install.sh: $*" >&2; exit 1; }
@@ -25,6 +28,9 @@ folder() { # folder PLACE MODE OWNER
   mkdir -p "$root$1"
   chmod "$2" "$root$1"
   chown "$3" "$root$1"
+}
+chosen() { # chosen NAME: what an earlier run was told, or nothing
+  [ ! -f "$choices" ] || sed -n "s/^$1=//p" "$choices"
 }
 candidate() { # candidate PACKAGE: the version that would be installed, or is; nothing where there is none
   apt-cache policy "$1" 2>/dev/null | sed -nE 's/^ *Candidate: ([0-9]+:)?([^(].*)/\2/p'
@@ -59,10 +65,21 @@ folders() {
   folder /opt/vitrine 0755 root:root
   folder /etc/vitrine 0750 root:vitrine
   folder /etc/vitrine/tls 0700 root:root
+  folder /etc/vitrine/nginx 0700 root:root
   folder /var/www/vitrine 0755 root:root
   folder /var/lib/vitrine 0750 vitrine:vitrine
   folder /var/lib/vitrine/storage 0700 vitrine:vitrine
   folder /var/log/vitrine 0750 vitrine:vitrine
+}
+
+remember() { # for the next run, and for release.sh
+  cat >"$choices" <<END
+# What install.sh was told; it and release.sh read it again. To change an answer edit it here.
+DATABASE=$database
+BROKER=$broker
+TORCH_INDEX=$torch_index
+END
+  chmod 0644 "$choices"
 }
 
 settings() {
@@ -102,7 +119,22 @@ postgres() {
     "${ask[@]}" -c 'CREATE DATABASE vitrine OWNER vitrine'
 }
 
+# A server that was told to append starts from that file, which is empty the first time: what it had
+# would be gone. It would also refuse when full, instead of forgetting what somebody uses as a cache.
+nobody_elses() {
+  local name answer
+  for name in valkey redis; do
+    ! grep -qxF "include /etc/$name/vitrine.conf" "$root/etc/$name/$name.conf" 2>/dev/null || return 0
+  done
+  for name in valkey redis; do
+    answer=$("$name-cli" info keyspace 2>&1 || true)
+    [[ ! "$answer" =~ keys=|NOAUTH ]] ||
+      die "the $name here holds data of somebody else's: --no-broker, and name another one in REDIS_URL"
+  done
+}
+
 valkey() {
+  nobody_elses
   local name version
   for name in valkey redis; do
     version=$(candidate "$name-server")
@@ -120,8 +152,12 @@ valkey() {
   die "the packages here have no Redis 7 and no Valkey: --no-broker, and name one in REDIS_URL"
 }
 
+# Only what is new is enabled: a unit that somebody has disabled since stays so.
 units() {
-  local unit
+  local unit new=()
+  [ -e "$root/etc/systemd/system/vitrine.target" ] || new+=(vitrine.target)
+  [ -e "$root/etc/systemd/system/vitrine-api@.service" ] || new+=(vitrine-api@8001 vitrine-api@8002)
+  [ -e "$root/etc/systemd/system/vitrine-worker.service" ] || new+=(vitrine-worker)
   for unit in vitrine-api@.service vitrine-worker.service vitrine.target vitrine.slice; do
     put "systemd/$unit" "/etc/systemd/system/$unit"
   done
@@ -130,11 +166,12 @@ units() {
   put etc/journald.conf /etc/systemd/journald.conf.d/vitrine.conf
   systemctl daemon-reload
   systemctl restart systemd-journald logrotate.timer
-  systemctl enable --quiet vitrine.target vitrine-api@8001 vitrine-api@8002 vitrine-worker
+  [ "${#new[@]}" -eq 0 ] || systemctl enable --quiet "${new[@]}"
 }
 
 web_server() { # web_server NAME
-  local tls="$root/etc/vitrine/tls"
+  local tls="$root/etc/vitrine/tls" fresh=yes
+  [ ! -e "$root/etc/nginx/conf.d/vitrine.conf" ] || fresh=no
   if [ ! -e "$tls/fullchain.pem" ]; then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
       -subj "/CN=$1" -addext "subjectAltName=DNS:$1" -keyout "$tls/privkey.pem" -out "$tls/fullchain.pem" 2>/dev/null
@@ -146,8 +183,12 @@ web_server() { # web_server NAME
   sed -i "s/vitrine\.example\.com/$1/" "$root/etc/nginx/conf.d/vitrine.conf"
   rm -f "$root/etc/nginx/sites-enabled/default" # it would answer for names that are not ours
   nginx -t -q
-  systemctl enable --quiet nginx
-  systemctl reload-or-restart nginx
+  if [ "$fresh" = yes ]; then
+    systemctl enable --quiet nginx
+    systemctl reload-or-restart nginx
+  else
+    systemctl try-reload-or-restart nginx # not where it is disabled: a machine for jobs alone
+  fi
 }
 
 name=
@@ -164,10 +205,17 @@ for word in "$@"; do
 done
 [[ "$name" =~ ^[A-Za-z0-9.-]+$ ]] || usage
 
+database="${database:-$(chosen DATABASE)}"
+database="${database:-yes}"
+broker="${broker:-$(chosen BROKER)}"
+broker="${broker:-yes}"
+torch_index="${TORCH_INDEX-$(chosen TORCH_INDEX)}"
+
 check "$@"
 packages
 user
 folders
+remember
 settings
 [ "$database" = no ] || postgres
 [ "$broker" = no ] || valkey

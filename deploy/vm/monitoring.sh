@@ -3,16 +3,20 @@
 #
 # From the distribution's packages, all on 127.0.0.1. Run it again after another receiver (ALERT_…_FILE
 # in vitrine.env), or a release that changes prometheus.yml or alertmanager.yml; rules and alerts come
-# with each release by themselves. GRAFANA_URL, RUNBOOKS_URL: where the links of alerts lead. ROOT: a
-# folder in the place of /, for tests.
+# with each release by themselves. GRAFANA_URL, RUNBOOKS_URL: where the links of alerts lead; kept
+# in /etc/vitrine/monitoring.env for the next time. ROOT: a folder in the place of /, for tests.
 set -euo pipefail
 
 root="${ROOT:-}"
-here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
+vm="$root/opt/vitrine/current/deploy/vm" # a checkout has no .venv to run anything with
+links="$root/etc/vitrine/monitoring.env"
 upstream="$root/etc/nginx/vitrine/upstream.conf"
 export DEBIAN_FRONTEND=noninteractive
 
 die() { echo "monitoring.sh: $*" >&2; exit 1; }
+told() { # told NAME: what is given now, even if that is nothing, else what was the last time
+  if [ -n "${!1+given}" ]; then echo "${!1}"; elif [ -f "$links" ]; then sed -n "s/^$1=//p" "$links"; fi
+}
 arguments() { # arguments PACKAGE WORDS: what the package's unit is started with
   printf '# Written by monitoring.sh of Vitrine.\nARGS="%s"\n' "$2" >"$root/etc/default/$1"
 }
@@ -20,6 +24,7 @@ arguments() { # arguments PACKAGE WORDS: what the package's unit is started with
 [ $# -eq 0 ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
 [ -n "$root" ] || [ "$(id -u)" -eq 0 ] || die "run it as root: sudo $0"
 [ -f "$upstream" ] || die "install.sh comes first"
+[ -x "$vm/run.sh" ] || die "nothing is released here yet: release.sh comes first"
 
 version=$(apt-cache policy prometheus | sed -nE 's/^ *Candidate: ([0-9]+:)?([^(].*)/\2/p')
 dpkg --compare-versions "${version:-0}" ge 2.42 ||
@@ -42,9 +47,13 @@ arguments prometheus-node-exporter "--web.listen-address=127.0.0.1:9100 --collec
 arguments prometheus-redis-exporter "--web.listen-address=127.0.0.1:9121 --redis.addr=redis://127.0.0.1:6379"
 apt-get install -y -qq -o Dpkg::Options::=--force-confold "${units[@]}"
 
+grafana=$(told GRAFANA_URL)
+runbooks=$(told RUNBOOKS_URL)
+printf '# Written by monitoring.sh, which reads it the next time.\nGRAFANA_URL=%s\nRUNBOOKS_URL=%s\n' \
+  "$grafana" "$runbooks" >"$links"
 mapfile -t ports < <(sed -nE 's/^ *server 127\.0\.0\.1:([0-9]+).*/\1/p' "$upstream" | sort -u)
-RUN_AS=root "$here/run.sh" python "$here/monitoring.py" /etc/prometheus "${ports[@]}" "${broker[@]}" \
-  ${GRAFANA_URL:+--grafana "$GRAFANA_URL"} ${RUNBOOKS_URL:+--runbooks "$RUNBOOKS_URL"}
+RUN_AS=root "$vm/run.sh" python "$vm/monitoring.py" /etc/prometheus "${ports[@]}" "${broker[@]}" \
+  ${grafana:+--grafana "$grafana"} ${runbooks:+--runbooks "$runbooks"}
 chown root:prometheus "$root"/etc/prometheus/{prometheus,alertmanager}.yml
 chmod 0640 "$root"/etc/prometheus/{prometheus,alertmanager}.yml
 promtool check config "$root/etc/prometheus/prometheus.yml" >/dev/null

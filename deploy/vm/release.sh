@@ -4,12 +4,13 @@
 #   deploy SOURCE       a git checkout (its HEAD), or a .tar.gz named by its revision: unpacked, its
 #                       .venv made, the database migrated, then one instance after the other restarted.
 #                       Where the first one is not ready the former release is put back.
-#   rollback [REVISION] the release before this one, or the one named
+#   rollback [REVISION] the release before this one, or the one named; where that does not start, this
+#                       one again
 #   restart             the same release again, one instance after the other: for new secrets
 #   list                what is here, which one serves, which one would be rolled back to
 #   forget              removes all but the three newest, the one that serves and the one before it
 #
-# TORCH_INDEX: as for make run. ROOT: a folder in the place of /, for tests.
+# TORCH_INDEX: as for make run; what install.sh was told, if it is not given. ROOT: a folder in the place of /, for tests.
 set -euo pipefail
 shopt -s inherit_errexit # in $( ) as well
 umask 022
@@ -55,12 +56,13 @@ unpack() { # unpack SOURCE: prints the revision; the folder is there afterwards,
 }
 
 build() { # build REVISION: .venv, in its last place, as its programs name their own path
-  local folder="$base/releases/$1"
+  local folder="$base/releases/$1" index
   if is_whole "$1"; then
     echo "Release $1 is here already"
     return
   fi
-  make --no-print-directory -C "$folder" .venv/.run ${TORCH_INDEX:+"TORCH_INDEX=$TORCH_INDEX"}
+  index="${TORCH_INDEX-$(sed -n 's/^TORCH_INDEX=//p' "$root/etc/vitrine/install.env" 2>/dev/null || true)}"
+  make --no-print-directory -C "$folder" .venv/.run ${index:+"TORCH_INDEX=$index"}
   # The service cannot write here, so it could never keep its bytecode.
   "$folder/.venv/bin/python" -m compileall -q "$folder/project"
   ln -sfn /etc/vitrine/vitrine.env "$folder/.env"
@@ -82,6 +84,7 @@ ports() { sed -nE 's/^ *server 127\.0\.0\.1:([0-9]+).*/\1/p' "$upstream" | sort 
 restart_api() {
   local port
   for port in $(ports); do
+    systemctl is-enabled --quiet "vitrine-api@$port" || continue # a machine for jobs alone
     echo "Restarting vitrine-api@$port"
     systemctl reset-failed "vitrine-api@$port" 2>/dev/null || true # its five tries are a new five
     if ! systemctl restart "vitrine-api@$port"; then
@@ -102,6 +105,11 @@ restart_workers() {
 # understand those of the new one. On the way back it is the other way round.
 forwards() { restart_workers && restart_api; }
 backwards() { restart_api && restart_workers; }
+
+put_back() { # put_back CURRENT PREVIOUS: both links; PREVIOUS may be empty
+  point current "$1"
+  if [ -n "$2" ]; then point previous "$2"; else rm -f "$base/previous"; fi
+}
 
 settle() { # what follows the link `current`, but for the units
   local unit
@@ -124,8 +132,7 @@ deploy() {
     [ -n "$former" ] && [ "$former" != "$revision" ] ||
       die "$revision does not start, and there is none before it: see the lines above"
     echo "$revision does not start: back to $former" >&2
-    point current "$former"
-    if [ -n "$before" ]; then point previous "$before"; else rm -f "$base/previous"; fi
+    put_back "$former" "$before"
     backwards || die "$former does not start either: systemctl status 'vitrine-*'"
     die "$former serves again; what was wrong with $revision stands above"
   fi
@@ -134,13 +141,21 @@ deploy() {
 }
 
 rollback() {
-  local revision="${1:-}" former
+  local revision="${1:-}" former before
   former=$(named current) || die "nothing is deployed"
-  [ -n "$revision" ] || revision=$(named previous) || die "there is no release before $former"
+  before=$(named previous || true)
+  revision="${revision:-$before}"
+  [ -n "$revision" ] || die "there is no release before $former"
+  [ "$revision" != "$former" ] || die "$revision serves already; to start it again: release.sh restart"
   is_whole "$revision" || die "there is no release $revision: release.sh list"
   point previous "$former"
   point current "$revision"
-  backwards || die "$revision does not start: systemctl status 'vitrine-*'"
+  if ! backwards; then
+    echo "$revision does not start: back to $former" >&2
+    put_back "$former" "$before"
+    forwards || die "$former does not start either: systemctl status 'vitrine-*'"
+    die "$former serves again; what was wrong with $revision stands above"
+  fi
   settle
 }
 

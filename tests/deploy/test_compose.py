@@ -37,6 +37,16 @@ def image(name):
     return services()[name]["image"].rpartition(":")[0].rpartition("/")[2]
 
 
+def test_one_service_builds_the_image_that_several_run():
+    """Builds of one tag at a time fail where images are kept by containerd."""
+    building = [name for name, service in services().items() if "build" in service]
+    assert building == ["api"]
+    running = {one["image"] for name, one in services().items() if name in (*OURS, *ONCE)}
+    assert running == {services()["api"]["image"]}
+    arguments = services()["api"]["build"]["args"]
+    assert services()["api"]["image"].endswith(f":{arguments['REVISION']}")
+
+
 def test_it_is_a_compose_file():
     """By the schema of the specification."""
     schema = ["--builtin-schema", "vendor.compose-spec"]

@@ -30,6 +30,17 @@ def test_it_is_for_this_user_alone(tmp_path):
     assert stat.S_IMODE(make_env(tmp_path).stat().st_mode) == 0o600
 
 
+def test_so_are_the_settings(tmp_path):
+    """SENTRY_DSN goes there, say; what is in it stays, and one that all could read is closed."""
+    settings = make_env(tmp_path).with_name("settings.env")
+    assert settings.read_text() == ""
+    settings.write_text("LOG_LEVEL=DEBUG\n")
+    settings.chmod(0o644)
+    make_env(tmp_path)
+    assert settings.read_text() == "LOG_LEVEL=DEBUG\n"
+    assert stat.S_IMODE(settings.stat().st_mode) == 0o600
+
+
 def test_what_is_set_stays(tmp_path):
     """Run again it makes nothing, and changes no more than what it is told to."""
     path = make_env(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.environment import settings_of
-from tests.deploy.vm_files import VM
+from tests.deploy.vm_files import VM, directives
 from tests.deploy.vm_host import Host
 from tests.ops.tools import output
 
@@ -89,6 +89,69 @@ def test_a_second_time_changes_nothing(host):
     assert contents(host.root) == before
 
 
+def test_what_it_was_told_holds_the_next_time(host):
+    """No database is installed beside the one elsewhere, and PyTorch comes from the same index."""
+    index = "https://example.com/whl/cpu"
+    host.run("install.sh", NAME, "--no-database", "--no-broker", TORCH_INDEX=index)
+    host.calls()
+    first = host.deploy()
+    assert first.returncode == 0, first.stderr
+    (built,) = host.calls("make")
+    assert built.endswith(f"TORCH_INDEX={index}")
+    host.commit("second")
+    again = host.run("install.sh", NAME)
+    assert again.returncode == 0, again.stderr
+    made = host.calls("apt-get", "runuser", "make")
+    assert not any("postgresql" in call or "valkey" in call or "psql" in call for call in made)
+    assert made[-1].endswith(f"TORCH_INDEX={index}")
+    host.commit("third")
+    host.run("install.sh", NAME, TORCH_INDEX="")
+    assert "TORCH_INDEX" not in host.calls("make")[-1]
+
+
+def test_what_was_disabled_stays_so(host):
+    """Units are enabled when their files are new, and only those."""
+    host.run("install.sh", NAME)
+    host.calls()
+    (host.root / "etc/systemd/system/vitrine-worker.service").unlink()
+    host.run("install.sh", NAME)
+    enabled = [call for call in host.calls("systemctl") if " enable " in call]
+    assert [call for call in enabled if "vitrine" in call or "nginx" in call] == [
+        "systemctl enable --quiet vitrine-worker"
+    ]
+
+
+def test_what_a_machine_adds_to_nginx_stays(host):
+    """Who may call is not of the checkout: a second run must not open the door again."""
+    host.run("install.sh", NAME)
+    (shipped,) = (line for line in directives("include") if "/etc/vitrine/" in line)
+    mine = host.root / shipped.lstrip("/").replace("*", "callers")
+    mine.write_text("deny all;\n")
+    done = host.run("install.sh", NAME)
+    assert done.returncode == 0, done.stderr
+    assert mine.read_text() == "deny all;\n"
+    assert shipped in (host.root / "etc/nginx/conf.d/vitrine.conf").read_text()
+
+
+@pytest.mark.parametrize("answer", ["# Keyspace\ndb3:keys=7,expires=0", "NOAUTH Authentication"])
+def test_a_broker_with_data_is_left_alone(host, answer):
+    """Switched to appending it would start empty."""
+    host.fake("redis-cli", f'echo "{answer}"\n')
+    done = host.run("install.sh", NAME)
+    assert done.returncode == 1
+    assert "--no-broker" in done.stderr
+    assert not any("valkey" in call or "redis" in call for call in host.calls("apt-get"))
+
+
+def test_a_broker_with_our_own_data_is_no_obstacle(host):
+    """Its configuration includes ours already; nor is one that has nothing."""
+    host.fake("valkey-cli", 'echo "# Keyspace"\n')
+    assert host.run("install.sh", NAME).returncode == 0
+    host.fake("valkey-cli", 'echo "db0:keys=7,expires=0"\n')
+    done = host.run("install.sh", NAME)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_changed_file_of_ours_arrives(host):
     """A unit, say, of a newer checkout."""
     host.run("install.sh", NAME)
@@ -133,24 +196,3 @@ def test_what_it_does_not_understand_shows_the_usage(host, words):
     assert done.returncode == 2
     assert "--no-database" in done.stderr
     assert host.calls("apt-get") == []
-
-
-def test_the_monitoring_is_on_loopback_before_it_starts(host):
-    """Debian's packages start their programs as they are installed, on every address."""
-    host.run("install.sh", NAME)
-    (host.root / "etc/prometheus").mkdir()
-    for name in ("prometheus", "alertmanager"):
-        (host.root / "etc/prometheus" / f"{name}.yml").write_text("")
-    host.fake("promtool", "")
-    host.fake("amtool", "")
-    host.fake("apt-get", 'grep -l 127.0.0.1 "$ROOT"/etc/default/prometheus* >>"$CALLS"\n')
-    host.calls()
-    done = host.run("monitoring.sh", CANDIDATE="2.42.0")
-    assert done.returncode == 0, done.stderr
-    made = "\n".join(host.calls("apt-get", "systemctl", "systemd-run", str(host.root)))
-    assert "--uid=root" in made
-    assert "monitoring.py /etc/prometheus 8001 8002 --broker" in made
-    for name in ("prometheus", "alertmanager", "node-exporter", "redis-exporter"):
-        default = name if name == "prometheus" else f"prometheus-{name}"
-        assert "=127.0.0.1:" in (host.root / "etc/default" / default).read_text()
-        assert default in made

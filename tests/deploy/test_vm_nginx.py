@@ -236,3 +236,12 @@ def test_plain_http_leads_to_https(nginx, instance):
         assert answer.headers["Location"] == f"https://{NAME}/v1/models?x=1"
         assert client.get(f"{base}/.well-known/acme-challenge/token").text == "answer"
     assert instance.begun == []
+
+
+def test_what_a_machine_adds_holds_for_every_caller(instance, tmp_path):
+    """A line of its own in the folder that is never replaced."""
+    made = prepared(tmp_path, [instance.port, free_port()])
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local/callers.conf").write_text("deny all;\n")
+    with running(made), made.client() as client:
+        assert client.get("/health").status_code == 403

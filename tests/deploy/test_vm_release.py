@@ -89,6 +89,47 @@ def test_the_way_back_is_the_link_and_the_other_order(host):
     assert "no release nothing" in missing.stderr
 
 
+def test_a_way_back_that_does_not_start_is_taken_back(host):
+    """Both links are as they were, and what served serves again: the workers first, as ever."""
+    first = host.link("current")
+    second = host.commit("second")
+    host.deploy()
+    third = host.commit("third")
+    host.deploy()
+    host.calls()
+    (host.root / f"broken-{first}").touch()
+    done = host.run("release.sh", "rollback", first)
+    assert done.returncode == 1
+    assert f"{third} serves again" in done.stderr
+    assert (host.link("current"), host.link("previous")) == (third, second)
+    back = ["vitrine-worker", "vitrine-api@8001", "vitrine-api@8002"]
+    assert steps(host) == ["vitrine-api@8001", *back]
+
+
+def test_the_way_back_leads_elsewhere(host):
+    """To the release that serves it would forget which one was before."""
+    first = host.link("current")
+    second = host.commit("second")
+    host.deploy()
+    host.calls()
+    done = host.run("release.sh", "rollback", second)
+    assert done.returncode == 1
+    assert "serves already" in done.stderr
+    assert (host.link("current"), host.link("previous")) == (second, first)
+    assert steps(host) == []
+
+
+def test_what_is_disabled_is_left_alone(host):
+    """A machine for jobs alone has no API, one with JOBS=off no workers."""
+    only = '[ "$1" != is-enabled ] || [ "$3" = {} ]\n'
+    for kept in ("vitrine-worker", "vitrine-api@8002"):
+        host.fake("systemctl", only.format(kept))
+        host.commit(kept)
+        done = host.deploy()
+        assert done.returncode == 0, done.stderr
+        assert steps(host) == [kept]
+
+
 def test_a_release_that_is_here_is_not_built_again(host):
     """And one whose building broke off is."""
     host.deploy()

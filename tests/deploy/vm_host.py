@@ -19,6 +19,8 @@ FAKES = {
     "runuser": "",
     "systemd-run": "exit ${MIGRATION:-0}\n",
     "dpkg": "",
+    "valkey-cli": "exit 1\n",  # no server there
+    "redis-cli": "exit 1\n",
     "apt-cache": 'echo "  Candidate: ${CANDIDATE:-5:7.0.15-1}"\n',
     "make": 'mkdir -p "$3/.venv/bin" && ln -sf /bin/true "$3/.venv/bin/python"\n',
     "systemctl": """

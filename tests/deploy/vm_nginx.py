@@ -95,6 +95,7 @@ def prepared(folder: Path, ports: Sequence[int], changes: Mapping[str, str] | No
     paths = {
         "/etc/nginx/vitrine/": f"{folder}/",
         "/etc/vitrine/tls/": f"{folder}/tls/",
+        "/etc/vitrine/nginx/": f"{folder}/local/",
         "/var/log/nginx/": f"{folder}/",
         "/var/www/vitrine": f"{folder}/www",
         "/run/vitrine/": f"{folder}/run/",
