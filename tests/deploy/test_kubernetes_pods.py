@@ -107,11 +107,11 @@ def test_tmp_can_be_written_and_is_bounded(deployment):
     assert volume["emptyDir"]["sizeLimit"]
 
 
-def test_requests_are_limits(deployment):
-    """The program sizes itself by its limits, and nobody else's pod takes what it counts on."""
+def test_memory_is_asked_for_in_full(deployment):
+    """The program sizes itself by its limits, and a pod above its request is evicted first."""
     resources = container_of(deployment)["resources"]
-    assert resources["requests"] == resources["limits"]
-    assert set(resources["limits"]) == {"cpu", "memory"}
+    assert set(resources["limits"]) == set(resources["requests"]) == {"cpu", "memory"}
+    assert resources["requests"]["memory"] == resources["limits"]["memory"]
 
 
 @pytest.mark.parametrize("optional", [True, False], ids=["all secrets", "only those demanded"])
