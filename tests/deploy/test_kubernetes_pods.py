@@ -2,7 +2,6 @@
 
 import pytest
 
-from project.api.checks import PATIENCE_SECONDS
 from project.api.events import COMMENT_SECONDS
 from tests.deploy.environment import settings_of
 from tests.deploy.kustomize import (
@@ -149,11 +148,10 @@ def test_probes_ask_ports_that_are_there(deployment):
         assert container[kind]["httpGet"]["port"] in names
 
 
-def test_only_readiness_looks_outward(api, worker):
-    """A restart mends no database; and /ready waits for its neighbours for a while."""
+def test_no_probe_looks_outward(api, worker):
+    """A restart mends no database, and what all pods share takes none of them out."""
     container = container_of(api)
-    assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
-    assert container["readinessProbe"]["timeoutSeconds"] > PATIENCE_SECONDS
+    assert container["readinessProbe"]["httpGet"]["path"] == "/ready?scope=instance"
     for kind in ("startupProbe", "livenessProbe"):
         assert container[kind]["httpGet"]["path"] == "/health"
         assert container_of(worker)[kind]["httpGet"]["path"] == "/health"
