@@ -1,13 +1,28 @@
 """The room that the pods need: processors and memory of nodes, connections of PostgreSQL."""
 
 import math
+import re
 
-from tests.deploy.kustomize import FOLDER, Object, container_of, of_kind, one, rendered
+from project.db.engine import CONNECTIONS
+from project.machine import Machine
+from project.sizing import size
+from tests.deploy.environment import settings_of
+from tests.deploy.kustomize import (
+    FOLDER,
+    Object,
+    container_of,
+    of_kind,
+    one,
+    rendered,
+    settings_map,
+)
 
 PAGE = (FOLDER / "README.md").read_text()
 ALLOCATABLE = 3.86  # vCPU of a node of 4, in the cloud that keeps most for itself
 OWN = 0.4  # of them, for what the cluster runs on every node
 PODS_OF_A_NODE = 2
+RESERVED = 5  # connections: 3 that PostgreSQL keeps for its superuser, and some for people
+DEFAULT = 100  # of PostgreSQL's max_connections
 NAMES = ("vitrine-api", "vitrine-worker")
 
 
@@ -115,3 +130,33 @@ def test_the_api_grows_at_the_share_that_the_page_names():
     of_allowed = share * asked("vitrine-api")[0] / allowed("vitrine-api")
     said = f"{share} % of what pods ask for, which is {of_allowed:.0f} % of what they may use"
     assert said in PAGE
+
+
+def test_postgresql_has_connections_for_the_most_pods_there_can_be():
+    """Each process holds up to so many; a release of both Deployments has surged pods as well."""
+    api = container_of(deployment("vitrine-api"))["resources"]["limits"]
+    memory = int(api["memory"].removesuffix("Gi")) * 2**30
+    settings = settings_of(
+        settings_map(rendered("overlays/production")) | {"REDIS_URL": "redis://b"}
+    )
+    machine = Machine(processors=processors(api["cpu"]), memory_bytes=memory)
+    processes = dict(
+        zip(NAMES, (size(settings, machine).workers, settings.worker_processes), strict=True)
+    )
+
+    def held(pods: dict[str, int]) -> int:
+        return sum(pods[name] * processes[name] * CONNECTIONS for name in NAMES)
+
+    least, most = ({name: bounds(name)[end] for name in NAMES} for end in (0, 1))
+    few, peak = (
+        held({name: surged(name, pods[name]) for name in NAMES})
+        for pods in (dict.fromkeys(NAMES, 3), most)
+    )
+    (needed,) = map(int, re.findall(r"`max_connections` of (\d+)", PAGE))
+    assert peak + RESERVED <= needed
+    assert f"Each process holds up to {CONNECTIONS} connections" in PAGE
+    assert f"{held(least)} at rest, at the bounds {held(most)}, in a release there {peak}" in PAGE
+    assert f"3 API pods and 3 workers hold {few} in a release, which the default takes" in PAGE
+    assert few + RESERVED <= DEFAULT
+    for name, part in zip(NAMES, ("an API pod", "a worker pod"), strict=True):
+        assert f"{part} has {processes[name]}" in PAGE
