@@ -18,12 +18,13 @@ PAGE = (FOLDER / "README.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def run(script, folder, **variables):
+def run(script, folder, typed="", **variables):
     """What a script of the page prints, run somewhere; fails where it fails."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
         env={"PATH": PATH, "HOME": str(folder), **variables},
+        input=typed,
         capture_output=True,
         text=True,
         check=False,
