@@ -140,8 +140,8 @@ def test_a_drained_node_leaves_at_least_one_pod(objects):
         assert number - budget["maxUnavailable"] >= 1
 
 
-def test_nodes_can_be_drained_while_the_database_is_away(production):
-    """All pods are unready then, and a budget would protect what serves nobody."""
+def test_nodes_can_be_drained_while_pods_are_unready(production):
+    """One whose model does not load, or that waits to start: a budget would protect nobody."""
     for budget in of_kind(production, "PodDisruptionBudget"):
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 

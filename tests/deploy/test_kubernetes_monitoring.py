@@ -64,6 +64,16 @@ def test_the_page_names_what_is_left_out():
     assert all(f"`{name}`" in PAGE for name in LEFT_OUT)
 
 
+def test_the_page_says_how_soon_an_outage_pages(groups):
+    """Predictions go on meanwhile, so that the alert is all that tells of it."""
+    found = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+    waits = {name: found[name]["for"] for name in ("BrokerDown", "DatabaseDown", "StorageDown")}
+    assert waits == {"BrokerDown": "1m", "DatabaseDown": "2m", "StorageDown": "2m"}
+    assert {found[name]["labels"]["severity"] for name in waits} == {"page"}
+    said = "`BrokerDown` pages after a minute, `DatabaseDown` and `StorageDown` after two"
+    assert said in PAGE
+
+
 def test_promtool_accepts_the_rules(groups, tmp_path):
     """And the operator's webhook asks no more."""
     path = tmp_path / "rules.yml"

@@ -15,6 +15,9 @@ from tests.deploy.kustomize import (
 )
 
 ALL = ("ingress", "monitoring", "keda", "metadata-server")
+SOLVER = {"acme.cert-manager.io/http01-solver": "true"}  # a label of cert-manager's pods
+SOLVER_PORT = 8089
+DNS_PORT = 53
 
 
 @pytest.fixture
@@ -23,12 +26,12 @@ def objects():
     return rendered("overlays/production", ALL)
 
 
-def policies(objects, deployment, direction):
-    """The rules in one direction that hold for a Deployment's pods."""
+def policies(objects, labels, direction):
+    """The rules in one direction that hold for pods with these labels."""
     return [
         rule
         for policy in of_kind(objects, "NetworkPolicy")
-        if chooses(policy["spec"]["podSelector"], labels_of(deployment))
+        if chooses(policy["spec"]["podSelector"], labels)
         for rule in policy["spec"].get(direction, [])
     ]
 
@@ -36,7 +39,7 @@ def policies(objects, deployment, direction):
 def sources(objects, deployment):
     """Port → the namespaces that reach it."""
     found = {}
-    for rule in policies(objects, deployment, "ingress"):
+    for rule in policies(objects, labels_of(deployment), "ingress"):
         for port in rule["ports"]:
             for peer in rule["from"]:
                 name = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
@@ -59,10 +62,19 @@ def test_nothing_is_allowed_that_is_not_named(objects):
 
 
 def test_policies_hold_for_pods_that_are_there(objects):
-    """One that selects nothing protects nothing."""
-    pods = [labels_of(it) for it in of_kind(objects, "Deployment")]
+    """One that selects nothing protects nothing; cert-manager's solvers come and go."""
+    pods = [*(labels_of(it) for it in of_kind(objects, "Deployment")), SOLVER]
     for policy in of_kind(objects, "NetworkPolicy"):
         assert any(chooses(policy["spec"]["podSelector"], labels) for labels in pods)
+
+
+def test_a_certificates_challenge_is_answered(objects):
+    """From the ingress, at the port of cert-manager's solver; it needs no way out."""
+    (rule,) = policies(objects, SOLVER, "ingress")
+    ((peer,), (port,)) = (rule["from"], rule["ports"])
+    name = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert (name, port) == ("ingress-nginx", {"protocol": "TCP", "port": SOLVER_PORT})
+    assert not policies(objects, SOLVER, "egress")
 
 
 def test_the_api_is_reached_from_the_ingress_and_its_metrics_from_monitoring(objects):
@@ -85,7 +97,7 @@ def test_workers_are_reached_from_monitoring_alone(objects):
 def test_pods_reach_what_they_need(name):
     """DNS, PostgreSQL, Valkey, HTTPS for the bucket, a collector of traces, and nothing else."""
     objects = rendered("overlays/production")
-    rules = policies(objects, one(objects, "Deployment", name), "egress")
+    rules = policies(objects, labels_of(one(objects, "Deployment", name)), "egress")
     reached = {(port["protocol"], port["port"]) for rule in rules for port in rule["ports"]}
     assert reached == {("UDP", 53), *(("TCP", port) for port in (53, 5432, 6379, 443, 4318))}
 
@@ -99,15 +111,26 @@ def test_no_rule_opens_every_port_or_every_place(objects):
 
 
 def test_credentials_of_the_node_are_out_of_reach():
-    """Unless the component metadata-server is chosen, for clusters where they are the pod's."""
+    """Unless metadata-server is chosen, for clusters where they are the pod's; DNS is all else."""
     for policy in of_kind(rendered("overlays/production"), "NetworkPolicy"):
         for rule in policy["spec"].get("egress", []):
             for peer in rule["to"]:
                 block = peer.get("ipBlock", {})
                 if block.get("cidr") == "0.0.0.0/0":
                     assert "169.254.0.0/16" in block["except"]
-                else:
-                    assert not block.get("cidr", "").startswith("169.254.169.")
+                elif block.get("cidr", "").startswith("169.254."):
+                    assert {port["port"] for port in rule["ports"]} == {DNS_PORT}
+
+
+def test_names_are_resolved_wherever_the_cluster_does_it(objects):
+    """In kube-system, at the node's cache, or at the metadata server, where GKE has Cloud DNS."""
+    (rule,) = one(objects, "NetworkPolicy", "to-dns")["spec"]["egress"]
+    blocks = {peer["ipBlock"]["cidr"] for peer in rule["to"] if "ipBlock" in peer}
+    assert blocks == {"169.254.20.10/32", "169.254.169.254/32"}
+    names = [it["namespaceSelector"] for it in rule["to"] if "namespaceSelector" in it]
+    assert names == [{"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}]
+    ports = {(port["protocol"], port["port"]) for port in rule["ports"]}
+    assert ports == {("UDP", DNS_PORT), ("TCP", DNS_PORT)}
 
 
 def test_a_collector_in_the_cluster_is_reached_where_the_overlay_names_one(objects):

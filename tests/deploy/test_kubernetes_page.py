@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 import subprocess
 
+import pytest
 import yaml
 
 from project.settings import Settings
@@ -11,16 +13,18 @@ from tests.deploy.environment import OTHERS
 from tests.deploy.kustomize import FOLDER, container_of, of_kind, pod_of, rendered
 from tests.ops.tools import ROOT, need
 
+PATH = "/usr/local/bin:/usr/bin:/bin"
 PAGE = (FOLDER / "README.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def run(script, folder, **variables):
+def run(script, folder, typed="", **variables):
     """What a script of the page prints, run somewhere; fails where it fails."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), **variables},
+        env={"PATH": PATH, "HOME": str(folder), **variables},
+        input=typed,
         capture_output=True,
         text=True,
         check=False,
@@ -29,9 +33,9 @@ def run(script, folder, **variables):
     return done.stdout
 
 
-def block(words):
-    """The one block of commands with these words."""
-    (found,) = [it for it in BLOCKS if words in it]
+def block(*words):
+    """The one block of commands with all these words."""
+    (found,) = [it for it in BLOCKS if all(word in it for word in words)]
     return found
 
 
@@ -134,3 +138,39 @@ def test_the_seconds_of_an_end_are_those_of_the_manifests():
     assert f"sleeps for {pause} s" in PAGE
     assert f"for {settings['data']['SHUTDOWN_DELAY_SECONDS']} s (`SHUTDOWN_DELAY_SECONDS`)" in PAGE
     assert f"{pause} s, {finish} s of `GRACEFUL_TIMEOUT_SECONDS`, {room} s of room" in PAGE
+
+
+def test_a_release_brings_the_workers_before_the_api():
+    """The first apply has all but the API: the settings that workers name too, and the workers."""
+    release = block("docker push", "rollout status")
+    steps = re.findall(r"kubectl apply.*|rollout status deployment/[\w-]+", release)
+    first, workers, second, api = steps
+    assert workers.endswith("vitrine-worker")
+    assert api.endswith("vitrine-api")
+    assert " -l " not in second
+    (label, value) = re.search(r"-l '([\w./]+)!=(\w+)'", first).groups()
+    for made in rendered("overlays/production"):
+        is_api = made["metadata"].get("labels", {}).get(label) == value
+        if made["kind"] in {"ConfigMap", "Namespace"} or "worker" in made["metadata"]["name"]:
+            assert not is_api
+        elif made["metadata"]["name"] == "vitrine-api":
+            assert is_api
+
+
+def test_going_back_takes_the_api_first():
+    """Old workers would meet what a new API asks for."""
+    undone = re.findall(r"rollout undo deployment/([\w-]+)", block("rollout undo"))
+    assert undone == ["vitrine-api", "vitrine-worker"]
+
+
+@pytest.mark.parametrize("file", ["kustomization.yaml", "host.yaml"])
+def test_a_variable_that_is_not_set_changes_no_file(tmp_path, file):
+    """Or an empty tag is applied."""
+    script = block("newName").replace("cd deploy/kubernetes/", "cd kubernetes/")
+    shutil.copytree(FOLDER, tmp_path / "kubernetes")
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env={"PATH": PATH}, capture_output=True, check=False
+    )
+    place = f"overlays/production/{file}"
+    assert b"parameter null or not set" in done.stderr
+    assert (tmp_path / "kubernetes" / place).read_text() == (FOLDER / place).read_text()

@@ -2,7 +2,6 @@
 
 import pytest
 
-from project.api.checks import PATIENCE_SECONDS
 from project.api.events import COMMENT_SECONDS
 from tests.deploy.environment import settings_of
 from tests.deploy.kustomize import (
@@ -107,11 +106,11 @@ def test_tmp_can_be_written_and_is_bounded(deployment):
     assert volume["emptyDir"]["sizeLimit"]
 
 
-def test_requests_are_limits(deployment):
-    """The program sizes itself by its limits, and nobody else's pod takes what it counts on."""
+def test_memory_is_asked_for_in_full(deployment):
+    """The program sizes itself by its limits, and a pod above its request is evicted first."""
     resources = container_of(deployment)["resources"]
-    assert resources["requests"] == resources["limits"]
-    assert set(resources["limits"]) == {"cpu", "memory"}
+    assert set(resources["limits"]) == set(resources["requests"]) == {"cpu", "memory"}
+    assert resources["requests"]["memory"] == resources["limits"]["memory"]
 
 
 @pytest.mark.parametrize("optional", [True, False], ids=["all secrets", "only those demanded"])
@@ -149,11 +148,10 @@ def test_probes_ask_ports_that_are_there(deployment):
         assert container[kind]["httpGet"]["port"] in names
 
 
-def test_only_readiness_looks_outward(api, worker):
-    """A restart mends no database; and /ready waits for its neighbours for a while."""
+def test_no_probe_looks_outward(api, worker):
+    """A restart mends no database, and what all pods share takes none of them out."""
     container = container_of(api)
-    assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
-    assert container["readinessProbe"]["timeoutSeconds"] > PATIENCE_SECONDS
+    assert container["readinessProbe"]["httpGet"]["path"] == "/ready?scope=instance"
     for kind in ("startupProbe", "livenessProbe"):
         assert container[kind]["httpGet"]["path"] == "/health"
         assert container_of(worker)[kind]["httpGet"]["path"] == "/health"
