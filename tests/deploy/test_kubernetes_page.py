@@ -174,3 +174,15 @@ def test_a_variable_that_is_not_set_changes_no_file(tmp_path, file):
     place = f"overlays/production/{file}"
     assert b"parameter null or not set" in done.stderr
     assert (tmp_path / "kubernetes" / place).read_text() == (FOLDER / place).read_text()
+
+
+def test_what_is_ours_goes_before_the_operators():
+    """A ScaledObject without KEDA keeps its namespace for ever; and secrets are saved first."""
+    ours = block("kubectl delete -k")
+    assert ours.index("get secret") < ours.index("kubectl delete -k")
+    by_hand = set(re.findall(r"-n vitrine create secret \w+ ([\w-]+)", PAGE))
+    assert by_hand
+    assert all(name in ours for name in by_hand)
+    assert PAGE.index(ours) < PAGE.index(block("helm uninstall"))
+    installed = set(re.findall(r"upgrade --install ([\w-]+)", PAGE))
+    assert set(re.findall(r"helm uninstall ([\w-]+)", PAGE)) == installed
