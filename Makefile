@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH_INDEX ?=
 # Files of tests run side by side; none knows of another. Those of the browser have an event loop of
 # their own in the thread of the tests, so they have a process of their own as well.
-SIDE_BY_SIDE ?= -n 2 --dist loadfile
+SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test check format bench docs pictures drills image-test tools clean
 

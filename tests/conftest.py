@@ -1,6 +1,7 @@
 """Fixtures for all tests: settings that ignore the machine, clients, pictures."""
 
 import io
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,15 @@ def picture(kind: str = "PNG", *, size: tuple[int, int] = (32, 32), colour: str 
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, kind)
     return buffer.getvalue()
+
+
+def pytest_configure() -> None:
+    """Have what tests start hear SIGINT, as from a shell.
+
+    A process inherits that it is ignored from whoever ignores it: those that run files side by
+    side, and shells that put a command into the background.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
