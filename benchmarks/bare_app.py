@@ -41,7 +41,9 @@ app = FastAPI(
     telemetry={"tracing": False},
     middleware=[Middleware(BodyLimit, max_bytes=settings.max_body_bytes)],
 )
-app.state.services = Services(settings, Runner(served, settings))
+app.state.services = Services(
+    settings, Runner(served, settings), {model.name: model for model in served}
+)
 problems.register(app)
 app.include_router(operations.router)
 for model in served:

@@ -10,6 +10,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from PIL import ExifTags, Image, ImageFile
 
 from project.errors import InvalidImage
@@ -132,7 +133,7 @@ def check_size(size: tuple[int, int], limits: ImageLimits) -> None:
 def _check_effort(image: ImageFile.ImageFile, data: bytes) -> None:
     """Refuse what is small to send but takes minutes to decode; no program saves such files."""
     if (
-        (image.format in {"JPEG", "MPO"} and _scans(data) > MOST_SCANS)
+        (image.format in {"JPEG", "MPO"} and _has_many_scans(data))
         or len(image.tile) > MOST_TILES
         or (_codec(image) == "ppm_plain" and data.count(b"#") > MOST_COMMENTS)
     ):
@@ -140,6 +141,19 @@ def _check_effort(image: ImageFile.ImageFile, data: bytes) -> None:
             "the image is made of too many parts; "
             "open it in an image editor, save it and send it again"
         )
+
+
+def _has_many_scans(data: bytes) -> bool:
+    """Whether a JPEG's scans are to be counted, as its bytes look, and are too many when counted.
+
+    Walking from marker to marker takes five times as long as looking for one pair of bytes.
+    """
+    begin = int.from_bytes(bytes((0xFF, _START_OF_SCAN)), "little")
+    found = 0
+    for offset in (0, 1):
+        pairs = np.frombuffer(data, "<u2", (len(data) - offset) // 2, offset)
+        found += int(np.count_nonzero(pairs == begin))
+    return found > MOST_SCANS and _scans(data) > MOST_SCANS
 
 
 def _scans(data: bytes) -> int:

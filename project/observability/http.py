@@ -6,12 +6,14 @@ The counting of requests is prometheus-fastapi-instrumentator's; what it cannot 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from loguru import logger
-from prometheus_fastapi_instrumentator import Instrumentator
 from prometheus_fastapi_instrumentator.metrics import Info
+from prometheus_fastapi_instrumentator.middleware import PrometheusInstrumentatorMiddleware
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,8 +42,35 @@ def instrument(app: Starlette) -> None:
     What ends in a 5xx is the business of availability; a 503 in 2 ms would flatter the latency.
     """
     quiet = f"^({'|'.join(sorted(QUIET))})$"
-    instrumentator = Instrumentator(should_group_status_codes=False, excluded_handlers=[quiet])
-    instrumentator.add(_count).instrument(app)
+    app.add_middleware(
+        _Instrumentator,
+        should_group_status_codes=False,
+        excluded_handlers=[quiet],
+        instrumentations=[_count],
+    )
+
+
+class _Instrumentator(PrometheusInstrumentatorMiddleware):
+    """The instrumentator, which tries all routes for each request, and remembers those it can.
+
+    They are the ones without parameters: as many as there are routes and methods, whatever comes.
+    """
+
+    def __init__(self, app: ASGIApp, /, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._literal: set[tuple[str, str]] = (
+            set()
+        )  # methods and paths that are their own templates
+
+    def _get_handler(self, request: Request) -> tuple[str, bool]:
+        """The template of the route, and whether there is one; else the path."""
+        key = request.scope["method"], request.scope["path"]
+        if key in self._literal:
+            return key[1], True
+        handler, templated = super()._get_handler(request)
+        if templated and handler == key[1]:
+            self._literal.add(key)
+        return handler, templated
 
 
 def _count(info: Info) -> None:

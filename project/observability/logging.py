@@ -14,6 +14,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -110,14 +111,21 @@ def _writer(settings: Settings) -> Callable[["Message"], None]:
         traceback = _traceback(message)
         line = mask(render(message.record, traceback))
         with suppress(OSError, ValueError):  # nobody reads, or stdout is closed
-            encoding = sys.stdout.encoding or "utf-8"
-            sys.stdout.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+            sys.stdout.write(_writable(line) + "\n")
             sys.stdout.flush()
         if settings.log_file:
             as_json = line if render is _json else mask(_json(message.record, traceback))
             log_file.append(settings.log_file, as_json)
 
     return write
+
+
+def _writable(line: str) -> str:
+    """The line, with question marks for what stdout's encoding lacks."""
+    if line.isascii():
+        return line
+    encoding = sys.stdout.encoding or "utf-8"
+    return line.encode(encoding, "replace").decode(encoding)
 
 
 def _masked(settings: Settings) -> list[str]:
@@ -130,7 +138,11 @@ def _masked(settings: Settings) -> list[str]:
 
 def severity(record: "Record") -> str:
     """One of metrics.LEVELS: levels of Loguru's or a library's own count as the next below."""
-    number = record["level"].no
+    return _severity(record["level"].no)
+
+
+@lru_cache
+def _severity(number: int) -> str:
     return next((name for name, least in _SEVERITIES if number >= least), "DEBUG")
 
 
@@ -178,7 +190,7 @@ def _head(record: "Record", message: str) -> dict[str, Any]:
 
 def _encode(line: dict[str, Any]) -> str:
     try:
-        text = json.dumps(line, default=_text, ensure_ascii=False, allow_nan=False)
+        text = _STRICT.encode(line)
     except (TypeError, ValueError, RecursionError):  # NaN, odd keys, circles: their text will do
         plain = {
             name: value if value is None or isinstance(value, str) else _text(value)
@@ -193,6 +205,9 @@ def _text(value: object) -> str:
         return str(value)
     except Exception:  # noqa: BLE001 - another's __str__ may raise anything
         return f"<{type(value).__name__}>"
+
+
+_STRICT = json.JSONEncoder(default=_text, ensure_ascii=False, allow_nan=False)
 
 
 def _console(record: "Record", traceback: str) -> str:

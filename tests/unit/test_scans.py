@@ -1,6 +1,9 @@
 """JPEGs of many scans, each of which may cost a pass over all pixels."""
 
-from project.inference.images import ImageLimits, _scans, decode
+import pytest
+
+from project.errors import InvalidImage
+from project.inference.images import MOST_SCANS, ImageLimits, _scans, decode
 from tests import corpus
 
 
@@ -15,3 +18,11 @@ def test_no_marker_hides_the_scans_that_follow_it():
     """Markers that may stand inside a scan have no length, whatever bytes follow them."""
     for marker in (b"\xff\x05", b"\xff\xd0", b"\xff\x00", b"\xff\x01", b"\xff\xff"):
         assert _scans(corpus.jpeg_of_scans(500, marker + b"\x7f\xff")) == 501
+
+
+@pytest.mark.parametrize("odd", [b"", b"\xff\xfe\x00\x03x"])
+def test_too_many_scans_are_seen_wherever_their_markers_fall(odd):
+    """A comment of odd length before them moves them by a byte."""
+    data = corpus.jpeg_of_scans(MOST_SCANS + 50)
+    with pytest.raises(InvalidImage, match="too many parts"):
+        decode(data[:2] + odd + data[2:], ImageLimits(5_000_000, 8))
