@@ -19,7 +19,7 @@ from benchmarks.subjects import NAMES
 Section = Callable[[argparse.Namespace], dict[str, Any]]
 SECTIONS: dict[str, Section] = {
     "throughput": lambda given: throughput.measure(given.seconds, given.rounds, given.only),
-    "fairness": lambda given: throughput.fairness(given.seconds),
+    "fairness": lambda given: throughput.fairness(given.rounds),
     "overload": lambda given: overload.measure(given.seconds, given.rounds),
     "observability": lambda given: observability.measure(given.rounds),
     "scrape": lambda given: scrape.measure(given.replaced),

@@ -9,7 +9,7 @@ from benchmarks.throughput import WARM_CALLERS, WARM_SECONDS
 
 CALLERS = 16
 TURN_SECONDS = 2.0  # a machine that others share changes its speed within a minute
-PAIRS = 4  # for each round
+PAIRS = 8  # for each round
 BARE = ("python", "-m", "benchmarks.bare_server")
 
 

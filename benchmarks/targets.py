@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from benchmarks import overload
 from benchmarks.statistic import median
 from benchmarks.subjects import PEER_LIST, PRODUCT
 
@@ -128,7 +129,12 @@ TARGETS = (
     Target("median latency with one caller / in process", "≤", 1.5, _latency),
     Target("goodput at 10 times the peak / peak", "≥", 0.9, _overload(_goodput)),
     Target("the same / what refusing alone leaves of the machine", "≥", 0.9, _overload(_of_room)),
-    Target("p99 of the admitted at 10 times the peak / at 48 callers", "≤", 2, _overload(_p99)),
+    Target(
+        f"p99 of the admitted at 10 times the peak / at {overload.FULL} callers",
+        "≤",
+        2,
+        _overload(_p99),
+    ),
     Target("slowest /health at 10 times the peak", "≤", 0.1, _overload(_health, max), " s"),
     Target(f"{_FULL} with observability / without", "≥", 0.97, _observability),
     Target("a scrape after 500 replaced workers / on a fresh server", "≤", 1.5, _scrape),

@@ -15,6 +15,8 @@ CALLERS = (1, 4, 16, 64)
 WARM_SECONDS = 2.0
 WARM_CALLERS = 4
 STARTS = 5
+TURN_SECONDS = 2.0
+TURNS = 4  # for each round
 
 
 def measure(seconds: float, rounds: int, only: list[str]) -> dict[str, Any]:
@@ -62,18 +64,23 @@ def _said(cell: dict[str, Any]) -> str:
     return f"{cell['requests_per_second']:.0f} a second"
 
 
-def fairness(seconds: float) -> dict[str, Any]:
-    """Requests a second with 4 and with 16 callers who keep their connections, in five starts."""
-    found = []
+def fairness(rounds: int) -> dict[str, Any]:
+    """Requests a second with 4 and with 16 callers, in turns, in each of five starts.
+
+    Callers keep their connections for the length of a turn. A machine that others share changes its
+    speed within a minute, so a start's turns are compared as a whole.
+    """
+    turns, found = TURNS * rounds, []
     for _ in range(STARTS):
+        rates: dict[int, list[float]] = {4: [], 16: []}
         with product("fairness") as server:
             post = photo_post()
             load(server, post, WARM_CALLERS, WARM_SECONDS)
-            four, sixteen = (
-                load(server, post, callers, seconds)["requests_per_second"] for callers in (4, 16)
-            )
-            found.append({"4": four, "16": sixteen})
-            print(
-                f"{PRODUCT}: {four:.0f} a second with 4 callers, {sixteen:.0f} with 16", flush=True
-            )
-    return {"starts": found}
+            for turn in range(turns):
+                for callers in rates if turn % 2 else reversed(rates):
+                    cell = load(server, post, callers, TURN_SECONDS)
+                    rates[callers].append(cell["requests_per_second"])
+        four, sixteen = (sum(each) / turns for each in rates.values())
+        found.append({"4": four, "16": sixteen})
+        print(f"{PRODUCT}: {four:.0f} a second with 4 callers, {sixteen:.0f} with 16", flush=True)
+    return {"starts": found, "turns": turns, "seconds": TURN_SECONDS}

@@ -26,7 +26,7 @@ from project.models._base import Model, Params
 from project.observability import metrics
 
 STUCK_DEADLINES = 3  # a step that runs for so many deadlines counts as hung
-WINDOW_SECONDS = 2.0  # of work, over which the rate is known; a stall of a moment says little
+WINDOW_SECONDS = 1.0  # of work, over which the rate is known; a stall of a moment says little
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-UPLOAD_SECONDS = 1.0  # for which an upload holds a place
+BRIEF_SECONDS = 0.05  # for which an upload counts as one that will be there at once
+UPLOAD_SECONDS = 1.0  # for which it holds a place
 UPLOADS_A_PLACE = 4  # that have given their place back
 MOST_UPLOADS = 128  # of them, whatever the limit is; each may hold a body's worth of memory
 
@@ -22,13 +23,14 @@ class Places:
         self._tell = tell
         self._uploads = 0  # those that gave their places back
         self._expected = 0  # those that will take one at the loop's next turn
+        self._brief = 0  # whose picture has been coming for no time
         self._kept = 0  # whose picture is there
         self.taken = 0
 
     @property
     def waiting(self) -> int:
         """Those whose picture is there, or will be at once for all that is known."""
-        return self._kept + self._expected
+        return self._kept + self._brief + self._expected
 
     @property
     def full(self) -> bool:
@@ -60,9 +62,10 @@ class Places:
         finally:
             place.leave()
 
-    def count(self, *, taken: int = 0, uploads: int = 0, kept: int = 0) -> None:
+    def count(self, *, taken: int = 0, brief: int = 0, uploads: int = 0, kept: int = 0) -> None:
         """Count who comes and goes."""
         self.taken += taken
+        self._brief += brief
         self._uploads += uploads
         self._kept += kept
         self._tell(self.taken)
@@ -73,10 +76,10 @@ class Place:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._held = True
+        self._held = self._brief = True
         self._kept = False
-        places.count(taken=1)
-        self._timer = asyncio.get_running_loop().call_later(UPLOAD_SECONDS, self._lend)
+        places.count(taken=1, brief=1)
+        self._timer = asyncio.get_running_loop().call_later(BRIEF_SECONDS, self._be_long)
 
     @property
     def held(self) -> bool:
@@ -86,13 +89,24 @@ class Place:
     def keep(self) -> None:
         """Hold it to the end; where it was given back, take another."""
         self._timer.cancel()
-        self._places.count(taken=not self._held, uploads=-(not self._held), kept=not self._kept)
+        self._places.count(
+            taken=not self._held, brief=-self._brief, uploads=-(not self._held), kept=not self._kept
+        )
         self._held = self._kept = True
+        self._brief = False
 
     def leave(self) -> None:
         """Make room for the next one."""
         self._timer.cancel()
-        self._places.count(taken=-self._held, uploads=-(not self._held), kept=-self._kept)
+        self._places.count(
+            taken=-self._held, brief=-self._brief, uploads=-(not self._held), kept=-self._kept
+        )
+
+    def _be_long(self) -> None:
+        self._brief = False
+        self._places.count(brief=-1)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(UPLOAD_SECONDS - BRIEF_SECONDS, self._lend)
 
     def _lend(self) -> None:
         self._held = False

@@ -66,6 +66,27 @@ def test_who_dawdles_gives_his_place_to_the_next_and_takes_another_at_the_end():
     run(test)
 
 
+def test_an_upload_counts_as_waiting_until_it_is_seen_to_be_slow(monkeypatch):
+    """Else more are let in while their pictures come than can be served in time."""
+    monkeypatch.setattr(module, "BRIEF_SECONDS", 0.0)
+
+    async def test() -> None:
+        places = Places(4, DEPTH.set)
+        with places.take() as quick, places.take() as gone, places.take() as slow:
+            assert places.waiting == 3
+            quick.keep()
+            gone.leave()
+            assert places.waiting == 2
+            async with asyncio.timeout(60):
+                while places.waiting > 1:  # noqa: ASYNC110 - it is time itself that is awaited
+                    await asyncio.sleep(0)
+            assert slow.held  # the picture may still take its second
+            slow.keep()
+            assert places.waiting == 2
+
+    run(test)
+
+
 def test_a_place_that_is_kept_is_never_given_back(monkeypatch):
     """However long the prediction takes."""
     monkeypatch.setattr(module, "UPLOAD_SECONDS", 0.0)
