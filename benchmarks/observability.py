@@ -1,4 +1,8 @@
-"""What metrics, logs and traces cost: the product beside itself without them, in short turns."""
+"""What metrics, logs and traces cost: the product beside itself without them, in short turns.
+
+Two servers of the same code differ by a few per cent, by where their memory came to lie; so there
+are several pairs of them.
+"""
 
 from typing import Any
 
@@ -9,26 +13,27 @@ from benchmarks.throughput import WARM_CALLERS, WARM_SECONDS
 
 CALLERS = 16
 TURN_SECONDS = 2.0  # a machine that others share changes its speed within a minute
-PAIRS = 8  # for each round
+STARTS = 3  # of a pair of servers, for each round
+TURNS = 4  # of each pair
 BARE = ("python", "-m", "benchmarks.bare_server")
 
 
 def measure(rounds: int) -> dict[str, Any]:
     """Requests a second with 16 callers, with everything on and with everything off, in pairs."""
-    post = photo_post()
     found: dict[str, list[float]] = {"on": [], "off": []}
-    with (
-        product("observability-on") as on,
-        product("observability-off", command=BARE, LOG_LEVEL="ERROR") as off,
-    ):
-        servers = {"on": on, "off": off}
-        for server in servers.values():
-            load(server, post, WARM_CALLERS, WARM_SECONDS)
-        for pair in range(rounds * PAIRS):
-            for which in ("on", "off") if pair % 2 else ("off", "on"):
-                found[which].append(_rate(servers[which], post))
+    for _ in range(rounds * STARTS):
+        with (
+            product("observability-on") as on,
+            product("observability-off", command=BARE, LOG_LEVEL="ERROR") as off,
+        ):
+            _take_turns({"on": on, "off": off}, photo_post(), found)
     return found
 
 
-def _rate(server: Server, post: Post) -> float:
-    return load(server, post, CALLERS, TURN_SECONDS)["requests_per_second"]
+def _take_turns(servers: dict[str, Server], post: Post, found: dict[str, list[float]]) -> None:
+    for server in servers.values():
+        load(server, post, WARM_CALLERS, WARM_SECONDS)
+    for turn in range(TURNS):
+        for which in ("on", "off") if turn % 2 else ("off", "on"):
+            cell = load(servers[which], post, CALLERS, TURN_SECONDS)
+            found[which].append(cell["requests_per_second"])

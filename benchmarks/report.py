@@ -76,7 +76,9 @@ def _throughput(results: dict[str, Any]) -> Lines:
         f"Requests a second by the number of callers: the median of {found['rounds']} rounds of "
         f"{found['seconds']:g} s a cell, with the least and the most; latencies in milliseconds. "
         "The limit is the same steps in plain loops, one process a core, without a server. "
-        "A peer's best variant counts as the peer."
+        "A peer's best variant counts as the peer. The last cell of the limit's row is what a "
+        "server that costs nothing would reach without batches. Who would wait longer than "
+        "QUEUE_SECONDS is refused, as 64 callers may be; that does not count as served."
     )
     yield ""
     for mode in MODES:

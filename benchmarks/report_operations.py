@@ -75,11 +75,13 @@ def _room(found: list[dict[str, float]]) -> Lines:
 
 def _observability(found: dict[str, Any]) -> Lines:
     yield from ("## What observability costs", "")
-    yield from ("Two servers side by side, loaded in turns of two seconds.", "")
+    yield from ("Two servers side by side, loaded in turns of two seconds; several such pairs.", "")
     rows = [(which, spread(values)) for which, values in found.items()]
     yield from table(("metrics, logs, traces", "requests/s with 16 callers"), rows)
     pairs = [on / off for on, off in zip(found["on"], found["off"], strict=True)]
-    yield from (f"Ratio of the pairs: {spread(pairs, digits=2)}.", "")
+    whole = sum(found["on"]) / sum(found["off"])
+    yield f"Over all turns together {whole:.3f}; turn by turn {spread(pairs, digits=2)}."
+    yield ""
 
 
 def _scrape(found: dict[str, Any]) -> Lines:

@@ -16,8 +16,10 @@ class Timed(ShadeModel):
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float]) -> None:
         super().__init__()
         self.now = 0.0
+        self.worked = 0.0
         self.seconds = seconds
         monkeypatch.setattr(batching.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(batching.time, "process_time", lambda: self.worked)
 
     def forward(self, batch):
         first = len(batch) not in self.batches
@@ -67,3 +69,16 @@ def test_the_models_own_largest_is_never_exceeded(monkeypatch):
     model.max_batch = 3
     assert fastest_batch(model, SAMPLE) == 2
     assert set(model.batches) == {1, 2}
+
+
+def test_a_busy_machine_does_not_decide_either(monkeypatch):
+    """What runs for longer is interrupted more often; that says nothing of the net."""
+    model = Timed(monkeypatch, {1: 0.0010, 2: 0.0028, 4: 0.0056, 8: 0.0112})
+    forward = model.forward
+
+    def work(batch):
+        model.worked += {1: 0.0010, 2: 0.0018, 4: 0.0032, 8: 0.0063}[len(batch)]
+        return forward(batch)
+
+    model.forward = work  # type: ignore[method-assign]
+    assert fastest_batch(model, SAMPLE) == 4
