@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from hypothesis import settings as hypothesis_settings
 from PIL import Image
 from starlette.testclient import TestClient
 
 from project.api.factory import create_app
 from project.settings import Settings
 from tests.fakes import ShadeModel
+
+hypothesis_settings.load_profile("ci")  # no deadlines, and the same examples on every machine
 
 
 def make_settings(**changes: Any) -> Settings:

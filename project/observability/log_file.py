@@ -52,6 +52,14 @@ def former(path: Path) -> Path:
     return path.with_name(path.name + ".1")
 
 
+def _is_there(path: Path, file: os.stat_result) -> bool:
+    """Whether it still has that name, which another start may have given to its successor."""
+    try:
+        return path.stat().st_ino == file.st_ino
+    except FileNotFoundError:
+        return False
+
+
 def bound(path: Path) -> None:
     """Begin another file where this one is long; the one before that is forgotten.
 
@@ -63,8 +71,8 @@ def bound(path: Path) -> None:
         descriptor = _open(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            ours, named = os.fstat(descriptor), path.stat()
-            if ours.st_ino == named.st_ino and ours.st_size > MOST_BYTES:
+            ours = os.fstat(descriptor)
+            if ours.st_size > MOST_BYTES and _is_there(path, ours):
                 path.rename(former(path))
         finally:
             os.close(descriptor)

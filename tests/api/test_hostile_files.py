@@ -28,7 +28,7 @@ ADVICE = re.compile(r"send|give|scale|correct|encode|leave it out|with curl|must
 INSIDE = re.compile(r"Traceback|Error|Exception|\.py|0x[0-9a-f]{5}|<[_a-z]+\.|(?<![\w*])/[a-z]+/")
 PICTURE = corpus.in_every_format()["png"]
 TEXT = base64.b64encode(PICTURE).decode()
-FUZZ = settings(max_examples=150, deadline=None, derandomize=True)
+FUZZ = settings(max_examples=150)
 
 
 @pytest.fixture(scope="module")

@@ -151,7 +151,7 @@ def test_parameters_have_bounds(params):
 share = st.floats(0, 1)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(share, share, share, share, st.integers(1, 300), st.integers(1, 300))
 def test_a_box_lies_inside_the_picture_and_leaves_something_outside(x, y, width, height, w, h):
     """Whatever is asked for, or it is refused."""
@@ -166,7 +166,7 @@ def test_a_box_lies_inside_the_picture_and_leaves_something_outside(x, y, width,
     assert across * down < w * h
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(share, share, share, share, st.integers(8, 24), st.integers(8, 24), st.integers(0, 99))
 def test_any_rectangle_on_any_picture_is_cut_or_refused(x, y, width, height, w, h, seed):
     """OpenCV's own errors never reach a caller."""

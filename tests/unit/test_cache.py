@@ -63,7 +63,7 @@ def test_another_parameter_is_another_question(tmp_path, shade):
     asyncio.run(test())
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(
     one=st.tuples(st.text(), st.text(), st.floats(0, 255), st.binary()),
     other=st.tuples(st.text(), st.text(), st.floats(0, 255), st.binary()),

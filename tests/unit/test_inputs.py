@@ -22,7 +22,7 @@ PREFIXES = (
 )
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(data=st.binary(max_size=300), prefix=st.sampled_from(PREFIXES), width=st.integers(1, 80))
 def test_base64_is_read_however_it_is_dressed(data, prefix, width):
     """With a data-URL prefix or without, in one line or in many, ended as Unix or Windows do."""
@@ -54,7 +54,7 @@ def test_what_is_not_base64_is_refused_with_the_command_that_makes_it(text):
         decode_base64(text)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(text=st.text(max_size=60))
 def test_any_text_is_decoded_as_the_standard_says_or_refused(text):
     """No other error comes out."""

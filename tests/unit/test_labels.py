@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
@@ -119,7 +119,6 @@ def test_a_label_that_would_break_the_file_or_the_scrape_is_other(tmp_path, labe
 
 
 @given(st.lists(st.text(), max_size=2 * MOST))
-@settings(deadline=None)
 def test_any_labels_at_all_keep_to_the_limit_and_can_be_scraped(labels):
     """For two workers that see the same labels, in whatever order."""
     with tempfile.TemporaryDirectory() as folder:

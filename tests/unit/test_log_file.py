@@ -193,6 +193,24 @@ def test_of_two_that_start_together_one_renames(tmp_path):
     assert log_file.former(path).stat().st_size == log_file.MOST_BYTES + 1
 
 
+def test_a_file_that_another_start_has_just_renamed_keeps_no_server_from_starting(
+    tmp_path, monkeypatch
+):
+    """Nobody has begun the next one yet."""
+    path = tmp_path / "log.jsonl"
+    grow(path, log_file.MOST_BYTES + 1)
+    open_it = log_file._open
+
+    def open_before_the_other_renames(path):
+        descriptor = open_it(path)
+        path.rename(log_file.former(path))
+        return descriptor
+
+    monkeypatch.setattr(log_file, "_open", open_before_the_other_renames)
+    log_file.bound(path)
+    assert log_file.former(path).stat().st_size == log_file.MOST_BYTES + 1
+
+
 @pytest.mark.parametrize("where", [a_folder, below_a_file])
 def test_a_wrong_log_file_keeps_a_server_from_starting(where, tmp_path):
     """It would never have a line; a full disk, though, may have room again."""

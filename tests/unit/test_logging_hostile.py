@@ -7,7 +7,7 @@ import os
 from contextlib import redirect_stdout
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
@@ -182,7 +182,6 @@ def test_a_wrong_log_call_of_a_library_does_not_fail_what_it_reports_on():
     ),
     style=st.sampled_from(STYLES),
 )
-@settings(deadline=None)
 def test_whatever_is_logged_is_one_line_that_parses(message, values, style):
     """By anyone's idea of a line, for any message and any fields."""
     (line,) = written(lambda: logger.bind(**values).info(message), **style)
@@ -194,7 +193,6 @@ def test_whatever_is_logged_is_one_line_that_parses(message, values, style):
 
 
 @given(text=st.text(min_size=1))
-@settings(deadline=None)
 def test_whatever_an_exception_says_is_one_line_that_parses(text):
     """The traceback is a field like any other."""
     error = ValueError(text)

@@ -72,10 +72,10 @@ def test_an_upload_counts_as_waiting_until_it_is_seen_to_be_slow(monkeypatch):
 
     async def test() -> None:
         places = Places(4, DEPTH.set)
-        with places.take() as quick, places.take() as gone, places.take() as slow:
-            assert places.waiting == 3
+        with places.take() as quick, places.take() as slow:
+            with places.take():
+                assert places.waiting == 3
             quick.keep()
-            gone.leave()
             assert places.waiting == 2
             async with asyncio.timeout(60):
                 while places.waiting > 1:  # noqa: ASYNC110 - it is time itself that is awaited
