@@ -26,7 +26,6 @@ from benchmarks.subjects import photo_post, product
 CLIENTS = 400
 CAME_AT_ONCE = 10  # clients that connect together
 FULL = 56  # callers that are all served: fewer than those who would wait too long
-STRAYS = 0.01  # of the full load, refused in a slow moment of the machine
 ONSET_SECONDS = 1.0
 FACTORS = (2, 5, 10)
 HEALTH_SECONDS = 0.05
@@ -49,8 +48,8 @@ def measure(seconds: float, rounds: int) -> dict[str, Any]:
         with product("overload") as server:
             load(server, post, 4, REST_SECONDS)
             sixteen, full = load(server, post, 16, seconds), load(server, post, FULL, seconds)
-            if full["bad"] > STRAYS * full["requests_per_second"] * seconds:
-                raise NotRunnable(f"{full['bad']:.0f} refusals with {FULL} callers")
+            if full["bad"]:  # fast refusals among the latencies would flatter
+                raise NotRunnable(f"{full['bad']} refusals with {FULL} callers")
             peak = max(sixteen["requests_per_second"], full["requests_per_second"])
             steps = {}
             for factor in FACTORS:

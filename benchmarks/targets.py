@@ -91,7 +91,7 @@ def _overload(
 
 def _observability(results: Results) -> float:
     found = results["observability"]
-    return float(sum(found["on"]) / sum(found["off"]))  # starts differ more than turns do
+    return median(on / off for on, off in zip(found["on"], found["off"], strict=True))
 
 
 def _scrape(results: Results) -> float:
@@ -109,6 +109,10 @@ def _of_room(item: dict[str, Any], step: dict[str, float]) -> float:
 
 def _p99(item: dict[str, Any], step: dict[str, float]) -> float:
     return step["p99"] / float(item["p99_full"])
+
+
+def _onset(item: dict[str, Any], step: dict[str, float]) -> float:
+    return step["onset_p99"] / float(item["p99_full"])
 
 
 def _health(_: dict[str, Any], step: dict[str, float]) -> float:
@@ -135,6 +139,7 @@ TARGETS = (
         2,
         _overload(_p99),
     ),
+    Target("the same in the first second, as they connect", "≤", 2, _overload(_onset)),
     Target("slowest /health at 10 times the peak", "≤", 0.1, _overload(_health, max), " s"),
     Target(f"{_FULL} with observability / without", "≥", 0.97, _observability),
     Target("a scrape after 500 replaced workers / on a fresh server", "≤", 1.5, _scrape),

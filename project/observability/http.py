@@ -58,9 +58,7 @@ class _Instrumentator(PrometheusInstrumentatorMiddleware):
 
     def __init__(self, app: ASGIApp, /, **options: Any) -> None:
         super().__init__(app, **options)
-        self._literal: set[tuple[str, str]] = (
-            set()
-        )  # methods and paths that are their own templates
+        self._literal: set[tuple[str, str]] = set()  # method, path that is its own template
 
     def _get_handler(self, request: Request) -> tuple[str, bool]:
         """The template of the route, and whether there is one; else the path."""
