@@ -22,10 +22,14 @@ run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=â€
 	@started=$$($(BIN)/python -m project preflight) && set -- $$started && port=$$1 && shift && \
 	  WEB_PORT=$$port exec $(BIN)/honcho start -p $$port "$$@"
 
-test: .venv/.dev tools ## Set up everything and run every test
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory image-test
+test: .venv/.dev tools ## Set up everything and run every test; a part that fails stops no other
+	@$(MAKE) --no-print-directory --keep-going lint image-test suite browser-test
+
+.PHONY: suite browser-test
+suite: .venv/.dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/test_conventions.py tests/models tests/api tests/services tests/ops tests/deploy
+
+browser-test: .venv/.dev
 	$(BIN)/python -m pytest tests/browser
 
 check: .venv/.dev ## Format, lint, types and the fast tests: under a minute

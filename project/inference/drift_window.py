@@ -48,7 +48,7 @@ class Layout:
         newest = self.part_at(now)
         row = [0] * self.bins
         for start in range(0, len(cells), 1 + self.bins):
-            if newest - PARTS < cells[start] <= newest:
+            if max(0, newest - PARTS) < cells[start] <= newest:
                 counts = cells[start + 1 : start + 1 + self.bins]
                 row = [sum(pair) for pair in zip(row, counts, strict=True)]
         return row

@@ -5,6 +5,7 @@ worker sweeps: what two of them send, one of them claims.
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -36,7 +37,7 @@ class Sweep:
         self._storage = storage
         self._sender = sender
         self._queue = queue
-        self._looked_for_lost = 0.0  # by the monotonic clock
+        self._looked_for_lost = -math.inf  # by the monotonic clock, which may start at 0
 
     async def keep_sending(self) -> None:
         """Send what was left lying, for ever."""

@@ -1,7 +1,9 @@
 """What the arbiter and its workers know of each other: a page of memory that they inherit."""
 
+import math
 import mmap
 import time
+from collections.abc import Callable
 
 MOST_WORKERS = 256  # by slot; no more than 64 are asked for, and a reload has twice as many
 NOT_LISTENING = 0xFFFF
@@ -16,6 +18,7 @@ _flags = _view[11 * MOST_WORKERS :]
 _GENERATION, _READY, _STOPPING, _SLOTS = range(4)
 for _slot in range(MOST_WORKERS):
     _connections[_slot] = NOT_LISTENING
+    _active_at[_slot] = -math.inf  # never; the clock may start at 0 with the machine
 
 
 def expect(slot: int) -> None:
@@ -66,19 +69,23 @@ def fewest_connections(besides: int) -> int:
 
 
 class StepBoard:
-    """How many steps each worker runs (inference/turns.py). slot: of this worker."""
+    """How many steps each worker runs (inference/turns.py).
 
-    def __init__(self, slot: int) -> None:
+    slot: of this worker. clock: one that all processes share.
+    """
+
+    def __init__(self, slot: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._slot = min(slot, MOST_WORKERS - 1)
+        self._clock = clock
 
     def tell(self, steps: int) -> None:
         """Say how many run here."""
         _steps[self._slot] = min(steps, 255)
-        _active_at[self._slot] = time.monotonic()  # the same clock for all processes
+        _active_at[self._slot] = self._clock()
 
     def others(self) -> int:
         """How many run in the other workers; one is about to where one has just ended."""
-        recent = time.monotonic() - RECENT_SECONDS
+        recent = self._clock() - RECENT_SECONDS
         return sum(
             _steps[slot] or _active_at[slot] > recent
             for slot in range(_flags[_SLOTS] + 1)

@@ -116,15 +116,16 @@ def test_a_worker_that_leaves_keeps_counting_into_a_file_that_was_replaced(path)
     assert rows(LAYOUT, [path], 1000) == [[0, 0, 0]]
 
 
-def test_a_part_that_is_being_cleared_counts_for_nothing(path):
+@pytest.mark.parametrize("now", [5, 1000], ids=["just after boot", "later"])
+def test_a_part_that_is_being_cleared_counts_for_nothing(path, now):
     """Who is killed there leaves half of an old part; it begins again."""
     window = Window(LAYOUT, path)
-    window.add([1], 1000)
-    at = LAYOUT.part_at(1000) % PARTS * (1 + BINS)
+    window.add([1], now)
+    at = LAYOUT.part_at(now) % PARTS * (1 + BINS)
     window._cells[at] = BEING_CLEARED
-    assert rows(LAYOUT, [path], 1000) == [[0, 0, 0]]
-    Window(LAYOUT, path).add([2], 1000)
-    assert rows(LAYOUT, [path], 1000) == [[0, 0, 1]]
+    assert rows(LAYOUT, [path], now) == [[0, 0, 0]]
+    Window(LAYOUT, path).add([2], now)
+    assert rows(LAYOUT, [path], now) == [[0, 0, 1]]
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
