@@ -56,7 +56,7 @@ USER 10001:10001
 ENV ENVIRONMENT=production HOST=0.0.0.0 PORT=8000
 EXPOSE 8000 9464 9191
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=6s --start-period=120s CMD ["python", "-m", "project.alive"]
+HEALTHCHECK --interval=15s --timeout=6s --start-period=120s CMD ["python", "-m", "project.healthcheck"]
 ENTRYPOINT ["/app/prestart.sh"]
 CMD ["api"]
 # What differs from build to build comes last, so that all layers above are found again.

@@ -5,7 +5,6 @@ from pathlib import Path
 from loguru import logger
 
 from project import preflight
-from project.configuration import reload_settings
 from project.errors import ConfigurationError
 from project.models import check_names
 from project.server.hooks import (  # noqa: F401 - Gunicorn finds its hooks by name in this file
@@ -18,6 +17,7 @@ from project.server.hooks import (  # noqa: F401 - Gunicorn finds its hooks by n
     pre_fork,
     when_ready,
 )
+from project.settings.loading import reload_settings
 from project.sizing import size
 
 # Read at start and again at HUP; the workers inherit what was read.

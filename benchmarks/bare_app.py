@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 
 from project import models
 from project.api import problems
-from project.api.deps import Services
+from project.api.dependencies import Services
 from project.api.middleware import BodyLimit
 from project.api.routes import operations
 from project.api.routes.predictions import predictions_router

@@ -10,7 +10,7 @@ from typing import Any
 from gunicorn.app.wsgiapp import run
 from prometheus_client import values
 
-from project.configuration import load_settings
+from project.settings.loading import load_settings
 
 
 class NoValue:

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.processes import NotRunnable
 from benchmarks.subjects import PEER_LIST, PEERS
 from benchmarks.venvs import python_of, version_in
-from project.machine import read_machine
+from project.resources import read_machine
 
 PACKAGES = ("torch", "openvino", "fastapi", "gunicorn", "uvicorn", "numpy", "pillow")
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")

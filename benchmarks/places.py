@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sklearn
 
-from project.machine import read_machine
+from project.resources import read_machine
 
 ROOT = Path(__file__).parent.parent
 VAR = ROOT / "var" / "bench"

@@ -13,10 +13,10 @@ from drills.scaled import duration, scaled
 from drills.server import Server, free_port
 from drills.valkey import Valkey
 from drills.waiting import wait_until
-from project.monitoring import alertmanager, prometheus
-from project.monitoring.configs import SHIPPED, alertmanager_config, prometheus_config, targets
-from project.monitoring.files import write_config
-from project.monitoring.programs import export
+from project.local_stack import alertmanager, prometheus
+from project.local_stack.configs import SHIPPED, alertmanager_config, prometheus_config, targets
+from project.local_stack.files import write_config
+from project.local_stack.programs import export
 from project.settings import Settings
 
 PROMETHEUS = ("prometheus",)  # by whichever name

@@ -13,13 +13,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from project.configuration import load_settings
-from project.db.version import is_current
+from project.db.schema_version import is_current
 from project.errors import ConfigurationError, ProjectError
 from project.models import check_names
 from project.observability import log_file, multiprocess, slots
 from project.observability.logging import configure_logging
 from project.settings import Settings
+from project.settings.loading import load_settings
 
 KINDS = ("api", "worker")
 
@@ -96,7 +96,7 @@ def _tried(imports: str, script: str, *arguments: str) -> str | None:
     """Do something in another process; returns what speaks against it, in a line."""
     whole = (
         "import sys\n"
-        "from project.configuration import load_settings\n"
+        "from project.settings.loading import load_settings\n"
         "from project.errors import ConfigurationError\n"
         f"{imports}\n"
         f"try:\n    {script}\n"

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from project.machine import Machine, read_machine
+from project.resources import Machine, read_machine
 from project.settings import Settings
 
 WORKER_BYTES = 700 * 2**20  # a worker with the models that are on by default, under full load
@@ -24,7 +24,7 @@ def size(settings: Settings, machine: Machine | None = None) -> Sizing:
 
     A worker for every two processors, but two where there are two processors, so that one serves
     while the other is replaced; fewer where memory is short. Each has threads for all processors,
-    as it may be the only one with work; inference/turns.py keeps them from using too many at once.
+    as it may be the only one with work; inference/concurrency.py keeps them from using too many.
     """
     machine = machine or read_machine()
     processors = machine.whole_processors

@@ -1,8 +1,8 @@
 """The job process: what Dramatiq imports, started by `python -m project.jobs.supervisor`."""
 
 from project import models
-from project.configuration import load_settings
 from project.jobs.broker import create_broker
+from project.settings.loading import load_settings
 
 settings = load_settings()
 broker = create_broker(settings, models.create(settings.models, settings.sources))

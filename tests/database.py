@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from project.db.engine import open_database
-from project.db.jobs import Input, Job, Jobs, NewJob, StoredFile, new_id
+from project.db.job_transitions import Input, Job, Jobs, NewJob, StoredFile, new_id
 from project.db.migrate import upgrade
 from project.settings import Settings
 

@@ -11,8 +11,7 @@ from pydantic import BaseModel, Field
 from project.db.records import Job
 from project.errors import BrokerUnavailable, InvalidInput
 from project.jobs.send import Sender
-from project.models._base import Array, Model, Params
-from project.models._long import LongModel
+from project.models.base import Array, LongModel, Model, Params
 
 
 class ShadeParams(Params):

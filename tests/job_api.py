@@ -10,13 +10,13 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
-from project.api.deps import Services
-from project.api.desk import Desk
+from project.api.dependencies import Services
 from project.api.factory import create_app
+from project.api.jobs.services import Desk
 from project.db.engine import open_database
-from project.db.jobs import Job, Jobs
+from project.db.job_transitions import Job, Jobs
 from project.db.migrate import upgrade
-from project.models._long import AnyModel
+from project.models.base import AnyModel
 from project.settings import Settings
 from tests.conftest import make_settings, picture
 from tests.database import sqlite_url

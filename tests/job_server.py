@@ -17,11 +17,11 @@ from PIL import Image
 from drills.waiting import DEADLINE
 from project.api.factory import create_app
 from project.db.engine import open_database
-from project.db.jobs import Job, Jobs
+from project.db.job_transitions import Job, Jobs
 from project.db.migrate import upgrade
-from project.jobs.models import JobModels
-from project.jobs.run import Runs
-from project.models._long import AnyModel
+from project.jobs.execution import Runs
+from project.jobs.job_models import JobModels
+from project.models.base import AnyModel
 from project.storage import make_storage
 from tests.fakes import BlendModel, PaintModel, Prompt
 from tests.job_api import job_settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from project import errors, models, reference
+from project import docgen, errors, models
 from project.observability.metrics import CATALOGUE
 from project.settings import Settings
 
@@ -23,29 +23,27 @@ TRACKED = subprocess.run(
 ).stdout.split()
 
 ORDER = [
-    "job_settings",
-    "monitoring_settings",
     "settings",
-    "configuration",
     "errors",
-    "machine",
+    "resources",
     "sizing",
     "observability",
+    "processes",
     "models",
     "inference",
     "db",
     "storage",
     "jobs",
-    "monitoring",
+    "local_stack",
     "api",
     "server",
 ]
 ENTRANCES = {
-    "alive",
     "app",
     "cli",
+    "docgen",
+    "healthcheck",
     "preflight",
-    "reference",
     "worker",
     "__main__",
 }  # they may import anything
@@ -114,10 +112,10 @@ def test_the_environment_is_read_in_the_settings_alone():
         ), path
 
 
-@pytest.mark.parametrize("path", sorted(reference.files()))
+@pytest.mark.parametrize("path", sorted(docgen.files()))
 def test_generated_files_are_up_to_date(path):
     """`make docs` writes them."""
-    assert (ROOT / path).read_text() == reference.files()[path]
+    assert (ROOT / path).read_text() == docgen.files()[path]
 
 
 def test_metric_names_follow_prometheus():

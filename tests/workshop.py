@@ -13,13 +13,12 @@ from PIL import Image
 from pydantic import Field
 
 from project.db.engine import open_database
-from project.db.jobs import Input, Job, Jobs, NewJob, new_id
+from project.db.job_transitions import Input, Job, Jobs, NewJob, new_id
 from project.db.migrate import upgrade
 from project.errors import BrokerUnavailable, ProjectError
-from project.jobs.models import JobModels
-from project.jobs.run import Runs
-from project.models._base import Params
-from project.models._long import AnyModel, LongModel
+from project.jobs.execution import Runs
+from project.jobs.job_models import JobModels
+from project.models.base import AnyModel, LongModel, Params
 from project.settings import Settings
 from project.storage import Storage, make_storage
 from tests.conftest import make_settings, picture

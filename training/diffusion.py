@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from project.models._words import LENGTH, PADDING, Words
 from project.models.nets.denoiser import Denoiser
 from project.models.nets.painter import NUMBERS
 from project.models.nets.prompt_encoder import PromptEncoder
+from project.models.text_to_image_parts.tokenizer import LENGTH, PADDING, Words
 from training.basis import Basis
 from training.emoji_names import Thing
 from training.pace import Pace

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from project.models._demo import KINDS, WEIGHTS
-from project.models._words import Words
+from project.models.text_to_image_parts.demo import KINDS, WEIGHTS
+from project.models.text_to_image_parts.tokenizer import Words
 from training import diffusion, emoji, painting
 from training.accuracy import measure
 from training.basis import basis_of

@@ -10,7 +10,7 @@ from typing import TypeVar
 from benchmarks.costs.plant import Plant
 from benchmarks.statistic import median
 from project.db.engine import open_database
-from project.db.jobs import Jobs
+from project.db.job_transitions import Jobs
 from project.jobs.queue import MESSAGES, Queue
 from project.jobs.send import READY
 from project.jobs.sweep import GRACE_SECONDS, MESSAGE_SECONDS, MOST_SENT

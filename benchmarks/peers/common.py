@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from project.inference.backend import accelerate
-from project.inference.images import ImageLimits, decode
+from project.inference.backends.selection import accelerate
+from project.inference.images.decoding import ImageLimits, decode
 from project.models import create
-from project.models._base import Array
+from project.models.base import Array
 from project.settings import Settings
 
 READY = "model_ready"  # written once by each process that holds the model

@@ -13,10 +13,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from project.configuration import load_settings
 from project.errors import ConfigurationError
-from project.monitoring.configs import alertmanager_config, prometheus_config, targets
-from project.monitoring.files import write_config
+from project.local_stack.configs import alertmanager_config, prometheus_config, targets
+from project.local_stack.files import write_config
+from project.settings.loading import load_settings
 
 CURRENT = Path("/opt/vitrine/current")
 NODE = "127.0.0.1:9100"

@@ -71,7 +71,7 @@ build() { # build REVISION: .venv, in its last place, as its programs name their
 }
 
 migrate() { # migrate REVISION: before any of its instances starts, so that no start waits for it
-  local script="from project.configuration import load_settings
+  local script="from project.settings.loading import load_settings
 from project.preflight import prepare_database
 prepare_database(load_settings())"
   "$base/releases/$1/deploy/vm/run.sh" python -c "$script" || die "the database was not migrated"

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from project.models._base import Array, Model, Params
+from project.models.base import Array, Model, Params
 
 # Beside project/ in the tree that the drill runs in. While it holds a share, such as 0.3, so many
 # of the predictions fail.

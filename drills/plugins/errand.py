@@ -9,8 +9,7 @@ from typing import ClassVar
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from project.models._base import Params
-from project.models._long import LongModel
+from project.models.base import LongModel, Params
 
 # Beside project/ in the tree that the drill runs in. While it is there, no errand ends.
 HELD = Path(__file__).parents[2] / "held"

@@ -10,19 +10,19 @@ from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
 from project import __version__, models
-from project.api import documentation, problems
-from project.api.deps import Services
-from project.api.desk import open_desk
+from project.api import problems
+from project.api.dependencies import Services
+from project.api.jobs.services import open_desk
 from project.api.middleware import BodyLimit, MetricsPort
-from project.api.routes import cache, jobs, operations, page
+from project.api.routes import cache, documentation, jobs, operations, page
 from project.api.routes import models as model_routes
 from project.api.routes.files import files_router
+from project.api.routes.job_submission import submit_router
 from project.api.routes.predictions import predictions_router
-from project.api.routes.submit import submit_router
 from project.db.engine import read_url
 from project.inference.runner import Runner
 from project.jobs.send import Sender
-from project.models._long import AnyModel
+from project.models.base import AnyModel
 from project.observability import metrics, sentry
 from project.observability.http import RequestContext, instrument
 from project.observability.logging import configure_logging

@@ -9,8 +9,8 @@ from itertools import chain
 
 from prometheus_client import Metric
 
-from project.api.checks import Check
-from project.inference.drift import Drift
+from project.api.readiness import Check
+from project.inference.drift.monitor import Drift
 from project.observability.metrics import READINESS_SECONDS, READINESS_UP, observed
 
 

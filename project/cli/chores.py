@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 
-from project import preflight, reference
+from project import docgen, preflight
 from project.cli.output import fail
-from project.configuration import load_settings
 from project.errors import ConfigurationError
 from project.observability.logging import configure_logging
+from project.settings.loading import load_settings
 
 
 def check_before_start() -> None:
     """Check settings, models and ports; print where to look, and on stdout what honcho needs."""
-    from project.monitoring.configs import alertmanager_config  # noqa: PLC0415 - see __init__.py
-    from project.monitoring.programs import plan  # noqa: PLC0415
+    from project.local_stack.configs import alertmanager_config  # noqa: PLC0415 - see __init__.py
+    from project.local_stack.programs import plan  # noqa: PLC0415
 
     settings = load_settings()
     try:
@@ -49,5 +49,5 @@ def warm() -> None:
 
 def docs(folder: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path()) -> None:
     """Write the generated files again: .env.example and docs/metrics.md."""
-    for path, text in reference.files().items():
+    for path, text in docgen.files().items():
         (folder / path).write_text(text, encoding="utf-8")

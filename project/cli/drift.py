@@ -11,12 +11,12 @@ import typer
 
 from project.cli.output import fail, plain, say_error
 from project.cli.predicting import files_of, quick
-from project.configuration import load_settings
 from project.errors import ConfigurationError, ProjectError
 from project.settings import Settings
+from project.settings.loading import load_settings
 
 if TYPE_CHECKING:
-    from project.models._base import Model
+    from project.models.base import Model
 
 app = typer.Typer(no_args_is_help=True, help="How far predictions are from the usual.")
 Features = dict[str, float | str]
@@ -36,8 +36,8 @@ def baseline(
     ] = None,
 ) -> None:
     """Write down what is usual: predict for a folder's images, a hundred or better a thousand."""
-    from project.inference.baseline import path_of  # noqa: PLC0415 - slow to import: __init__.py
-    from project.inference.survey import survey  # noqa: PLC0415
+    from project.inference.drift.baseline import path_of  # noqa: PLC0415 - slow to import: __init__.py
+    from project.inference.drift.build import survey  # noqa: PLC0415
 
     settings = load_settings()
     try:
@@ -64,7 +64,7 @@ async def _look_through(
     from rich.console import Console  # noqa: PLC0415 - see __init__.py
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
 
-    from project.inference.look import features_of  # noqa: PLC0415
+    from project.inference.drift.features import features_of  # noqa: PLC0415
     from project.inference.runner import Runner, foremost_of  # noqa: PLC0415 - imports torch
     from project.observability.logging import configure_logging  # noqa: PLC0415
 

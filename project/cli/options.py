@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from project.configuration import load_settings
+from project.settings.loading import load_settings
 
 Url = Annotated[
     str | None,

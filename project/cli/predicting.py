@@ -11,14 +11,14 @@ import typer
 
 from project import models as plugins
 from project.cli.output import fail, plain
-from project.configuration import load_settings
 from project.errors import ConfigurationError, ModelFailed, ProjectError
 from project.settings import Settings
+from project.settings.loading import load_settings
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from project.models._base import Model
+    from project.models.base import Model
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
@@ -80,7 +80,7 @@ async def _predict_all(
     from rich.console import Console  # noqa: PLC0415 - see __init__.py
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
 
-    from project.api.inputs import validate  # noqa: PLC0415 - imports torch
+    from project.api.requests.reader import validate  # noqa: PLC0415 - imports torch
     from project.inference.runner import Runner  # noqa: PLC0415
     from project.observability.logging import configure_logging  # noqa: PLC0415
 
@@ -106,7 +106,7 @@ async def _predict_all(
 
 def quick(name: str) -> "Model[Any, Any]":
     """The model of that name. Raises ConfigurationError where it takes too long to wait for."""
-    from project.models._base import Model  # noqa: PLC0415 - NumPy is slow to import as well
+    from project.models.base import Model  # noqa: PLC0415 - NumPy is slow to import as well
 
     (model,) = plugins.create([name])
     if isinstance(model, Model):

@@ -14,8 +14,8 @@ import typer
 
 from project.cli import story
 from project.cli.output import fail, plain, plain_lines
-from project.configuration import load_settings
 from project.errors import ConfigurationError
+from project.settings.loading import load_settings
 
 USUAL = Path("var/log/vitrine.jsonl")  # where `make run` has it
 STDIN = Path("-")

@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from project.errors import CacheUnavailable
-from project.models._base import Model, Params
+from project.models.base import Model, Params
 from project.observability import metrics
 from project.settings import Settings
 

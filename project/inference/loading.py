@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from loguru import logger
 
-from project.models._base import Declared
+from project.models.base import Declared
 from project.observability import metrics
 
 FIRST_RETRY_SECONDS = 5.0

@@ -22,17 +22,17 @@ from project.errors import (
     Overloaded,
     UnsupportedMediaType,
 )
-from project.inference.backend import accelerate
-from project.inference.batching import fastest_batch
+from project.inference.admission import Place
+from project.inference.backends.selection import accelerate
+from project.inference.batch_size import fastest_batch
 from project.inference.cache import make_cache
-from project.inference.drift import Drift
-from project.inference.images import ImageLimits
-from project.inference.lane import Lane, Prediction
+from project.inference.concurrency import Turns
+from project.inference.drift.features import features_of
+from project.inference.drift.monitor import Drift
+from project.inference.images.decoding import ImageLimits
 from project.inference.loading import FIRST_RETRY_SECONDS, load, load_until_there
-from project.inference.look import features_of
-from project.inference.places import Place
-from project.inference.turns import Turns
-from project.models._base import Array, Model, Params
+from project.inference.model_queue import Lane, Prediction
+from project.models.base import Array, Model, Params
 from project.observability import metrics
 from project.observability.labels import CountedLabels
 from project.settings import Settings

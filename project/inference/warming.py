@@ -3,7 +3,7 @@
 from project.inference.loading import load
 from project.inference.runner import Runner
 from project.models import create
-from project.models._base import Model
+from project.models.base import Model
 from project.settings import Settings
 
 

@@ -7,9 +7,9 @@ from dramatiq.broker import MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware.prometheus import Prometheus
 
-from project.jobs.process import WorkerProcess
 from project.jobs.send import ACTOR, QUEUE, make_broker
-from project.models._long import AnyModel
+from project.jobs.worker_process import WorkerProcess
+from project.models.base import AnyModel
 from project.observability import metrics, multiprocess
 from project.settings import Settings
 

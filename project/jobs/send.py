@@ -16,7 +16,7 @@ from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from project.db.jobs import Job
+from project.db.job_transitions import Job
 from project.errors import BrokerUnavailable
 from project.observability import metrics
 from project.settings import Settings

@@ -10,11 +10,11 @@ import signal
 import sys
 from pathlib import Path
 
-from project.configuration import load_settings
-from project.jobs.keeping import Child, keep_all
 from project.observability import metrics, multiprocess, slots
 from project.observability.logging import configure_logging
+from project.processes.supervise import Child, keep_all
 from project.settings import Settings
+from project.settings.loading import load_settings
 
 LOOK_MILLISECONDS = 100  # between two looks at the queue, and so between two jobs, at most
 FLUSH_SECONDS = 4.0  # after WORKER_SHUTDOWN_SECONDS, for logs, traces and Sentry
@@ -54,7 +54,7 @@ def children(settings: Settings, directory: Path) -> list[Child]:
         f"dramatiq_worker_timeout={LOOK_MILLISECONDS}",
     ]
     dramatiq = [
-        *(sys.executable, "-m", "project.jobs.dramatiq_process", own, "project.worker:broker"),
+        *(sys.executable, "-m", "project.jobs.worker_main", own, "project.worker:broker"),
         *("--processes", "1", "--threads", "1", "--skip-logging"),
         *("--worker-fork-timeout", "1000"),  # until it shows what the worker logs as it starts
         *("--worker-shutdown-timeout", str(round(settings.worker_shutdown_seconds * 1000))),
@@ -65,7 +65,10 @@ def children(settings: Settings, directory: Path) -> list[Child]:
         )
         for slot in range(settings.worker_processes)
     ]
-    return [*workers, Child("exposition", [sys.executable, "-m", "project.jobs.exposition", own])]
+    return [
+        *workers,
+        Child("exposition", [sys.executable, "-m", "project.jobs.metrics_server", own]),
+    ]
 
 
 def main() -> None:

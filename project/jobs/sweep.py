@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
-from project.db.jobs import Job, Jobs
+from project.db.job_transitions import Job, Jobs
 from project.errors import ProjectError
 from project.jobs.queue import Queue
 from project.jobs.send import Sender

@@ -1,4 +1,4 @@
-"""Plug-ins: one file here is one model, served under the file's name; see `_base.py`."""
+"""Plug-ins: one file here is one model, served under the file's name; see `base/`."""
 
 import importlib
 import pkgutil
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from project.errors import ConfigurationError
 
 if TYPE_CHECKING:  # NumPy and Pillow are slow to import, and who checks names needs neither
-    from project.models._base import Model
-    from project.models._long import AnyModel, LongModel
+    from project.models.base import AnyModel, LongModel, Model
 
 
 def available() -> list[str]:
@@ -48,7 +47,7 @@ def quick_of(served: "Sequence[AnyModel]", *, jobs: bool) -> "list[Model[Any, An
 
     Raises ConfigurationError where none is left.
     """
-    from project.models._long import LongModel  # noqa: PLC0415 - see above
+    from project.models.base import LongModel  # noqa: PLC0415 - see above
 
     quick = [model for model in served if not isinstance(model, LongModel)]
     if not quick and not jobs:
@@ -61,8 +60,7 @@ def quick_of(served: "Sequence[AnyModel]", *, jobs: bool) -> "list[Model[Any, An
 
 
 def _only_model_of(name: str) -> "type[AnyModel]":
-    from project.models._base import Model  # noqa: PLC0415 - see above
-    from project.models._long import LongModel  # noqa: PLC0415
+    from project.models.base import LongModel, Model  # noqa: PLC0415 - see above
 
     try:
         module = importlib.import_module(f"{__name__}.{name}")

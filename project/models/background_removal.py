@@ -10,8 +10,7 @@ from PIL import Image
 from pydantic import Field
 
 from project.errors import InvalidInput
-from project.models._base import Array, Params
-from project.models._long import LongModel
+from project.models.base import Array, LongModel, Params
 
 MOST_PIXELS = 300_000  # that are cut: an iteration then takes a second or two at most
 SEED = 0  # of the clusters that GrabCut begins with: the same picture is always cut the same

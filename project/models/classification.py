@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from project.models._base import Array, Model, Params, softmax
-from project.models._weights import package_file
+from project.models.base import Array, Model, Params, package_file, softmax
 from project.models.nets.efficientnet_lite import load_published
 from project.models.nets.pixels import FromPixels
 

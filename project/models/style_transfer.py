@@ -8,9 +8,7 @@ import openvino
 from PIL import Image, ImageOps
 from pydantic import Field
 
-from project.models._base import Array, Params
-from project.models._long import LongModel
-from project.models._weights import package_file
+from project.models.base import Array, LongModel, Params, package_file
 
 STYLE_SIDE = 256  # pixels; what a style is read from
 MOST_SIDE = 1024  # pixels of the longer side that are painted: about a second on two cores

@@ -7,10 +7,9 @@ from typing import ClassVar
 from PIL import Image
 from pydantic import Field
 
-from project.models._base import Params
-from project.models._demo import Demo
-from project.models._diffusers import Pipeline
-from project.models._long import LongModel
+from project.models.base import LongModel, Params
+from project.models.text_to_image_parts.demo import Demo
+from project.models.text_to_image_parts.diffusers_pipeline import Pipeline
 
 MOST_SEED = 2**53 - 1  # what every reader of JSON keeps exact
 

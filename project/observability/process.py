@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 import psutil
 
 from project import __version__
-from project.machine import read_machine
 from project.observability.metrics import (
     APP_INFO,
     LOOP_LAG,
@@ -19,6 +18,7 @@ from project.observability.metrics import (
     WORKER_THREADS,
     WORKERS,
 )
+from project.resources import read_machine
 
 LAG_INTERVAL_SECONDS = 0.25
 SAMPLE_EVERY = 20  # lag intervals: 5 s

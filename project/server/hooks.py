@@ -13,11 +13,11 @@ from typing import Any
 
 from loguru import logger
 
-from project.configuration import load_settings
-from project.machine import read_machine
 from project.observability import metrics, multiprocess, slots
 from project.observability.logging import configure_logging
+from project.resources import read_machine
 from project.server import shared
+from project.settings.loading import load_settings
 from project.sizing import size
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)

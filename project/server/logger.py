@@ -4,8 +4,8 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from project.configuration import load_settings
 from project.observability.logging import configure_logging
+from project.settings.loading import load_settings
 
 
 class LoguruLogger(Logger):

@@ -69,7 +69,7 @@ def fewest_connections(besides: int) -> int:
 
 
 class StepBoard:
-    """How many steps each worker runs (inference/turns.py).
+    """How many steps each worker runs (inference/concurrency.py).
 
     slot: of this worker. clock: one that all processes share.
     """

@@ -21,11 +21,11 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
-from project.configuration import load_settings
 from project.errors import ConfigurationError
 from project.server import shared
 from project.server.listener import Listener
 from project.server.protocol import CLOSE, BoundedProtocol, Refusal
+from project.settings.loading import load_settings
 
 LINGER_SECONDS = 1.0  # idle connections have this long to come once more, and be told to close
 MARGIN_SECONDS = 5  # before Gunicorn's graceful_timeout: the lifespan's end flushes Sentry, traces

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from project.inference.baseline import Baseline
+from project.inference.drift.baseline import Baseline
 from tests.commands import command
 from tests.photos import photo
 from training.usual import variations

@@ -9,9 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from project.api.factory import create_app
-from project.inference.baseline import path_of
-from project.inference.look import features_of, look_at
-from project.inference.survey import survey
+from project.inference.drift.baseline import path_of
+from project.inference.drift.build import survey
+from project.inference.drift.features import features_of, look_at
 from tests.conftest import make_settings
 from tests.fakes import ShadeModel
 

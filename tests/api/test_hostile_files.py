@@ -173,7 +173,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from project.errors import InvalidImage
-from project.inference.images import ImageLimits, decode
+from project.inference.images.decoding import ImageLimits, decode
 def peak():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) // 1024

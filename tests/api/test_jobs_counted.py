@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from drills.server import Metrics
-from project.db.jobs import Job
+from project.db.job_transitions import Job
 from tests.job_api import JobApi, job_api, job_settings
 
 pytestmark = pytest.mark.anyio

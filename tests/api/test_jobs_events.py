@@ -8,10 +8,10 @@ from contextlib import closing
 
 import pytest
 
-from project.api import feed
-from project.api.events import stream
-from project.api.feed import Feed
-from project.db.jobs import StoredFile
+from project.api.jobs import feed
+from project.api.jobs.events import stream
+from project.api.jobs.feed import Feed
+from project.db.job_transitions import StoredFile
 from tests.job_api import JobApi, Stream, job_api, job_settings
 
 pytestmark = pytest.mark.anyio

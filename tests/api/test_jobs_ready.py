@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from project.api.checks import Probe
+from project.api.readiness import Probe
 from project.errors import StorageUnavailable
 from tests.api.test_jobs_faults import api, without_storage, without_tables
 from tests.conftest import picture

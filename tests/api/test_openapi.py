@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from project.inference.images import MEDIA_TYPES
+from project.inference.images.decoding import MEDIA_TYPES
 from tests import corpus
 
 PREDICT = "/v1/models/classification/predictions"

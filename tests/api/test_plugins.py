@@ -12,7 +12,7 @@ import project.models
 from project.api.factory import create_app
 from project.errors import ConfigurationError
 from project.models import available, create
-from project.models._base import Params
+from project.models.base import Params
 from tests.conftest import make_settings, picture
 from tests.fakes import ShadeModel, ShadeParams
 
@@ -95,7 +95,7 @@ def test_a_model_file_that_is_wrong_is_named_with_what_is_wrong(plugins, source,
 def test_a_parameter_without_a_default_is_refused_at_the_start(plugins):
     """A caller may send nothing but a picture."""
     (plugins / "demanding.py").write_text(
-        "from project.models._base import Params\n"
+        "from project.models.base import Params\n"
         "from tests.fakes import ShadeModel\n"
         "class Demanding(Params):\n    strength: float\n"
         "class Model(ShadeModel):\n    params = Demanding\n"

@@ -6,7 +6,7 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from project.api.checks import PATIENCE_SECONDS
+from project.api.readiness import PATIENCE_SECONDS
 from tests.api.test_jobs_faults import api, without_storage
 from tests.job_api import JobApi, job_api, job_settings
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar
 import pytest
 from pydantic import AfterValidator, BaseModel, Field
 
-from project.api.text import check_text
+from project.api.requests.unicode import check_text
 from project.errors import InvalidInput
-from project.models._base import Params
+from project.models.base import Params
 from tests.conftest import picture
 from tests.fakes import PaintModel, Shade, ShadeModel, ShadeParams
 from tests.job_api import PAINT, job_api, job_settings

@@ -2,10 +2,10 @@
 
 import pytest
 
-from project.api import events
+from project.api.jobs import events
 from project.api.routes import operations
 from project.db.engine import CONNECTIONS
-from project.machine import Machine
+from project.resources import Machine
 from project.settings import FLUSH_SECONDS
 from project.sizing import size
 from tests.deploy.cloudformation import Template

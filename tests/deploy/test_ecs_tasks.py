@@ -53,7 +53,7 @@ def test_the_check_of_the_container_asks_for_readiness_once(tmp_path, template):
     with answering(statuses) as port:
         asked = alive.format(port)
         here = script.replace("/tmp/", f"{tmp_path}/").replace(f":{PORT}/", f":{port}/")
-        here = here.replace("python -m project.alive", f'python -c "{asked}"')
+        here = here.replace("python -m project.healthcheck", f'python -c "{asked}"')
         assert asked in here
         assert str(port) in here.splitlines()[1]
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

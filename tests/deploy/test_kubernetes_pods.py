@@ -2,7 +2,7 @@
 
 import pytest
 
-from project.api.events import COMMENT_SECONDS
+from project.api.jobs.events import COMMENT_SECONDS
 from tests.deploy.environment import settings_of
 from tests.deploy.kustomize import (
     container_of,

@@ -4,7 +4,7 @@ import math
 import re
 
 from project.db.engine import CONNECTIONS
-from project.machine import Machine
+from project.resources import Machine
 from project.sizing import size
 from tests.deploy.environment import settings_of
 from tests.deploy.kustomize import (

@@ -68,7 +68,7 @@ def test_it_predicts_and_counts_on_a_file_system_that_it_cannot_write(api):
     status = made.execute("cat", "/proc/1/status").stdout
     assert "Uid:\t10001\t10001" in status
     assert "CapBnd:\t0000000000000000" in status
-    assert made.execute("python", "-m", "project.alive").returncode == 0
+    assert made.execute("python", "-m", "project.healthcheck").returncode == 0
 
 
 def test_its_nets_were_converted_when_it_was_built(api):
@@ -146,7 +146,7 @@ def test_nothing_that_builds_is_left_in_it(image, tmp_path):
     assert described["User"] == "10001:10001"
     assert labels["org.opencontainers.image.version"] == __version__
     assert f"REVISION={labels['org.opencontainers.image.revision']}" in described["Config"]["Env"]
-    assert described["Healthcheck"]["Test"][-1] == "project.alive"
+    assert described["Healthcheck"]["Test"][-1] == "project.healthcheck"
 
 
 @pytest.fixture
@@ -200,6 +200,6 @@ def test_api_and_worker_of_one_image_finish_a_job(image, broker, tmp_path):
             result = httpx2.get(f"{job}/result", follow_redirects=True)
             assert result.content.startswith(b"\x89PNG")
             assert ready(f"http://127.0.0.1:{worker_port}", "/health")
-            assert worker.execute("python", "-m", "project.alive").returncode == 0
+            assert worker.execute("python", "-m", "project.healthcheck").returncode == 0
             assert worker.terminate() == 0
             assert api.terminate() == 0

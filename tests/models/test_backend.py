@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from project.errors import BackendUnavailable, InvalidInput
-from project.inference import backend, openvino
-from project.inference.backend import accelerate, check
+from project.inference.backends import openvino, selection
+from project.inference.backends.selection import accelerate, check
 from project.observability import metrics
 from tests.models.nets import NetModel, batch
 
@@ -107,8 +107,8 @@ def test_a_net_is_traced_with_what_forward_hands_it(cache):
 def test_a_backend_that_answers_otherwise_is_passed_over_and_counted(model, cache, monkeypatch):
     """A fast wrong answer is worth nothing."""
     before = failures("torchscript")
-    monkeypatch.setattr(backend.torchscript, "frozen", lambda _: lambda x: model_like(x) + 1)
-    monkeypatch.setattr(backend, "precisions", list)
+    monkeypatch.setattr(selection.torchscript, "frozen", lambda _: lambda x: model_like(x) + 1)
+    monkeypatch.setattr(selection, "precisions", list)
     net = model.net
 
     def model_like(x: torch.Tensor) -> torch.Tensor:

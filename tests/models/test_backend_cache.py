@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from project.inference import openvino
-from project.inference.backend import accelerate
+from project.inference.backends import openvino
+from project.inference.backends.selection import accelerate
 from tests.models.nets import NetModel, batch
 
 
@@ -84,7 +84,7 @@ def test_a_cache_that_nobody_may_write_is_read_all_the_same(model, cache, tmp_pa
 def test_openvino_tells_nobody_that_it_was_started():
     """Its telemetry stays out of the process, so that a server speaks only to whom it was told."""
     script = (
-        "import sys; import project.inference.openvino, openvino;"
+        "import sys; import project.inference.backends.openvino, openvino;"
         "from openvino.tools.ovc.main import tm; print(tm.__name__)"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from project.models._weights import package_file
+from project.models.base import package_file
 from project.models.classification import MEAN, SCALE, Classification, TopK, class_names
 from project.models.nets.efficientnet_lite import (
     EfficientNetLite0,

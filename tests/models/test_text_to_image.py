@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from project.errors import InvalidInput
 from project.models import create
-from project.models._demo import LARGE
 from project.models.text_to_image import MOST_SEED, Prompt
+from project.models.text_to_image_parts.demo import LARGE
 from tests.unit.test_long_model import finished
 from training.emoji_names import things
 from training.prompts import Prompts

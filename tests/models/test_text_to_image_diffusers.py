@@ -176,7 +176,7 @@ def test_jobs_at_once_give_what_they_would_give_alone(model):
 
 def test_who_waits_for_a_turn_is_asked_between_looks(model, monkeypatch):
     """So that a job can be cancelled though it has not begun."""
-    monkeypatch.setattr("project.models._diffusers.WAIT_SECONDS", 0.001)
+    monkeypatch.setattr("project.models.text_to_image_parts.diffusers_pipeline.WAIT_SECONDS", 0.001)
     first = model.steps({}, Prompt(prompt="a fox", steps=2, seed=1))
     next(first)
     second = model.steps({}, Prompt(prompt="a fox", steps=2, seed=1))

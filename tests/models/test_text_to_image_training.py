@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from project.models._words import Words
+from project.models.text_to_image_parts.tokenizer import Words
 from training import emoji
 from training.basis import basis_of
 from training.emoji_names import ALSO_CALLED, COLOURS, things

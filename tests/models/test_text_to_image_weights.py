@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import project.models._demo
+import project.models.text_to_image_parts.demo
 from project.errors import ConfigurationError
-from project.models._demo import WEIGHTS, Demo
+from project.models.text_to_image_parts.demo import WEIGHTS, Demo
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,6 @@ def test_weights_that_are_not_its_own_keep_it_from_loading(tmp_path, fault):
 
 def test_the_weights_are_small_and_finite():
     """They are in git; a number that float16 cannot hold would have become infinite."""
-    assert project.models._demo.WEIGHTS.stat().st_size < 6_000_000
+    assert project.models.text_to_image_parts.demo.WEIGHTS.stat().st_size < 6_000_000
     with np.load(WEIGHTS) as file:
         assert all(np.isfinite(file[name]).all() for name in file if file[name].dtype.kind == "f")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from drills.programs import ask, running
 from drills.server import free_port
-from project.monitoring import alertmanager
-from project.monitoring.configs import Config
-from project.monitoring.files import write_config
+from project.local_stack import alertmanager
+from project.local_stack.configs import Config
+from project.local_stack.files import write_config
 from tests.ops.tools import need
 
 

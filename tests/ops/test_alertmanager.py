@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from project.monitoring import alertmanager
+from project.local_stack import alertmanager
 from tests.conftest import make_settings
 from tests.ops.tools import ROOT, need, output
 

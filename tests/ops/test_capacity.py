@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from drills.hosts.host import SETTINGS
 from project.db.engine import CONNECTIONS, open_database
-from project.db.jobs import Jobs, new_id
+from project.db.job_transitions import Jobs, new_id
 from project.db.migrate import upgrade
 from project.jobs.sweep import MOST_CLEARED
 from project.observability.metrics import CATALOGUE

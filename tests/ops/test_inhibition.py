@@ -3,7 +3,7 @@
 import pytest
 
 from drills.waiting import wait_until
-from project.monitoring.configs import alertmanager_config
+from project.local_stack.configs import alertmanager_config
 from tests.conftest import make_settings
 from tests.ops.alertmanagers import Alertmanager, alertmanagers
 

@@ -15,9 +15,9 @@ import yaml
 from drills.programs import running
 from drills.server import free_port
 from drills.waiting import wait_until
-from project.monitoring import prometheus
-from project.monitoring.configs import Config, alertmanager_config, prometheus_config
-from project.monitoring.files import write_config
+from project.local_stack import prometheus
+from project.local_stack.configs import Config, alertmanager_config, prometheus_config
+from project.local_stack.files import write_config
 from tests.collectors import Collector, collecting
 from tests.conftest import make_settings
 from tests.ops.alertmanagers import alertmanagers

@@ -2,8 +2,8 @@
 
 import pytest
 
-from project.monitoring import prometheus
-from project.monitoring.configs import targets
+from project.local_stack import prometheus
+from project.local_stack.configs import targets
 from tests.conftest import make_settings
 from tests.ops.tools import ROOT, need, output
 

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from project.configuration import load_settings
 from project.observability import metrics
 from project.observability.http import RequestContext, instrument
 from project.observability.logging import configure_logging
 from project.observability.multiprocess import exposition
 from project.observability.process import watch_process
+from project.settings.loading import load_settings
 
 settings = load_settings()
 

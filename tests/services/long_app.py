@@ -4,7 +4,7 @@ The setting REVISION=long leaves the quick one out.
 """
 
 from project.api.factory import create_app
-from project.configuration import load_settings
+from project.settings.loading import load_settings
 from tests.fakes import BlendModel, ShadeModel
 
 settings = load_settings()

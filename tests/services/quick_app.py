@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from project.api.factory import create_app
-from project.configuration import load_settings
-from project.models._base import Array, Params
+from project.models.base import Array, Params
+from project.settings.loading import load_settings
 from tests.fakes import Shade, ShadeModel, ShadeParams
 
 PATH = "/v1/models/shade/predictions"

@@ -22,7 +22,7 @@ from drills.crew import Crew, working
 from drills.server import Server
 from drills.waiting import DEADLINE, wait_until
 from project.db.engine import open_database
-from project.db.jobs import Jobs
+from project.db.job_transitions import Jobs
 from tests.database import database_settings
 from tests.services.server import serve
 from tests.services.stack import KINDS, standing

@@ -14,7 +14,7 @@ from sqlalchemy.exc import StatementError
 
 from drills.waiting import DEADLINE
 from project.db.engine import open_database
-from project.db.jobs import IdempotencyConflict, Jobs
+from project.db.job_transitions import IdempotencyConflict, Jobs
 from project.db.migrate import upgrade
 from project.settings import Settings
 from tests.database import (

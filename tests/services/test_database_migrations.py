@@ -17,7 +17,7 @@ from sqlalchemy import Connection, inspect, text
 from drills.server import ROOT, environment
 from drills.waiting import DEADLINE
 from project.db.engine import open_database
-from project.db.jobs import Jobs
+from project.db.job_transitions import Jobs
 from project.db.migrate import config, migrating, upgrade
 from project.db.tables import Base
 from project.settings import Settings

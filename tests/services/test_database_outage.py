@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 from drills.server import free_port
 from drills.waiting import DEADLINE
 from project.db.engine import CONNECTIONS, open_database
-from project.db.jobs import Jobs
+from project.db.job_transitions import Jobs
 from project.db.migrate import upgrade
 from project.errors import DatabaseUnavailable
 from tests.database import added, database_settings, new_job

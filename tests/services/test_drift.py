@@ -8,8 +8,8 @@ import httpx2
 
 from drills.server import Server
 from drills.waiting import DEADLINE, wait_until
-from project.inference.baseline import path_of
-from project.inference.survey import survey
+from project.inference.drift.baseline import path_of
+from project.inference.drift.build import survey
 from tests.conftest import picture
 from tests.services.quick_app import PATH
 from tests.services.server import serve

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from project.errors import ConfigurationError
-from project.inference.baseline import Baseline, path_of, read
-from project.inference.survey import survey
+from project.inference.drift.baseline import Baseline, path_of, read
+from project.inference.drift.build import survey
 
 COUNT = 1000
 MODEL = "shade"

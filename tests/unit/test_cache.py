@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from project.configuration import problems
 from project.errors import CacheUnavailable, InvalidImage, ModelFailed
 from project.inference.cache import ENTRY_BYTES, MemoryStore, ResultCache, make_cache
 from project.inference.runner import Runner
 from project.observability import metrics
 from project.settings import Settings
+from project.settings.loading import problems
 from tests.conftest import make_settings, picture
 from tests.fakes import ShadeModel, ShadeParams
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from project import reference
+from project import docgen
 from project.observability import metrics
 from project.observability.metrics import CATALOGUE, FOREIGN, Spec, declare, exposed, gauge_modes
 
@@ -122,16 +122,16 @@ def test_a_scrape_of_one_process_has_no_creation_times():
     assert not {name for name in names if name.endswith("_created")}
 
 
-@pytest.mark.parametrize("path", sorted(reference.files()))
+@pytest.mark.parametrize("path", sorted(docgen.files()))
 def test_the_generated_pages_are_the_committed_ones(path):
     """`make docs` writes them."""
-    assert (ROOT / path).read_text(encoding="utf-8") == reference.files()[path]
+    assert (ROOT / path).read_text(encoding="utf-8") == docgen.files()[path]
 
 
 @pytest.mark.parametrize("spec", exposed(), ids=by_name)
 def test_the_page_shows_the_metric(spec):
     """With every label and every value of a closed set."""
-    page = reference.metrics_page()
+    page = docgen.metrics_page()
     (row,) = [line for line in page.splitlines() if line.startswith(f"| `{spec.name}` ")]
     assert spec.help in row
     for label in spec.labels:

@@ -6,10 +6,10 @@ import pytest
 from loguru import logger
 from PIL import Image
 
-from project.inference.baseline import path_of
-from project.inference.drift import Drift
-from project.inference.look import features_of, look_at
-from project.inference.survey import survey
+from project.inference.drift.baseline import path_of
+from project.inference.drift.build import survey
+from project.inference.drift.features import features_of, look_at
+from project.inference.drift.monitor import Drift
 from project.observability import multiprocess
 from tests.unit.test_baseline import MODEL, predictions
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project.inference.drift_window import BEING_CLEARED, PARTS, Layout, Window, rows
+from project.inference.drift.window import BEING_CLEARED, PARTS, Layout, Window, rows
 
 SECONDS = 120.0
 PART = SECONDS / PARTS

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from project.errors import InvalidImage
-from project.inference.images import ImageLimits, decode
+from project.inference.images.decoding import ImageLimits, decode
 from tests import corpus
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as in the product

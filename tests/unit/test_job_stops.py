@@ -61,8 +61,8 @@ async def test_a_step_that_hangs_fails_the_job_and_ends_its_worker(tmp_path, mon
     model = TurnModel()
     model.go_on.clear()
     killed = []
-    monkeypatch.setattr("project.jobs.run.HANGING_SECONDS", 0.0)
-    monkeypatch.setattr("project.jobs.run.os.kill", lambda pid, number: killed.append(number))
+    monkeypatch.setattr("project.jobs.execution.HANGING_SECONDS", 0.0)
+    monkeypatch.setattr("project.jobs.execution.os.kill", lambda pid, number: killed.append(number))
     async with workshop(tmp_path, model, job_seconds=0.2) as shop:
         job_id = await shop.submit()
         await shop.runs.run(job_id)

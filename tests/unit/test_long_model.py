@@ -10,15 +10,14 @@ from pydantic import BaseModel
 import project.models
 from project.errors import ConfigurationError
 from project.models import available, create
-from project.models._base import Declared, Model, NoParams
-from project.models._long import LongModel
+from project.models.base import Declared, LongModel, Model, NoParams
 
 T = TypeVar("T")
 
 LONG = '''"""A long model in few lines."""
 from PIL import Image
-from project.models._base import Params
-from project.models._long import LongModel
+from project.models.base import Params
+from project.models.base import LongModel
 
 class Settings(Params):
     {params}

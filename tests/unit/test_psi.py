@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from project.inference.baseline import psi
+from project.inference.drift.baseline import psi
 
 counts = st.integers(0, 10**6)
 histograms = (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drills.scaled import MILLISECONDS, duration, promql, scaled
-from project.monitoring.configs import SHIPPED
+from project.local_stack.configs import SHIPPED
 from tests.ops.promql import walk
 
 RULES = sorted([*SHIPPED.glob("rules/*.yml"), *SHIPPED.glob("alerts/*.yml")])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from project.inference.images import SPARE, ImageLimits, decode
-from project.inference.stages import Stages
+from project.inference.images.decoding import SPARE, ImageLimits, decode
+from project.inference.pipeline import Stages
 from project.models.classification import Classification, TopK
 from tests import corpus
 from tests.fakes import ShadeModel, ShadeParams

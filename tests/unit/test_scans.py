@@ -3,7 +3,7 @@
 import pytest
 
 from project.errors import InvalidImage
-from project.inference.images import MOST_SCANS, ImageLimits, _scans, decode
+from project.inference.images.decoding import MOST_SCANS, ImageLimits, _scans, decode
 from tests import corpus
 
 

@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from project import configuration as module
-from project.configuration import load_settings, problems, reload_settings
 from project.models import create
 from project.settings import Settings
+from project.settings import loading as module
+from project.settings.loading import load_settings, problems, reload_settings
 from tests.conftest import make_settings
 
 TOKEN = "t" * 16

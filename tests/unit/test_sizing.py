@@ -2,7 +2,7 @@
 
 import pytest
 
-from project.machine import Machine
+from project.resources import Machine
 from project.sizing import Sizing, size
 from tests.conftest import make_settings
 

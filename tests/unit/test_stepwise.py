@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from project.models._stepwise import Left, stepwise
+from project.models.base.stepwise import Left, stepwise
 from tests.unit.test_long_model import finished
 
 

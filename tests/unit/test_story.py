@@ -184,7 +184,7 @@ def test_a_person_reads_when_who_what_and_with_which_fields():
     """Time, seconds since the start, process, level, event and fields."""
     heading, first, second = shown(
         record(0, "served", **REQUEST, logger="project.observability.http", status=202, none=None),
-        record(1.5, "job_started", logger="project.jobs.run", job_id="j1", pid=44, attempt=1),
+        record(1.5, "job_started", logger="project.jobs.execution", job_id="j1", pid=44, attempt=1),
     )
     assert "request_id=r1  trace_id=t1  job_id=j1" in heading
     assert first.split()[1:3] == ["+0.000", "api"]

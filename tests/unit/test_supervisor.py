@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from project.jobs.keeping import Child
 from project.jobs.supervisor import Supervisor
+from project.processes.supervise import Child
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.anyio

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from project.errors import Overloaded
-from project.inference import places
+from project.inference import admission
 from tests.conftest import make_settings, picture
-from tests.unit.test_lane import PARAMS, run, serving
+from tests.unit.test_model_queue import PARAMS, run, serving
 
 
 def test_beyond_the_limit_a_caller_is_told_when_to_come_back(shade):
@@ -48,7 +48,7 @@ def test_an_idle_hour_refuses_nobody(shade):
 
 def test_who_would_wait_too_long_is_refused_at_once(shade, monkeypatch):
     """An answer that comes too late costs as much as one in time."""
-    monkeypatch.setattr(places, "BRIEF_SECONDS", 0.0)
+    monkeypatch.setattr(admission, "BRIEF_SECONDS", 0.0)
 
     async def test() -> None:
         async with serving(shade, make_settings(queue_seconds=10)) as runner:

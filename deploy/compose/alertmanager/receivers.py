@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from project.errors import ConfigurationError
-from project.monitoring import alertmanager
-from project.monitoring.files import write_private
+from project.local_stack import alertmanager
+from project.local_stack.files import write_private
 from project.settings import Settings
 
 SECRETS = ("ALERT_PAGERDUTY_KEY", "ALERT_SLACK_URL", "ALERT_WEBHOOK_URL", "ALERT_DEADMAN_URL")

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request
 
-from project.api import bearer
-from project.api.deps import ServicesDep
+from project.api import auth
+from project.api.dependencies import ServicesDep
 from project.api.problems import documented
 from project.errors import Forbidden
 
@@ -15,7 +15,7 @@ async def clear_cache(request: Request, services: ServicesDep) -> None:
     """Forget every kept result. Demands ADMIN_TOKEN; without one it works in `local` alone."""
     settings = services.settings
     if settings.admin_token is not None:
-        bearer.demand(request, settings.admin_token, "ADMIN_TOKEN")
+        auth.demand(request, settings.admin_token, "ADMIN_TOKEN")
     elif settings.environment != "local":
         raise Forbidden("this deployment has no ADMIN_TOKEN; its operators can set one")
     if cache := services.runner.cache:

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from project.api import events
-from project.api.deps import DeskDep
-from project.api.desk import ID_DIGITS
-from project.api.job_view import ENDED, JOBS, JobPage, JobView, etag, is_known, result_name
+from project.api.dependencies import DeskDep
+from project.api.jobs import events
+from project.api.jobs.schemas import ENDED, JOBS, JobPage, JobView, etag, is_known, result_name
+from project.api.jobs.services import ID_DIGITS
 from project.api.problems import documented
 from project.db.records import Job, Status
 from project.errors import FileMissing, InvalidInput, JobConflict

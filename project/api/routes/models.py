@@ -6,12 +6,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from project.api.deps import Services, ServicesDep
-from project.api.orders import images_of
+from project.api.dependencies import Services, ServicesDep
+from project.api.jobs.request import images_of
 from project.api.problems import documented
-from project.api.ways import JSON
-from project.models._base import Model
-from project.models._long import AnyModel
+from project.api.requests.messages import JSON
+from project.models.base import AnyModel, Model
 
 PNG = "image/png"
 

@@ -13,10 +13,10 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from project import __version__
-from project.api import bearer
-from project.api.checks import Check
-from project.api.deps import Services, ServicesDep
+from project.api import auth
+from project.api.dependencies import Services, ServicesDep
 from project.api.problems import documented
+from project.api.readiness import Check
 from project.api.routes.models import ModelSummary, list_models
 from project.api.scrape import observed_now
 from project.jobs.queue import QueueState
@@ -139,7 +139,7 @@ async def metadata(services: ServicesDep) -> Metadata:
 async def metrics(request: Request, services: ServicesDep) -> Response:
     """The metrics of all workers, in the Prometheus text format."""
     if (token := services.settings.metrics_token) is not None:
-        bearer.demand_to_scrape(request, token)
+        auth.demand_to_scrape(request, token)
     directory = services.settings.prometheus_multiproc_dir
     observe = partial(observed_now, await neighbours(services), services.runner.drift)
     text, seconds, files = await run_in_threadpool(exposition, directory, observe)

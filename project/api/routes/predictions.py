@@ -4,16 +4,16 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from project.api.bodies import takes
-from project.api.deps import Services
+from project.api.dependencies import Services
 from project.api.direct import Direct
-from project.api.inputs import FIELD, read_inputs
-from project.api.patience import unless_gone, within
+from project.api.openapi import takes
 from project.api.problems import documented
-from project.api.ways import JSON
-from project.inference.images import READABLE
-from project.inference.lane import Prediction
-from project.models._base import Model
+from project.api.requests.disconnect import unless_gone, within
+from project.api.requests.messages import JSON
+from project.api.requests.reader import FIELD, read_inputs
+from project.inference.images.decoding import READABLE
+from project.inference.model_queue import Prediction
+from project.models.base import Model
 
 PROBLEMS = (400, 408, 413, 415, 422, 500, 503, 504)
 

@@ -5,10 +5,10 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection
 
-from project.configuration import load_settings
 from project.db.engine import read_url
 from project.db.migrate import migrating
 from project.db.tables import Base
+from project.settings.loading import load_settings
 
 
 def run(connection: Connection) -> None:

@@ -1,0 +1,92 @@
+"""What a caller asks to be done as a job, every image of it decoded once, and its fingerprint.
+
+An image that a worker could not decode is refused here already, while its sender still listens.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from project.api.requests.messages import Names
+from project.api.requests.reader import FIELD
+from project.api.requests.unicode import check_text
+from project.errors import InvalidImage, InvalidInput
+from project.inference.images.decoding import ImageLimits, decode
+from project.models.base import AnyModel, LongModel, Params
+
+KEY_HEADER = "Idempotency-Key"
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+@dataclass(frozen=True)
+class OrderedImage:
+    """An image that decodes. media_type: what it is, whatever its sender called it."""
+
+    name: str
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job that somebody wants. key: of idempotency."""
+
+    model: AnyModel
+    params: dict[str, Any]
+    images: tuple[OrderedImage, ...]
+    fingerprint: str
+    key: str | None
+
+
+def images_of(model: AnyModel) -> Names:
+    """The names of the images that a model takes."""
+    return model.images if isinstance(model, LongModel) else (FIELD,)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The request's key, if it has one. Raises InvalidInput for what is none."""
+    keys = request.headers.getlist(KEY_HEADER)
+    if not keys:
+        return None
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        advice = "send one of 1 to 255 visible ASCII characters, such as a UUID"
+        raise InvalidInput(
+            f"the header {KEY_HEADER} cannot be used; {advice}", fields={KEY_HEADER: advice}
+        )
+    return keys[0]
+
+
+def examine(
+    model: AnyModel, limits: ImageLimits, images: dict[str, bytes], params: Params, key: str | None
+) -> Order:
+    """Decode every image and take the fingerprint of all that was asked; slow, so for a thread.
+
+    Raises InvalidImage, and InvalidInput for parameters that no JSON can hold.
+    """
+    values = params.model_dump(mode="json")
+    check_text(values)  # once more: a model may have made others of what was sent
+    checked = tuple(_checked(model, limits, name, images[name]) for name in images_of(model))
+    asked = [model.name, values, [[image.name, len(image.data)] for image in checked]]
+    try:
+        text = json.dumps(asked, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise InvalidInput("send finite numbers; infinity and NaN are none") from error
+    fingerprint = hashlib.sha256(text.encode())
+    for image in checked:
+        fingerprint.update(image.data)
+    return Order(model, values, checked, fingerprint.hexdigest(), key)
+
+
+def _checked(model: AnyModel, limits: ImageLimits, name: str, data: bytes) -> OrderedImage:
+    useful_side = None if isinstance(model, LongModel) else model.useful_side
+    try:
+        decoded = decode(data, limits, useful_side)
+    except InvalidImage as error:
+        if len(images_of(model)) == 1:
+            raise
+        raise InvalidImage(f"`{name}`: {error.detail}", fields={name: error.detail}) from error
+    return OrderedImage(name, data, decoded.media_type)

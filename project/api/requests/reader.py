@@ -1,0 +1,219 @@
+"""The three ways pictures come in: multipart, a raw image/* body, JSON with base64.
+
+Whichever it is, what leaves here is the same: the images' bytes and the validated parameters.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+import sys
+from contextlib import aclosing
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from project.api.requests.messages import (
+    JSON,
+    MULTIPART,
+    URLENCODED,
+    Names,
+    all_ways,
+    in_json,
+    in_words,
+    with_curl,
+)
+from project.api.requests.unicode import check_text
+from project.errors import InvalidImage, InvalidInput, UnsupportedMediaType
+from project.models.base import Params
+
+FIELD = "image"  # the name of the image where a model takes one and gives it no name
+MOST_FIELDS = 32
+MOST_JSON_PARTS = 10_000
+CHARSETS = {b"utf-8", b"us-ascii", b"iso-8859-1"}  # punycode would decode 1 MB for minutes
+_DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*;base64,", re.ASCII)
+_SPACES = re.compile(r"\s+")
+
+
+async def read_inputs(
+    request: Request, names: Names, params: type[Params]
+) -> tuple[dict[str, bytes], Params]:
+    """Take the images of these names and the parameters out of a request.
+
+    Parameters stand in the query string, in form fields or beside the images in the JSON object;
+    what the body says wins. Raises InvalidInput, InvalidImage or UnsupportedMediaType.
+    """
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    raw = media_type.startswith("image/") or media_type == "application/octet-stream"
+    values = _once(request.query_params.multi_items(), params)
+    images: dict[str, bytes] = {}
+    if media_type == MULTIPART:
+        images, fields = await _from_form(request, names, params)
+        values |= fields
+    elif media_type == JSON:
+        body = await request.body()
+        images, fields = await asyncio.to_thread(_from_json, body, names)
+        values |= fields
+    elif raw and len(names) == 1:
+        images[names[0]] = await request.body()
+    elif media_type == URLENCODED and not names:
+        values |= _once(_from_text(await request.body()), params)
+    elif media_type or names or await request.body():  # else the query says it all
+        given = media_type[:100] or "missing"
+        raise UnsupportedMediaType(f"{all_ways(names)}; the Content-Type is {given}")
+    return images, validate(params, values)
+
+
+async def _from_form(
+    request: Request, names: Names, params: type[Params]
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    _, options = parse_options_header(request.headers["content-type"])
+    if options.get(b"charset", b"utf-8").lower() not in CHARSETS:
+        raise InvalidInput("the form's charset must be utf-8; leave it out of the Content-Type")
+    try:
+        async with aclosing(request.stream()) as stream:
+            parser = _Form(request.headers, stream, max_files=len(names), max_fields=MOST_FIELDS)
+            form = await parser.parse()
+    except MultiPartException as error:
+        fault = error.message.rstrip(".")
+        advice = with_curl(names)
+        raise HTTPException(400, f"the form cannot be read: {fault}; {advice}") from error
+    try:
+        fields = _once(form.multi_items(), params)
+        parts = {name: fields.pop(name, None) for name in names}
+        images = {
+            name: await part.read() for name, part in parts.items() if isinstance(part, UploadFile)
+        }
+    finally:
+        await form.close()
+    missing = tuple(name for name in names if name not in images)
+    if missing:
+        files = "file" if len(missing) == 1 else "files"
+        raise InvalidImage(f"the form has no {files} named {in_words(missing)}; {with_curl(names)}")
+    return images, fields
+
+
+def _from_text(body: bytes) -> list[tuple[str, str]]:
+    try:
+        text = body.decode()
+        return parse_qsl(
+            text,
+            keep_blank_values=True,
+            strict_parsing=bool(text),
+            errors="strict",
+            max_num_fields=MOST_FIELDS,
+        )
+    except ValueError as error:
+        raise InvalidInput(
+            f"the form cannot be read: write at most {MOST_FIELDS} parameters as name=value&…"
+        ) from error
+
+
+def _once(items: list[tuple[str, Any]], params: type[Params]) -> dict[str, Any]:
+    """Name → value, or the list of values where the model takes one.
+
+    Raises InvalidInput where any other name comes twice: which one was meant?
+    """
+    values: dict[str, list[Any]] = {}
+    for name, value in items:
+        values.setdefault(name, []).append(value)
+    lists = _list_fields(params)
+    twice = [name[:100] for name, given in values.items() if len(given) > 1 and name not in lists]
+    if twice:
+        fields = dict.fromkeys(twice[:MOST_FIELDS], "sent more than once")
+        raise InvalidInput("send each parameter once", fields=fields)
+    _check_count(len(values))
+    return {name: given if name in lists else given[0] for name, given in values.items()}
+
+
+@cache
+def _list_fields(params: type[Params]) -> frozenset[str]:
+    """Names of the parameters that take a list."""
+    properties = params.model_json_schema().get("properties", {})
+    return frozenset(name for name, schema in properties.items() if schema.get("type") == "array")
+
+
+def _check_count(fields: int) -> None:
+    """Raise InvalidInput for more parameters than any model has; each would cost an error."""
+    if fields > MOST_FIELDS:
+        raise InvalidInput(f"send at most {MOST_FIELDS} parameters; these are {fields}")
+
+
+class _Form(MultiPartParser):
+    """Starlette's, but in memory alone, as the limit on bodies allows, and never half a form."""
+
+    spool_max_size = sys.maxsize
+    ended = False
+
+    def on_end(self) -> None:
+        """Note that the closing boundary came."""
+        self.ended = True
+
+    async def parse(self) -> FormData:
+        """Read the form. Raises MultiPartException for one that is malformed or cut off."""
+        form = await super().parse()
+        if not self.ended:
+            for file in self._files_to_close_on_error:
+                file.close()
+            raise MultiPartException("It is cut off.")
+        return form
+
+
+def _from_json(body: bytes, names: Names) -> tuple[dict[str, bytes], dict[str, Any]]:
+    # Base64 has none of these characters: many of them are a bomb for the parser, not a picture.
+    if sum(body.count(character) for character in (b",", b"[", b"{")) > MOST_JSON_PARTS:
+        raise InvalidInput(f"the body has too many parts; {in_json(names)}")
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"the body is not valid JSON; {in_json(names)}") from error
+    if not isinstance(fields, dict):
+        raise InvalidInput(in_json(names))
+    missing = tuple(name for name in names if not isinstance(fields.get(name), str))
+    if missing:
+        lack = f"the object has no text {in_words(missing)}; " if len(names) > 1 else ""
+        raise InvalidInput(f"{lack}{in_json(names)}")
+    _check_count(len(fields))
+    return {name: decode_base64(fields.pop(name), name) for name in names}, fields
+
+
+def decode_base64(text: str, name: str = FIELD) -> bytes:
+    """Decode standard base64, with or without a data-URL prefix and line breaks.
+
+    Raises InvalidImage where it is neither.
+    """
+    prefix = _DATA_URL.match(text, 0, 200)
+    payload = text[prefix.end() :] if prefix else text
+    try:
+        return base64.b64decode(_SPACES.sub("", payload), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidImage(
+            f"`{name}` is not valid base64; encode the file as `base64 -w0 photo.jpg` does"
+        ) from error
+
+
+def validate(params: type[Params], values: dict[str, Any]) -> Params:
+    """The parameters as the model declares them.
+
+    Raises InvalidInput that names each wrong one, and all that there are.
+    """
+    check_text(values)
+    try:
+        return params.model_validate(values)
+    except ValidationError as error:
+        faults = {
+            ".".join(map(str, item["loc"]))[:100]: item["msg"]
+            for item in error.errors(include_url=False, include_input=False)[:MOST_FIELDS]
+        }
+        known = ", ".join(params.model_fields) or "none"
+        raise InvalidInput(
+            f"correct the parameters named in errors; there are: {known}", fields=faults
+        ) from error

@@ -1,0 +1,88 @@
+"""POST /v1/models/{model}/jobs, registered for each model with its own schemas."""
+
+from typing import Any, cast
+
+from fastapi import APIRouter, Request, Response
+
+from project.api.dependencies import Services
+from project.api.direct import Direct
+from project.api.jobs.request import KEY_HEADER, idempotency_key, images_of
+from project.api.jobs.schemas import JOBS, JobView
+from project.api.jobs.services import Desk
+from project.api.openapi import takes
+from project.api.problems import documented
+from project.api.requests.disconnect import unless_gone, within
+from project.api.requests.messages import JSON, in_words
+from project.api.requests.reader import read_inputs
+from project.inference.images.decoding import READABLE
+from project.models.base import AnyModel
+
+REPLAYED = "Idempotency-Replayed"
+PROBLEMS = (400, 408, 413, 415, 422, 500, 503)
+ACCEPTED = {
+    "description": "The job is kept, and will be run.",
+    "headers": {
+        "Location": {"description": "Path of the job.", "schema": {"type": "string"}},
+        REPLAYED: {
+            "description": "`true` where the Idempotency-Key was known, and this is its job.",
+            "schema": {"type": "string"},
+        },
+    },
+}
+KEY = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "Of your choice, a UUID say: the same request with it makes no second job.",
+}
+
+
+def submit_router(model: AnyModel) -> APIRouter:
+    """The route that takes one model's jobs, under its literal path."""
+    router = APIRouter(tags=[model.name], route_class=Direct)
+    names = images_of(model)
+
+    async def submit(request: Request) -> Response:
+        services: Services = request.app.state.services
+        intake = cast("Desk", services.desk).intake  # this route is there with it alone
+        request.state.model = model.name
+        key = idempotency_key(request)
+        seconds = services.settings.body_timeout_seconds
+        images, params = await within(seconds, read_inputs(request, names, model.params))
+        order = await unless_gone(request, intake.examine(model, images, params, key))
+        job, is_new = await intake.accept(order)
+        request.state.job_id = job.id
+        headers = {"Location": f"{JOBS}/{job.id}"} | ({} if is_new else {REPLAYED: "true"})
+        body = JobView.of(job).model_dump_json()
+        return Response(body, 202, headers, JSON)
+
+    router.add_api_route(
+        f"/v1/models/{model.name}/jobs",
+        submit,
+        methods=["POST"],
+        status_code=202,
+        summary=f"{model.summary} As a job.",
+        description=f"{model.summary}\n\n{_sent(model)} Then ask for the job, or follow its "
+        "events, until it has ended.",
+        operation_id=f"submit_{model.name}",
+        response_model=JobView,
+        responses={202: ACCEPTED, **documented(*PROBLEMS)},
+        openapi_extra=_takes(model),
+    )
+    return router
+
+
+def _sent(model: AnyModel) -> str:
+    names = images_of(model)
+    if not names:
+        return "Send the parameters in the query, as a form or as a JSON object."
+    beside = "Parameters stand in the query, in form fields or beside it in the JSON object."
+    if len(names) == 1:
+        return f"Send one image ({READABLE}) in any of the three ways. {beside}"
+    return f"Send the images {in_words(names)} ({READABLE}), as a form or in JSON. {beside}"
+
+
+def _takes(model: AnyModel) -> dict[str, Any]:
+    described = takes(images_of(model), model.params)
+    return described | {"parameters": [*described["parameters"], KEY]}

@@ -1,0 +1,34 @@
+"""Whether what was started in this container lives: for platforms that can only run a command.
+
+`python -m project.healthcheck` exits with 0 where the API or the job workers here answer /health.
+"""
+
+import sys
+from http.client import HTTPException
+from urllib.request import ProxyHandler, build_opener
+
+from project.settings import Settings
+from project.settings.loading import load_settings
+
+SECONDS = 5.0  # the API promises a tenth of one
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked from inside
+DIRECT = build_opener(ProxyHandler({}))  # a container may have been given a proxy for the world
+
+
+def fault(settings: Settings) -> str | None:
+    """None where either answers; else what each said, in a line."""
+    host = EVERYWHERE.get(settings.host, settings.host)
+    host = f"[{host}]" if ":" in host else host
+    found = []
+    for port in (settings.port, settings.worker_metrics_port):
+        url = f"http://{host}:{port}/health"
+        try:
+            with DIRECT.open(url, timeout=SECONDS):
+                return None
+        except (HTTPException, OSError) as error:
+            found.append(f"{url}: {error}")
+    return "; ".join(found)
+
+
+if __name__ == "__main__":
+    sys.exit(fault(load_settings()))

@@ -1,0 +1,1 @@
+"""Drift: how far the predictions of now are from a committed baseline."""

@@ -1,0 +1,1 @@
+"""From bytes to a picture: decoding, with every limit on hostile files."""

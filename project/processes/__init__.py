@@ -1,0 +1,1 @@
+"""Child processes: supervised while they run, ended with their parent."""

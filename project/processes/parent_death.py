@@ -1,0 +1,28 @@
+"""Ends a process with the one that started it, so that no worker runs on unwatched.
+
+`python -m project.processes.parent_death PID COMMAND…` becomes a command that ends so.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+
+
+def end_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Have the kernel send this process a signal when its parent dies, by whatever.
+
+    parent: its pid; where it is dead by now, this process ends at once. Linux alone can; elsewhere
+    who kills a parent has to kill its process group.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    end_with_parent(int(sys.argv[1]))
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - our own words, no shell

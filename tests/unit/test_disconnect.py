@@ -1,0 +1,103 @@
+"""Patience with callers has an end, and nobody computes for those who left."""
+
+import asyncio
+
+import pytest
+from starlette.requests import ClientDisconnect, Request
+
+from project.api.requests.disconnect import unless_gone, within
+from project.errors import CallerGone, SlowUpload
+
+
+def request_that_receives(*messages: dict[str, object]) -> tuple[Request, asyncio.Event]:
+    """A request whose caller sends these, then stays silent; the event is set once he is silent."""
+    queue = list(messages)
+    silent = asyncio.Event()
+
+    async def receive() -> dict[str, object]:
+        if queue:
+            return queue.pop(0)
+        silent.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    return Request({"type": "http", "headers": []}, receive), silent
+
+
+def test_work_is_cancelled_when_its_caller_hangs_up():
+    """The place in the queue is free again, and the net is not run for nobody."""
+
+    async def test() -> None:
+        request, _ = request_that_receives({"type": "http.disconnect"})
+        cancelled = asyncio.Event()
+
+        async def work() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        with pytest.raises(CallerGone):
+            await unless_gone(request, work())
+        await cancelled.wait()
+
+    asyncio.run(test())
+
+
+def test_a_request_that_is_ended_from_outside_is_not_taken_for_a_caller_who_left():
+    """At shutdown a patient caller has not hung up, and the metrics must not say so."""
+
+    async def test() -> None:
+        request, silent = request_that_receives()
+        served = asyncio.create_task(unless_gone(request, asyncio.sleep(3600)))
+        await silent.wait()
+        served.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await served
+
+    asyncio.run(test())
+
+
+def test_work_for_a_patient_caller_gives_its_result_or_its_error():
+    """And no task is left behind."""
+
+    async def test() -> None:
+        request, silent = request_that_receives()
+
+        async def work() -> str:
+            await silent.wait()
+            return "done"
+
+        async def fail() -> None:
+            raise ValueError("broken")
+
+        assert await unless_gone(request, work()) == "done"
+        with pytest.raises(ValueError, match="broken"):
+            await unless_gone(request, fail())
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(test())
+
+
+def test_a_body_that_does_not_come_is_given_up():
+    """Slow uploads would hold places in the queue for ever."""
+
+    async def test() -> None:
+        request, _ = request_that_receives(
+            {"type": "http.request", "body": b"half", "more_body": True}
+        )
+        with pytest.raises(SlowUpload, match="send it faster"):
+            await within(0.01, request.body())
+
+    asyncio.run(test())
+
+
+def test_a_caller_who_leaves_in_mid_upload_is_known_as_gone():
+    """It is no error of ours."""
+
+    async def leave() -> bytes:
+        raise ClientDisconnect
+
+    with pytest.raises(CallerGone):
+        asyncio.run(within(1, leave()))
