@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.processes import NotRunnable
 from benchmarks.subjects import PEER_LIST, PEERS
 from benchmarks.venvs import python_of, version_in
-from project.resources import read_machine
+from project.resources import read_resources
 
 PACKAGES = ("torch", "openvino", "fastapi", "gunicorn", "uvicorn", "numpy", "pillow")
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
@@ -19,7 +19,7 @@ def machine() -> dict[str, Any]:
     text = Path("/proc/cpuinfo").read_text()
     lines = (line.partition(":") for line in text.splitlines())
     fields = {name.strip(): value.strip() for name, _, value in lines}
-    found = read_machine()
+    found = read_resources()
     return {
         "processor": fields.get("model name", platform.processor()),
         "cores": found.whole_processors,

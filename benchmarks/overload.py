@@ -30,7 +30,7 @@ ONSET_SECONDS = 1.0
 FACTORS = (2, 5, 10)
 HEALTH_SECONDS = 0.05
 REST_SECONDS = 2.0  # between loads, until the former one's last answers are out
-MOST_SECONDS = 90.0
+MAX_SECONDS = 90.0
 ROOM_REQUESTS = 1_000_000  # more than are sent until it is stopped
 OPEN_FILES = 4096
 MICROSECONDS = 1e6
@@ -70,7 +70,7 @@ def _overload(server: Server, post: Post, rate: float, seconds: float) -> dict[s
     command = [*sending, "--log-file", str(log), server.url(post.path)]
     before, began = _children_seconds(), time.perf_counter()
     with _asking_health(server) as health, suppress(subprocess.TimeoutExpired):
-        subprocess.run(command, capture_output=True, check=False, timeout=lasts + MOST_SECONDS)
+        subprocess.run(command, capture_output=True, check=False, timeout=lasts + MAX_SECONDS)
     taken = (_children_seconds() - before) / (time.perf_counter() - began)
     found = {"asked": rate, "generator_processors": taken}
     return found | _split(log, seconds) | _health(health)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sklearn
 
-from project.resources import read_machine
+from project.resources import read_resources
 
 ROOT = Path(__file__).parent.parent
 VAR = ROOT / "var" / "bench"
@@ -13,7 +13,7 @@ RESULTS = VAR / "results.json"
 PHOTO = Path(sklearn.__file__).parent / "datasets" / "images" / "china.jpg"  # 640 x 427
 
 
-CORES = read_machine().whole_processors
+CORES = read_resources().whole_processors
 
 
 def environment(**settings: object) -> dict[str, str]:

@@ -11,7 +11,7 @@ from drills.programs import binary
 from drills.prometheus import Prometheus
 from drills.receiver import Receiver, receiving
 from drills.server import OK, ROOT, Server, await_ready, end, free_port, launch
-from drills.traffic import MOST_BYTES
+from drills.traffic import MAX_BYTES
 from drills.tree import planted
 from drills.valkey import serving_valkey
 
@@ -84,7 +84,7 @@ def standing(folder: Path, *, factor: float = FACTOR, **settings: object) -> Ite
             "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/jobs.db",
             "STORAGE_URL": f"file:{folder}/storage",
             "STORAGE_SECRET": "the secret of this drill",
-            "MAX_BODY_BYTES": MOST_BYTES,
+            "MAX_BODY_BYTES": MAX_BYTES,
             "CACHE_DIR": ROOT / "var" / "cache",  # nets are converted once, not at every drill
             **settings,
         }

@@ -18,7 +18,7 @@ from drills.waiting import DEADLINE
 
 UNANSWERED = 0  # in the place of a status, where nobody listened or the connection broke
 ACCEPTED = 202
-MOST_BYTES = 65_536  # what MAX_BODY_BYTES is to be, so that a small body is too large
+MAX_BYTES = 65_536  # what MAX_BODY_BYTES is to be, so that a small body is too large
 BURST = 24
 HELD_SECONDS = 0.5  # how long each prediction of a burst takes
 PROMPT = {"prompt": "a fox on blue", "steps": 2}
@@ -73,7 +73,7 @@ def predictions(model: str) -> dict[str, Deed]:
         "json": as_json,
         "repeated": lambda caller: [caller.post(path, same)],
         "no_image": lambda caller: [caller.post(path, b"no image at all")],
-        "too_large": lambda caller: [caller.post(path, bytes(MOST_BYTES + 1))],
+        "too_large": lambda caller: [caller.post(path, bytes(MAX_BYTES + 1))],
     }
 
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from project.observability.metrics import Spec, exposed
 from project.settings import Settings
 from project.settings.jobs import JobSettings
-from project.settings.local_stack import MonitoringSettings
+from project.settings.local_stack import LocalStackSettings
 
 
 def files() -> dict[str, str]:
@@ -21,7 +21,7 @@ def env_example() -> str:
     lines = ["# Every setting with its default. Copy to .env and change what you need.", ""]
     fields = Settings.model_fields
     # Pydantic has the inherited ones first; they are better read last.
-    inherited = [*JobSettings.model_fields, *MonitoringSettings.model_fields]
+    inherited = [*JobSettings.model_fields, *LocalStackSettings.model_fields]
     for name in [*(name for name in fields if name not in inherited), *inherited]:
         field = fields[name]
         lines.append(f"# {field.description}")

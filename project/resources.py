@@ -13,11 +13,11 @@ from pathlib import Path
 
 import psutil
 
-MOST_MEMORY = 1 << 60  # version 1 writes a number near 2^63 where there is no limit
+MAX_MEMORY = 1 << 60  # version 1 writes a number near 2^63 where there is no limit
 
 
 @dataclass(frozen=True)
-class Machine:
+class Resources:
     """processors: how many this process may keep busy. memory_bytes: how much it may have."""
 
     processors: float
@@ -29,14 +29,14 @@ class Machine:
         return max(1, math.ceil(self.processors))
 
 
-def read_machine(
+def read_resources(
     mounts: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
-) -> Machine:
+) -> Resources:
     """Read the limits of this process. mounts, membership: where Linux tells them."""
     groups = _groups(membership)
     processors = [float(_affinity()), *_processor_quotas(mounts, groups)]
     memory = [psutil.virtual_memory().total, *_memory_limits(mounts, groups)]
-    return Machine(min(processors), min(memory))
+    return Resources(min(processors), min(memory))
 
 
 def _affinity() -> int:
@@ -71,7 +71,7 @@ def _memory_limits(mounts: Path, groups: dict[str, str]) -> Iterator[int]:
             yield int(words[0])
     for folder in _upwards(_version_1(mounts, "memory"), groups.get("memory")):
         words = _words(folder / "memory.limit_in_bytes")
-        if words and int(words[0]) < MOST_MEMORY:
+        if words and int(words[0]) < MAX_MEMORY:
             yield int(words[0])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from project.db.engine import open_database
-from project.db.job_transitions import Input, Job, Jobs, NewJob, StoredFile, new_id
+from project.db.job_transitions import Input, Job, JobTransitions, NewJob, StoredFile, new_id
 from project.db.migrate import upgrade
 from project.settings import Settings
 
@@ -36,13 +36,13 @@ def sqlite_url(folder: Path) -> str:
     return f"sqlite+aiosqlite:///{folder}/jobs.db"
 
 
-def run_jobs(settings: Settings, test: Callable[[Jobs], Awaitable[None]]) -> None:
+def run_jobs(settings: Settings, test: Callable[[JobTransitions], Awaitable[None]]) -> None:
     """Run a test on a database, whose tables are made if need be."""
 
     async def go() -> None:
         await upgrade(settings)
         async with open_database(settings) as engine:
-            await test(Jobs(engine))
+            await test(JobTransitions(engine))
 
     asyncio.run(go())
 
@@ -62,14 +62,14 @@ def new_job(now: float | None = None, **changes: Any) -> NewJob:
     return NewJob(**values | changes)
 
 
-async def added(jobs: Jobs, now: float = NOW, **changes: Any) -> Job:
+async def added(jobs: JobTransitions, now: float = NOW, **changes: Any) -> Job:
     """A job that waits."""
     job, created = await jobs.add(new_job(now, **changes))
     assert created
     return job
 
 
-async def claimed(jobs: Jobs, owner: str = "one", now: float = NOW) -> Job:
+async def claimed(jobs: JobTransitions, owner: str = "one", now: float = NOW) -> Job:
     """A job that runs."""
     job = await jobs.claim((await added(jobs, now)).id, owner, now, LEASE)
     assert job is not None

@@ -69,7 +69,7 @@ class ShadeModel(Model[ShadeParams, Shade]):
         label = "light" if output >= params.threshold else "dark"
         return Shade(label=label, brightness=round(float(output), 1))
 
-    def foremost(self, result: Shade) -> tuple[str, float]:
+    def top_prediction(self, result: Shade) -> tuple[str, float]:
         return result.label, 1.0
 
 

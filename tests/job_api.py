@@ -12,9 +12,9 @@ from fastapi import FastAPI
 
 from project.api.dependencies import Services
 from project.api.factory import create_app
-from project.api.jobs.services import Desk
+from project.api.jobs.services import JobServices
 from project.db.engine import open_database
-from project.db.job_transitions import Job, Jobs
+from project.db.job_transitions import Job, JobTransitions
 from project.db.migrate import upgrade
 from project.models.base import AnyModel
 from project.settings import Settings
@@ -43,7 +43,7 @@ class JobApi:
 
     app: FastAPI
     client: httpx2.AsyncClient
-    jobs: Jobs
+    jobs: JobTransitions
     folder: Path
     sender: FakeSender = field(default_factory=FakeSender)
 
@@ -52,7 +52,7 @@ class JobApi:
         return self.app.state.services
 
     @property
-    def desk(self) -> Desk:
+    def desk(self) -> JobServices:
         assert self.services.desk is not None
         return self.services.desk
 
@@ -100,7 +100,7 @@ async def job_api(
         client,
         open_database(settings) as engine,
     ):
-        yield JobApi(app, client, Jobs(engine), folder, sender)
+        yield JobApi(app, client, JobTransitions(engine), folder, sender)
 
 
 class Stream:

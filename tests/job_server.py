@@ -17,9 +17,9 @@ from PIL import Image
 from drills.waiting import DEADLINE
 from project.api.factory import create_app
 from project.db.engine import open_database
-from project.db.job_transitions import Job, Jobs
+from project.db.job_transitions import Job, JobTransitions
 from project.db.migrate import upgrade
-from project.jobs.execution import Runs
+from project.jobs.execution import JobExecutor
 from project.jobs.job_models import JobModels
 from project.models.base import AnyModel
 from project.storage import make_storage
@@ -99,7 +99,7 @@ class JobServer:
         self._server.should_exit = True
         self._thread.join()
 
-    def call(self, work: Callable[[Jobs], Awaitable[Any]]) -> Any:
+    def call(self, work: Callable[[JobTransitions], Awaitable[Any]]) -> Any:
         """What comes of doing something with the jobs in the server's loop."""
         return asyncio.run_coroutine_threadsafe(self._with_jobs(work), self._loop).result(DEADLINE)
 
@@ -117,7 +117,7 @@ class JobServer:
         assert answer.status_code == HTTPStatus.ACCEPTED, answer.text
         return str(answer.json()["id"])
 
-    async def _with_jobs(self, work: Callable[[Jobs], Awaitable[Any]]) -> Any:
+    async def _with_jobs(self, work: Callable[[JobTransitions], Awaitable[Any]]) -> Any:
         return await work(self._jobs)
 
     async def _serve(self, listener: socket.socket) -> None:
@@ -130,8 +130,8 @@ class JobServer:
         )
         self._server = _Telling(config, self._ready)
         async with open_database(settings) as engine, JobModels(self._models, settings) as served:
-            self._jobs = Jobs(engine)
-            runs = Runs(settings, self._jobs, make_storage(settings), served, self)  # type: ignore[arg-type]
+            self._jobs = JobTransitions(engine)
+            runs = JobExecutor(settings, self._jobs, make_storage(settings), served, self)  # type: ignore[arg-type]
             working = asyncio.create_task(self._work(runs))
             left = [await self._jobs.due(1e12, 1000), await self._jobs.long_sent(1e12, 1000)]
             for job in chain.from_iterable(left):
@@ -139,7 +139,7 @@ class JobServer:
             await self._server.serve(sockets=[listener])
             working.cancel()
 
-    async def _work(self, runs: Runs) -> None:
+    async def _work(self, runs: JobExecutor) -> None:
         async with asyncio.TaskGroup() as group:
             while True:
                 job_id = await self._queue.get()

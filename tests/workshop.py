@@ -13,10 +13,10 @@ from PIL import Image
 from pydantic import Field
 
 from project.db.engine import open_database
-from project.db.job_transitions import Input, Job, Jobs, NewJob, new_id
+from project.db.job_transitions import Input, Job, JobTransitions, NewJob, new_id
 from project.db.migrate import upgrade
 from project.errors import BrokerUnavailable, ProjectError
-from project.jobs.execution import Runs
+from project.jobs.execution import JobExecutor
 from project.jobs.job_models import JobModels
 from project.models.base import AnyModel, LongModel, Params
 from project.settings import Settings
@@ -98,11 +98,11 @@ def begun(job: Job) -> bool:
 
 
 @dataclass
-class Desk:
+class JobServices:
     """Where jobs are accepted, and looked at."""
 
     settings: Settings
-    jobs: Jobs
+    jobs: JobTransitions
     storage: Storage
 
     async def submit(
@@ -133,19 +133,19 @@ class Desk:
 
 
 @dataclass
-class Workshop(Desk):
+class Workshop(JobServices):
     """All that a worker has; tests reach into it."""
 
     sender: Letters
-    runs: Runs
+    runs: JobExecutor
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+async def open_job_services(settings: Settings) -> AsyncIterator[JobServices]:
     """A desk for workers that are processes of their own."""
     await upgrade(settings)
     async with open_database(settings) as engine:
-        yield Desk(settings, Jobs(engine), make_storage(settings))
+        yield JobServices(settings, JobTransitions(engine), make_storage(settings))
 
 
 @asynccontextmanager
@@ -159,8 +159,8 @@ async def workshop(folder: Path, *models: AnyModel, **changes: object) -> AsyncI
     )
     await upgrade(settings)
     async with open_database(settings) as engine, JobModels(models, settings) as served:
-        jobs, storage, sender = Jobs(engine), make_storage(settings), Letters()
-        runs = Runs(settings, jobs, storage, served, sender)
+        jobs, storage, sender = JobTransitions(engine), make_storage(settings), Letters()
+        runs = JobExecutor(settings, jobs, storage, served, sender)
         yield Workshop(settings, jobs, storage, sender, runs)
 
 

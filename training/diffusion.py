@@ -7,7 +7,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from project.models.nets.denoiser import Denoiser
 from project.models.nets.painter import NUMBERS
 from project.models.nets.prompt_encoder import PromptEncoder
-from project.models.text_to_image_parts.tokenizer import LENGTH, PADDING, Words
+from project.models.text_to_image_parts.tokenizer import LENGTH, PADDING, Tokenizer
 from training.basis import Basis
 from training.emoji_names import Thing
 from training.pace import Pace
@@ -20,14 +20,14 @@ RATE, WARM = 2e-3, 200
 EMPTY = 0.12  # share of prompts that are left out, so that the nets learn what no prompt says
 TIME_MEAN, TIME_SPREAD = 0.5, 1.2  # of the noise's share, before a sigmoid
 PURE = 8  # one of so many sees noise alone, as the first step of sampling does
-LEAST_TIME = 0.3  # at less noise than this, errors count no more than here
+MIN_TIME = 0.3  # at less noise than this, errors count no more than here
 KEPT = 0.999  # of the average of the weights, in each step
 
 
 class Bank:
     """Prompts of the training pairs as tokens, and what they ask for."""
 
-    def __init__(self, things: list[Thing], words: Words, seed: int) -> None:
+    def __init__(self, things: list[Thing], words: Tokenizer, seed: int) -> None:
         prompts = Prompts(things, seed)
         drawn = [prompts.draw() for _ in range(BANK)]
         self.tokens = torch.tensor([words.tokens(text) for text, _, _ in drawn])
@@ -41,7 +41,7 @@ class Bank:
 
 
 def train(
-    basis: Basis, bank: Bank, words: Words, steps: int, random: torch.Generator
+    basis: Basis, bank: Bank, words: Tokenizer, steps: int, random: torch.Generator
 ) -> tuple[PromptEncoder, Denoiser]:
     """The average of the nets over the last steps."""
     encoder, denoiser = PromptEncoder(len(words), LENGTH), Denoiser(NUMBERS)
@@ -73,4 +73,4 @@ def loss_of(
     noise = torch.randn(clean.shape, generator=random)
     noisy = (1 - time[:, None]) * clean + time[:, None] * noise
     errors = (denoiser(noisy, time, prompt).float() - clean).square() * worth
-    return (errors.mean(1) / time.clamp(min=LEAST_TIME).square()).mean()
+    return (errors.mean(1) / time.clamp(min=MIN_TIME).square()).mean()

@@ -14,7 +14,7 @@ from training.scenes import MIRRORED, composed, grounds
 
 STEPS, BATCH = 1200, 64
 RATE, WARM = 2e-3, 100
-MOST_TIME = 0.7  # share of noise that the denoiser took away; more leaves nothing to paint
+MAX_TIME = 0.7  # share of noise that the denoiser took away; more leaves nothing to paint
 
 
 def train(
@@ -38,7 +38,7 @@ def train(
         ground = grounds(colours, random)
         with torch.no_grad():
             clean = basis.of(things, mirrored, ground)
-            time = torch.rand(BATCH, generator=random) * MOST_TIME
+            time = torch.rand(BATCH, generator=random) * MAX_TIME
             noise = torch.randn(clean.shape, generator=random)
             noisy = (1 - time[:, None]) * clean + time[:, None] * noise
             rough = painter.rough(denoiser(noisy, time, encoder(tokens)))

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from project.models.text_to_image_parts.demo import KINDS, WEIGHTS
-from project.models.text_to_image_parts.tokenizer import Words
+from project.models.text_to_image_parts.tokenizer import Tokenizer
 from training import diffusion, emoji, painting
 from training.accuracy import measure
 from training.basis import basis_of
@@ -30,7 +30,7 @@ def train(share: float) -> None:
     pictures = emoji.read(emoji.fetch(CACHE), learned)
     emoji.write_sheet(pictures)
     vocabulary = Prompts(learned, SEED).words()
-    words = Words([word for kind in KINDS for word in vocabulary[kind]])
+    words = Tokenizer([word for kind in KINDS for word in vocabulary[kind]])
     torch.manual_seed(SEED)
     random = torch.Generator().manual_seed(SEED)
     large = torch.from_numpy(layers(pictures, SIDE))

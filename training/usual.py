@@ -16,7 +16,7 @@ from project.cli.drift import baseline
 SEED = 20
 COUNT = 1200
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "stereo_motorcycle")
-LEAST_SHARE = 0.5  # of a photo's width and height, each, that is left of it
+MIN_SHARE = 0.5  # of a photo's width and height, each, that is left of it
 STOPS = 0.7  # of exposure, at most, up or down
 
 
@@ -26,7 +26,7 @@ def variations(seed: int, count: int) -> Iterator[Image.Image]:
     photos = [Image.fromarray(_pixels(name)) for name in PHOTOS]
     for _ in range(count):
         photo = photos[dice.integers(len(photos))]
-        width, height = (round(side * dice.uniform(LEAST_SHARE, 1)) for side in photo.size)
+        width, height = (round(side * dice.uniform(MIN_SHARE, 1)) for side in photo.size)
         left = int(dice.integers(photo.width - width + 1))
         top = int(dice.integers(photo.height - height + 1))
         piece = photo.crop((left, top, left + width, top + height))

@@ -10,10 +10,10 @@ from typing import TypeVar
 from benchmarks.costs.plant import Plant
 from benchmarks.statistic import median
 from project.db.engine import open_database
-from project.db.job_transitions import Jobs
+from project.db.job_transitions import JobTransitions
 from project.jobs.queue import MESSAGES, Queue
 from project.jobs.send import READY
-from project.jobs.sweep import GRACE_SECONDS, MESSAGE_SECONDS, MOST_SENT
+from project.jobs.sweep import GRACE_SECONDS, MAX_SENT, MESSAGE_SECONDS
 
 ROUNDS = 15
 COLUMNS = (
@@ -38,15 +38,15 @@ def looks(plant: Plant, waiting: int) -> dict[str, float]:
 
     async def measure() -> dict[str, float]:
         async with open_database(plant.settings) as engine:
-            jobs, now = Jobs(engine), time.time()
+            jobs, now = JobTransitions(engine), time.time()
             due = lambda: jobs.due(  # noqa: E731 - one of several looks
-                now, MOST_SENT, grace=GRACE_SECONDS, patience=MESSAGE_SECONDS
+                now, MAX_SENT, grace=GRACE_SECONDS, patience=MESSAGE_SECONDS
             )
             return {
                 "rows: may another job come (each submission)": await _took(jobs.waiting),
                 "rows: is one left lying (each sweep)": await _took(due),
                 "rows: has one lost its message (every 15 s)": await _took(
-                    lambda: jobs.long_sent(now - MESSAGE_SECONDS, MOST_SENT)
+                    lambda: jobs.long_sent(now - MESSAGE_SECONDS, MAX_SENT)
                 ),
             }
 

@@ -74,6 +74,6 @@ class Drill(Model[Pace, Shade]):
         confidence = 0.5 + abs(float(output) - MIDDLE) / 255
         return Shade(label="light" if output > MIDDLE else "dark", confidence=confidence)
 
-    def foremost(self, result: Shade) -> tuple[str, float]:
+    def top_prediction(self, result: Shade) -> tuple[str, float]:
         """What is counted."""
         return result.label, result.confidence

@@ -25,7 +25,7 @@ def unsure(*matchers: str) -> dash.Panel:
     """How many predictions are guesses."""
     about = About(
         "Unsure",
-        f"Share of predictions whose foremost label has a probability below "
+        f"Share of predictions whose most likely label has a probability below "
         f"{limits.LOW_CONFIDENCE}.",
         "what is usual for your pictures.",
         f"above {limits.LOW_CONFIDENCE_SHARE:.0%} it is a ticket, LowConfidence: other pictures "
@@ -87,7 +87,7 @@ def section(*matchers: str) -> Section:
 def _spread(*matchers: str) -> dash.Panel:
     about = About(
         "How sure",
-        "How many predictions had which probability of their foremost label.",
+        "How many predictions had which probability of their most likely label.",
         "the same picture as last week.",
         "cells that wander down: other pictures, or another model (a blue mark).",
     )

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models import timeseries as series
 
 from grafana.build import limits
 from grafana.build.queries import Query
-from grafana.build.style import About, Look, Words, fixed, override, panel, shades, targets
+from grafana.build.style import About, Look, Tokenizer, fixed, override, panel, shades, targets
 
 CELLS = 90  # columns of a heat map: wide enough to see one
 # Where an axis ends at least, by unit: Grafana draws lines of zeros on one from 0 to 100.
@@ -134,7 +134,7 @@ def heat(about: About, unit: str, expr: str, nothing: str = "no traffic") -> das
 
 
 def states(
-    about: About, queries: Sequence[Query], words: Words, nothing: str = "nothing fires"
+    about: About, queries: Sequence[Query], words: Tokenizer, nothing: str = "nothing fires"
 ) -> dash.Panel:
     """One lane for each series, coloured by what its value means."""
     options = statetimeline.Options(

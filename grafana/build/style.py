@@ -12,7 +12,7 @@ from grafana.build.queries import Query
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 QUIET = "no traffic"
-Words = Mapping[str, tuple[str, str]]
+Tokenizer = Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Look:
     most: float | None = None
     nothing: str = QUIET
     steps: dash.ThresholdsConfig = limits.PLAIN
-    words: Words | None = None
+    words: Tokenizer | None = None
     coloured: bool = True  # by the steps; else each series by its name
 
 
@@ -54,7 +54,7 @@ def shades(colour: str) -> dash.FieldColor:
     return dash.FieldColor(mode=dash.FieldColorModeId.SHADES, fixed_color=colour)
 
 
-def mappings(words: Words) -> list[dash.ValueMapping]:
+def mappings(words: Tokenizer) -> list[dash.ValueMapping]:
     """Words instead of numbers."""
     results = {
         value: dash.ValueMappingResult(text=text, color=colour, index=index)

@@ -18,7 +18,7 @@ from grafana.preview.page import DASHBOARDS, Unavailable, build, served
 
 # Higher than any dashboard: what is scrolled into view for the picture is not always painted.
 WINDOW: ViewportSize = {"width": 1600, "height": 6000}
-MOST_BYTES = 500_000
+MAX_BYTES = 500_000
 MILLISECONDS = 120_000  # for a whole dashboard to draw
 
 
@@ -64,7 +64,7 @@ def draw(page: Page, address: str) -> list[str]:
 
 def small(png: bytes) -> bytes:
     """The picture, with fewer colours where it would be large."""
-    if len(png) <= MOST_BYTES:
+    if len(png) <= MAX_BYTES:
         return png
     reduced = Image.open(io.BytesIO(png)).convert("RGB")
     written = io.BytesIO()

@@ -6,9 +6,9 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from project.api.jobs.services import Desk
-from project.api.overload import Door
-from project.inference.concurrency import Board
+from project.api.jobs.services import JobServices
+from project.api.overload import OverloadGuard
+from project.inference.concurrency import StepCounts
 from project.inference.runner import Runner
 from project.models.base import AnyModel
 from project.settings import Settings
@@ -25,13 +25,13 @@ class Services:
     settings: Settings
     runner: Runner
     models: Mapping[str, AnyModel]
-    desk: Desk | None = field(default=None)
+    desk: JobServices | None = field(default=None)
     draining: bool = field(default=False)
-    door: Door = field(init=False)
+    door: OverloadGuard = field(init=False)
 
     def __post_init__(self) -> None:
         """Put the door before the runner."""
-        self.door = Door(self.runner, but_on=self.settings.metrics_port)
+        self.door = OverloadGuard(self.runner, but_on=self.settings.metrics_port)
 
     def refusal(
         self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], port: int | None
@@ -39,7 +39,7 @@ class Services:
         """What the HTTP protocol asks for each head: see Door."""
         return self.door.refusal(method, target, headers, port)
 
-    def join(self, board: Board) -> None:
+    def join(self, board: StepCounts) -> None:
         """Share the machine with the other workers that look at this board."""
         self.runner.turns.board = board
 
@@ -57,9 +57,11 @@ async def _services(request: Request) -> Services:  # async, or FastAPI calls it
     return cast("Services", request.app.state.services)
 
 
-async def _desk(request: Request) -> Desk:
-    return cast("Desk", (await _services(request)).desk)  # its routes are there with it alone
+async def _desk(request: Request) -> JobServices:
+    return cast(
+        "JobServices", (await _services(request)).desk
+    )  # its routes are there with it alone
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
-DeskDep = Annotated[Desk, Depends(_desk)]
+JobServicesDep = Annotated[JobServices, Depends(_desk)]

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 
-class Direct(APIRoute):
+class RawRoute(APIRoute):
     """Without FastAPI's solving of dependencies and its serialisation."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 from project import __version__, models
 from project.api import problems
 from project.api.dependencies import Services
-from project.api.jobs.services import open_desk
+from project.api.jobs.services import open_job_services
 from project.api.middleware import BodyLimit, MetricsPort
 from project.api.routes import cache, documentation, jobs, operations, page
 from project.api.routes import models as model_routes
@@ -64,7 +64,7 @@ def create_app(
             async with AsyncExitStack() as stack:
                 if storage is not None:
                     metrics.declare(jobs=services.models)
-                    desk = open_desk(settings, storage, make_sender)
+                    desk = open_job_services(settings, storage, make_sender)
                     services.desk = await stack.enter_async_context(desk)
                 await stack.enter_async_context(services.runner)
                 await stack.enter_async_context(watch_process(settings.revision))

@@ -11,7 +11,7 @@ from project.errors import ContentTooLarge
 DISCARD_BYTES = 100 * 2**20  # of a body that was refused, so much is still taken in
 DISCARD_SECONDS = 30.0  # and for so long, as nginx's lingering_time has it
 SILENCE_SECONDS = 5.0  # and while no pause is longer, as its lingering_timeout
-MOST_DIGITS = 18  # of a Content-Length; Python refuses to read numbers of thousands
+MAX_DIGITS = 18  # of a Content-Length; Python refuses to read numbers of thousands
 
 
 class BodyLimit:
@@ -40,7 +40,7 @@ class _Upload:
         headers = Headers(scope=scope)
         declared = headers.get("content-length", "0")
         digits = declared.lstrip("0") if declared.isascii() and declared.isdigit() else ""
-        self._too_large = len(digits) > MOST_DIGITS or int(digits or 0) > max_bytes
+        self._too_large = len(digits) > MAX_DIGITS or int(digits or 0) > max_bytes
         self._awaits_leave = headers.get("expect", "").lower() == "100-continue"
         self._receive = receive
         self._send = send

@@ -16,7 +16,7 @@ from loguru import logger
 
 from project.api.problems import MEDIA_TYPE
 from project.errors import Overloaded, problem_type
-from project.inference.model_queue import Lane
+from project.inference.model_queue import ModelQueue
 from project.inference.runner import Runner
 from project.observability import metrics
 from project.observability.context import accept_request_id, trace_of
@@ -24,7 +24,7 @@ from project.observability.context import accept_request_id, trace_of
 LOG_SECONDS = 1.0
 
 
-class Door:
+class OverloadGuard:
     """Knows the paths of all predictions and asks their lanes for a place.
 
     but_on: a port on which no predictions are served.
@@ -32,7 +32,8 @@ class Door:
 
     def __init__(self, runner: Runner, but_on: int | None = None) -> None:
         self._gates = {
-            gate.path.encode(): gate for gate in (Gate(lane) for lane in runner.lanes.values())
+            gate.path.encode(): gate
+            for gate in (GuardedRoute(queue) for queue in runner.queues.values())
         }
         self._but_on = but_on
         self._unsaid: Counter[str] = Counter()  # refusals that no log line has told of yet
@@ -49,17 +50,17 @@ class Door:
         gate = self._gate(target)
         if gate is None or method != b"POST" or port == self._but_on:
             return None
-        overload = gate.lane.overload()
+        overload = gate.queue.overload()
         if overload is None:
-            gate.lane.expect()
+            gate.queue.expect()
             return None
         gate.count()
-        self._unsaid[gate.lane.model.name] += 1
+        self._unsaid[gate.queue.model.name] += 1
         if self._saying is None:
             self._say()
         return _answer(overload, headers)
 
-    def _gate(self, target: bytes) -> "Gate | None":
+    def _gate(self, target: bytes) -> "GuardedRoute | None":
         path = target.partition(b"?")[0]
         if b"%" in path or not path.startswith(b"/"):  # other ways to write the same
             path = unquote(urlsplit(path.decode("latin-1")).path).encode()
@@ -81,16 +82,16 @@ class Door:
         self._saying = asyncio.get_running_loop().call_later(LOG_SECONDS, self._say)
 
 
-class Gate:
+class GuardedRoute:
     """One model's predictions: their path, their lane, and what counts those refused."""
 
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
-        self.path = f"/v1/models/{lane.model.name}/predictions"
+    def __init__(self, queue: ModelQueue) -> None:
+        self.queue = queue
+        self.path = f"/v1/models/{queue.model.name}/predictions"
         self._counters = (
             metrics.HTTP_REQUESTS.labels("POST", self.path, str(Overloaded.status)),
             metrics.HTTP_REJECTED.labels("overload"),
-            metrics.INFERENCE_REQUESTS.labels(lane.model.name, "overload"),
+            metrics.INFERENCE_REQUESTS.labels(queue.model.name, "overload"),
         )
 
     def count(self) -> None:

@@ -10,12 +10,12 @@ from itertools import chain
 from prometheus_client import Metric
 
 from project.api.readiness import Check
-from project.inference.drift.monitor import Drift
+from project.inference.drift.monitor import DriftMonitor
 from project.observability.metrics import READINESS_SECONDS, READINESS_UP, observed
 
 
 def observed_now(
-    neighbours: Mapping[str, Check], drift: Drift, families: Iterable[Metric]
+    neighbours: Mapping[str, Check], drift: DriftMonitor, families: Iterable[Metric]
 ) -> Iterator[Metric]:
     """The gauges of readiness and drift. families: what the processes keep."""
     yield from _readiness(neighbours, families)

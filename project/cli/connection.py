@@ -20,7 +20,7 @@ PASSING = {429, 502, 503, 504}  # statuses that another try may not meet
 LONGEST_SECONDS = 60.0  # the longest Retry-After that is waited out
 CLIENT_ERROR = 400
 LAST_PORT = 65_535
-MOST_TEXT = 500
+MAX_TEXT = 500
 
 T = TypeVar("T")
 
@@ -194,7 +194,7 @@ def refusal(answer: httpx2.Response) -> Refused:
 def said(problem: Mapping[str, Any]) -> str:
     """A problem document in a line: title: detail."""
     parts = (str(problem.get(name) or "") for name in ("title", "detail"))
-    return plain(": ".join(filter(None, parts)))[:MOST_TEXT]
+    return plain(": ".join(filter(None, parts)))[:MAX_TEXT]
 
 
 def as_object(data: bytes) -> dict[str, Any]:
@@ -207,4 +207,4 @@ def as_object(data: bytes) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    return plain(str(error) or type(error).__name__)[:MOST_TEXT]
+    return plain(str(error) or type(error).__name__)[:MAX_TEXT]

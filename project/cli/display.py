@@ -17,7 +17,7 @@ from project.cli.output import plain
 from project.cli.showing import GAP, progress_of
 
 WIDEST = 40  # characters of a name
-MOST_BARS = FOLLOWED_AT_ONCE
+MAX_BARS = FOLLOWED_AT_ONCE
 MARKS = {True: ("✓", "green"), False: ("✗", "red")}
 
 
@@ -106,7 +106,7 @@ class Bars:
         job = item.job or {}
         task = self._tasks.get(id(item))
         if task is None:
-            if len(self._tasks) == MOST_BARS:
+            if len(self._tasks) == MAX_BARS:
                 return  # there will be room when one of them is over
             name = plain(item.label)
             task = self._tasks[id(item)] = self._progress.add_task(name, total=1.0, state="")

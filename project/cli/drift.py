@@ -37,7 +37,7 @@ def baseline(
 ) -> None:
     """Write down what is usual: predict for a folder's images, a hundred or better a thousand."""
     from project.inference.drift.baseline import path_of  # noqa: PLC0415 - slow to import: __init__.py
-    from project.inference.drift.build import survey  # noqa: PLC0415
+    from project.inference.drift.build import build_baseline  # noqa: PLC0415
 
     settings = load_settings()
     try:
@@ -49,7 +49,7 @@ def baseline(
         for path, reason in refused:
             say_error(f"left out: {path}: {reason}")
         typer.echo(f"{len(seen)} pictures read, {len(refused)} left out", err=True)
-        made = survey(one.name, one.version, seen)
+        made = build_baseline(one.name, one.version, seen)
         target = out or path_of(one.name, settings.drift_baseline_dir)
         _write(target, made.model_dump_json(indent=1) + "\n")
     except ProjectError as error:
@@ -65,7 +65,7 @@ async def _look_through(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
 
     from project.inference.drift.features import features_of  # noqa: PLC0415
-    from project.inference.runner import Runner, foremost_of  # noqa: PLC0415 - imports torch
+    from project.inference.runner import Runner, top_prediction_of  # noqa: PLC0415 - imports torch
     from project.observability.logging import configure_logging  # noqa: PLC0415
 
     alone = {"log_level": "ERROR", "prometheus_multiproc_dir": None, "result_cache": "off"}
@@ -75,7 +75,7 @@ async def _look_through(
     refused: list[tuple[Path, str]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     async with Runner([model], settings) as runner:
-        if failure := runner.lanes[model.name].failure:
+        if failure := runner.queues[model.name].failure:
             raise ConfigurationError(f"{model.name} cannot be loaded: {failure}")
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             for path in progress.track(files, description=model.name):
@@ -87,8 +87,8 @@ async def _look_through(
                     refused.append((path, f"cannot read the file: {error.strerror}"))
                 else:
                     if prediction.look:
-                        foremost = foremost_of(model, prediction.result)
-                        seen.append(features_of(prediction.look, foremost))
+                        top_prediction = top_prediction_of(model, prediction.result)
+                        seen.append(features_of(prediction.look, top_prediction))
     return seen, refused
 
 

@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Send jobs to a server and look aft
 app.command()(running.submit)
 app.command()(running.fetch)
 
-MOST_LISTED = 100  # on a page of the server's
+MAX_LISTED = 100  # on a page of the server's
 Status = Literal["accepted", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -34,7 +34,7 @@ def list_jobs(
     """List jobs, the newest first."""
     from project.cli.showing import table  # noqa: PLC0415 - see __init__.py
 
-    wanted = {"model": model, "status": status, "limit": min(limit, MOST_LISTED)}
+    wanted = {"model": model, "status": status, "limit": min(limit, MAX_LISTED)}
     params = {name: value for name, value in wanted.items() if value is not None}
 
     async def go(server: "Server") -> "list[View]":

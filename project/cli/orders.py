@@ -12,7 +12,7 @@ from typing import Any
 from project.cli.following import View
 from project.errors import ConfigurationError
 
-MOST_BYTES = 2**30  # of a file; no server takes that, and some files never end
+MAX_BYTES = 2**30  # of a file; no server takes that, and some files never end
 
 _KEY = re.compile(r"[!-~]{1,222}")
 
@@ -91,8 +91,8 @@ def read(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
             raise ConfigurationError(f"cannot read {path}: it is no file")
-        if path.stat().st_size > MOST_BYTES:
-            raise ConfigurationError(f"{path} has more than {MOST_BYTES} bytes; send a smaller one")
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigurationError(f"{path} has more than {MAX_BYTES} bytes; send a smaller one")
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error

@@ -16,7 +16,7 @@ from project.db.tables import ACTIVE, FILES_LEFT, JobRow
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
 
-class JobReader:
+class JobQueries:
     """Reads jobs. engine: of a database that project/db/migrate.py has seen to."""
 
     def __init__(self, engine: AsyncEngine) -> None:

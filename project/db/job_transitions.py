@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from project.db.job_queries import JobReader, no_later, one_job
+from project.db.job_queries import JobQueries, no_later, one_job
 from project.db.records import Input, Job, NewJob, Renewal, Status, StoredFile, new_id
 from project.db.tables import ACTIVE, BEING_DELETED, FILES_LEFT, JobRow
 from project.errors import InvalidInput
@@ -31,7 +31,7 @@ __all__ = [
     "IdempotencyConflict",
     "Input",
     "Job",
-    "Jobs",
+    "JobTransitions",
     "NewJob",
     "Renewal",
     "Status",
@@ -59,7 +59,7 @@ def check_same(job: Job, fingerprint: str) -> None:
         )
 
 
-class Jobs(JobReader):
+class JobTransitions(JobQueries):
     """Reads jobs and changes them."""
 
     async def add(self, new: NewJob) -> tuple[Job, bool]:

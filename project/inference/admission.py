@@ -12,10 +12,10 @@ from contextlib import contextmanager
 BRIEF_SECONDS = 0.05  # for which an upload counts as one that will be there at once
 UPLOAD_SECONDS = 1.0  # for which it holds a place
 UPLOADS_A_PLACE = 4  # that have given their place back
-MOST_UPLOADS = 128  # of them, whatever the limit is; each may hold a body's worth of memory
+MAX_UPLOADS = 128  # of them, whatever the limit is; each may hold a body's worth of memory
 
 
-class Places:
+class Admission:
     """limit: places. tell: called with how many are taken, whenever that changes."""
 
     def __init__(self, limit: int, tell: Callable[[int], None]) -> None:
@@ -40,7 +40,7 @@ class Places:
     @property
     def crowded(self) -> bool:
         """Whether there are as many uploads without a place as memory is meant for."""
-        return self._uploads >= min(UPLOADS_A_PLACE * self._limit, MOST_UPLOADS)
+        return self._uploads >= min(UPLOADS_A_PLACE * self._limit, MAX_UPLOADS)
 
     def expect(self) -> None:
         """Count on one to be taken when the event loop next runs what is ready.
@@ -54,9 +54,9 @@ class Places:
         self._expected -= 1
 
     @contextmanager
-    def take(self) -> Iterator["Place"]:
+    def take(self) -> Iterator["Slot"]:
         """Hold a place for the length of the body; ask first whether all are taken."""
-        place = Place(self)
+        place = Slot(self)
         try:
             yield place
         finally:
@@ -71,10 +71,10 @@ class Places:
         self._tell(self.taken)
 
 
-class Place:
+class Slot:
     """One of the places; `keep` it once all that is needed is there."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Admission) -> None:
         self._places = places
         self._held = self._brief = True
         self._kept = False

@@ -18,7 +18,7 @@ from project.models.base import Array, Model
 
 TRIES = 4  # of all sizes in turn, as the machine may be busy at times; the first prepares the net
 GAIN = 0.97  # of the time for a picture; less is noise, and a larger batch answers later
-MOST_SECONDS = 2.0  # for all; a slow net is left with what is known by then
+MAX_SECONDS = 2.0  # for all; a slow net is left with what is known by then
 BUSY = 0.25  # of the clock's time: who has had that much of processors runs on them
 
 Seconds = tuple[float, float]  # by the clock, and of processors
@@ -34,7 +34,7 @@ def fastest_batch(model: Model[Any, Any], sample: Array) -> int:
     tries: dict[int, list[Seconds]] = {1: [_seconds(model, sample, 1)]}  # size → of one picture
     for _ in range(TRIES):
         size = 1
-        while size <= most and time.perf_counter() - began < MOST_SECONDS:
+        while size <= most and time.perf_counter() - began < MAX_SECONDS:
             try:
                 tries.setdefault(size, []).append(_seconds(model, sample, size))
             except Exception as error:  # noqa: BLE001 - too large for the net or for memory

@@ -15,7 +15,7 @@ from typing import Protocol
 LONG_SECONDS = 1.0  # a step that runs for longer no longer counts: it may hang, and others need not
 
 
-class Board(Protocol):
+class StepCounts(Protocol):
     """Where workers see how many steps the others run."""
 
     def tell(self, steps: int) -> None:
@@ -25,7 +25,7 @@ class Board(Protocol):
         """How many run elsewhere."""
 
 
-class Alone:
+class NoSiblings:
     """The board of a process that has no siblings."""
 
     def tell(self, steps: int) -> None:
@@ -36,14 +36,14 @@ class Alone:
         return 0
 
 
-class Turns:
+class ConcurrencyLimiter:
     """Hands out turns to the threads of one worker; safe in many threads.
 
     processors: of the machine. share: turns that this worker may take whatever the others do.
     """
 
     def __init__(self, processors: int, share: int) -> None:
-        self.board: Board = Alone()
+        self.board: StepCounts = NoSiblings()
         self._processors = processors
         self._share = share
         self._lock = threading.Lock()

@@ -18,8 +18,8 @@ from loguru import logger
 from pydantic import BaseModel
 
 from project.errors import ProjectError
-from project.inference.concurrency import LONG_SECONDS, Turns
-from project.inference.pipeline import Item, Stages
+from project.inference.concurrency import LONG_SECONDS, ConcurrencyLimiter
+from project.inference.pipeline import Item, Pipeline
 from project.models.base import Params
 
 LEAVE_SECONDS = 1.0  # for what runs at the end; a forward pass that hangs is not waited for
@@ -44,14 +44,18 @@ class Task:
 Answers = list[tuple[Task, BaseModel | ProjectError]]
 
 
-class Streams:
+class BatchExecutor:
     """count threads that serve tasks as they get turns.
 
     give: called on the event loop with what they answered.
     """
 
     def __init__(
-        self, stages: Stages, count: int, turns: Turns, give: Callable[[Answers], None]
+        self,
+        stages: Pipeline,
+        count: int,
+        turns: ConcurrencyLimiter,
+        give: Callable[[Answers], None],
     ) -> None:
         self._stages = stages
         self._turns = turns

@@ -16,12 +16,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from project.errors import DeadlineExceeded, ModelUnavailable, Overloaded, ProjectError
-from project.inference.admission import Place, Places
-from project.inference.concurrency import Turns
-from project.inference.drift.features import Look
-from project.inference.executor import Answers, Streams, Task
+from project.inference.admission import Admission, Slot
+from project.inference.concurrency import ConcurrencyLimiter
+from project.inference.drift.features import ImageFeatures
+from project.inference.executor import Answers, BatchExecutor, Task
 from project.inference.images.decoding import ImageLimits
-from project.inference.pipeline import Stages
+from project.inference.pipeline import Pipeline
 from project.models.base import Model, Params
 from project.observability import metrics
 
@@ -38,11 +38,11 @@ class Prediction:
 
     result: BaseModel
     seconds: dict[str, float]
-    look: Look | None = None
+    look: ImageFeatures | None = None
     cached: bool | None = None
 
 
-class Lane:
+class ModelQueue:
     """Serves one model.
 
     limit: predictions admitted at a time; patience: seconds that the last of them may have to
@@ -58,19 +58,19 @@ class Lane:
         patience: float,
         deadline: float,
         streams: int,
-        turns: Turns,
+        turns: ConcurrencyLimiter,
     ) -> None:
         self.model = model
         self.failure: str | None = "not loaded yet"
         self._deadline = deadline
-        self._streams = Streams(Stages(model, limits), streams, turns, self._give)
+        self._streams = BatchExecutor(Pipeline(model, limits), streams, turns, self._give)
         self._mean_seconds = 0.0  # from one answer to the next, while others wait
         self._recent = (0.0, 0.0)  # seconds of work and answers, the older the less they count
         self._last_answer = 0.0
         self._limit = limit
         self._patience = min(patience, deadline)
         self._assured = 2 * streams  # admitted however slow the model is: one runs, the next waits
-        self._places = Places(limit, metrics.INFERENCE_QUEUE_DEPTH.labels(model.name).set)
+        self._places = Admission(limit, metrics.INFERENCE_QUEUE_DEPTH.labels(model.name).set)
         self._stage_seconds = {
             stage: metrics.INFERENCE_STAGE.labels(model.name, stage) for stage in metrics.STAGES
         }
@@ -120,7 +120,7 @@ class Lane:
         )
 
     @contextmanager
-    def admit(self) -> Iterator[Place]:
+    def admit(self) -> Iterator[Slot]:
         """Hold one of the lane's places. Raises ModelUnavailable or Overloaded instead."""
         if self.failure or self.is_stuck():
             raise ModelUnavailable(
@@ -132,7 +132,7 @@ class Lane:
         with self._places.take() as place:
             yield place
 
-    def keep(self, place: Place) -> None:
+    def keep(self, place: Slot) -> None:
         """Hold a place to the end, now that the image is there.
 
         Raises Overloaded where it was so long in coming that its place was given back, and all are

@@ -14,7 +14,7 @@ from loguru import logger
 from pydantic import BaseModel
 
 from project.errors import InvalidInput, ModelFailed, ProjectError
-from project.inference.drift.features import Look, look_at
+from project.inference.drift.features import ImageFeatures, measure_image
 from project.inference.images.decoding import ImageLimits, decode
 from project.models.base import Array, Model, Params
 from project.observability import metrics
@@ -26,12 +26,12 @@ class Item:
 
     array: Array
     size: tuple[int, int]
-    look: Look
+    look: ImageFeatures
     params: Params
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-class Stages:
+class Pipeline:
     """The stages of one model; its methods may run in several threads at once."""
 
     def __init__(self, model: Model[Any, Any], limits: ImageLimits) -> None:
@@ -46,7 +46,7 @@ class Stages:
         width, height = picture.size
         metrics.INFERENCE_PIXELS.labels(self.model.name).observe(width * height)
         array = self._guarded(self.model.preprocess, picture.image, params, size=picture.size)
-        look = look_at(picture.image, picture.size)
+        look = measure_image(picture.image, picture.size)
         item = Item(array, picture.size, look, params)
         item.seconds["decode"] = decoded - started
         item.seconds["preprocess"] = time.perf_counter() - decoded

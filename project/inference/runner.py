@@ -22,16 +22,16 @@ from project.errors import (
     Overloaded,
     UnsupportedMediaType,
 )
-from project.inference.admission import Place
+from project.inference.admission import Slot
 from project.inference.backends.selection import accelerate
 from project.inference.batch_size import fastest_batch
 from project.inference.cache import make_cache
-from project.inference.concurrency import Turns
+from project.inference.concurrency import ConcurrencyLimiter
 from project.inference.drift.features import features_of
-from project.inference.drift.monitor import Drift
+from project.inference.drift.monitor import DriftMonitor
 from project.inference.images.decoding import ImageLimits
 from project.inference.loading import FIRST_RETRY_SECONDS, load, load_until_there
-from project.inference.model_queue import Lane, Prediction
+from project.inference.model_queue import ModelQueue, Prediction
 from project.models.base import Array, Model, Params
 from project.observability import metrics
 from project.observability.labels import CountedLabels
@@ -66,16 +66,16 @@ class Runner:
         self._settings = settings
         sizing = size(settings)
         self._streams = sizing.streams
-        self.turns = Turns(sizing.streams, max(1, sizing.streams // sizing.workers))
+        self.turns = ConcurrencyLimiter(sizing.streams, max(1, sizing.streams // sizing.workers))
         self.cache = make_cache(settings)
-        self.drift = Drift.of(settings)
+        self.drift = DriftMonitor.of(settings)
         self._retries: list[asyncio.Task[None]] = []
         self._labels = {
             model.name: CountedLabels(model.name, settings.prometheus_multiproc_dir)
             for model in models
         }
-        self.lanes = {
-            model.name: Lane(
+        self.queues = {
+            model.name: ModelQueue(
                 model,
                 ImageLimits.of(settings),
                 limit=settings.queue_limit,
@@ -90,13 +90,13 @@ class Runner:
     async def __aenter__(self) -> Self:
         """Load every model, off the event loop; one that fails is tried again in the background."""
         torch.set_num_threads(self._settings.inference_threads)
-        metrics.declare(self.lanes)
-        for lane in self.lanes.values():
-            self.drift.begin(lane.model.name, lane.model.version)
-            await asyncio.to_thread(self._load, lane)
-            lane.start()
-            if lane.failure:
-                again = load_until_there(partial(self._load, lane), self._retry_seconds)
+        metrics.declare(self.queues)
+        for queue in self.queues.values():
+            self.drift.begin(queue.model.name, queue.model.version)
+            await asyncio.to_thread(self._load, queue)
+            queue.start()
+            if queue.failure:
+                again = load_until_there(partial(self._load, queue), self._retry_seconds)
                 self._retries.append(asyncio.create_task(again))
         return self
 
@@ -104,21 +104,21 @@ class Runner:
         """Stop all lanes; a thread that hangs in a model is left to the end of the process."""
         for task in self._retries:
             task.cancel()
-        for lane in self.lanes.values():
-            await lane.stop()
+        for queue in self.queues.values():
+            await queue.stop()
         if self.cache:
             await self.cache.store.close()
 
     def stuck(self) -> list[str]:
         """Names of the models whose forward pass hangs."""
-        return [name for name, lane in self.lanes.items() if lane.is_stuck()]
+        return [name for name, queue in self.queues.items() if queue.is_stuck()]
 
     @contextmanager
-    def admit(self, name: str) -> Iterator[Place]:
+    def admit(self, name: str) -> Iterator[Slot]:
         """Hold a place for a prediction, and count how what is done with it ends."""
         outcome = "error"
         try:
-            with self.lanes[name].admit() as place:
+            with self.queues[name].admit() as place:
                 yield place
             outcome = "ok"
         except Exception as error:
@@ -132,24 +132,24 @@ class Runner:
         finally:
             metrics.INFERENCE_REQUESTS.labels(name, outcome).inc()
 
-    async def run(self, name: str, place: Place, data: bytes, params: Params) -> Prediction:
+    async def run(self, name: str, place: Slot, data: bytes, params: Params) -> Prediction:
         """Predict for the bytes of one image; raises what Lane.keep and Lane.run raise."""
-        lane = self.lanes[name]
-        lane.keep(place)
-        prediction = await self._cached(lane, data, params)
-        self._count(lane.model, prediction)
+        queue = self.queues[name]
+        queue.keep(place)
+        prediction = await self._cached(queue, data, params)
+        self._count(queue.model, prediction)
         return prediction
 
-    async def _cached(self, lane: Lane, data: bytes, params: Params) -> Prediction:
+    async def _cached(self, queue: ModelQueue, data: bytes, params: Params) -> Prediction:
         """Take the result from the cache, or predict and keep it; an error is never kept."""
         if self.cache is None:
-            return await lane.run(data, params)
+            return await queue.run(data, params)
         asked = time.time_ns()
-        key = await asyncio.to_thread(self.cache.key, lane.model, params, data)
-        result = await self.cache.find(lane.model, key)
+        key = await asyncio.to_thread(self.cache.key, queue.model, params, data)
+        result = await self.cache.find(queue.model, key)
         if result is not None:
             return Prediction(result, {}, cached=True)
-        prediction = await lane.run(data, params)
+        prediction = await queue.run(data, params)
         await self.cache.keep(key, prediction.result, asked)
         return replace(prediction, cached=False)
 
@@ -160,28 +160,28 @@ class Runner:
 
     def _count(self, model: Model[Any, Any], prediction: Prediction) -> None:
         """Count how the picture looked, its label and confidence."""
-        foremost = foremost_of(model, prediction.result)
+        top_prediction = top_prediction_of(model, prediction.result)
         if prediction.look:
-            self.drift.count(model.name, features_of(prediction.look, foremost))
-        if foremost is None:
+            self.drift.count(model.name, features_of(prediction.look, top_prediction))
+        if top_prediction is None:
             return
-        label, confidence = foremost
+        label, confidence = top_prediction
         counted = self._labels[model.name].count_as(label)
         metrics.INFERENCE_PREDICTIONS.labels(model.name, counted).inc()
         metrics.INFERENCE_CONFIDENCE.labels(model.name).observe(confidence)
 
-    def _load(self, lane: Lane) -> str | None:
+    def _load(self, queue: ModelQueue) -> str | None:
         """Load one model and make it fast; returns why that failed, where it did."""
-        model, settings = lane.model, self._settings
+        model, settings = queue.model, self._settings
 
         def prepare() -> dict[str, object]:
             cache = settings.cache_dir / "backends"
             accelerate(model, settings.inference_backend, streams=self._streams, cache=cache)
-            lane.limit_batches(batch := self._batch(model))
+            queue.limit_batches(batch := self._batch(model))
             return {"streams": self._streams, "batch": batch}
 
-        lane.failure = load(model, prepare)
-        return lane.failure
+        queue.failure = load(model, prepare)
+        return queue.failure
 
     def _batch(self, model: Model[Any, Any]) -> int:
         """The largest batch for a model, and the model warm."""
@@ -192,13 +192,13 @@ class Runner:
         return min(wanted or model.max_batch, model.max_batch)
 
 
-def foremost_of(model: Model[Any, Any], result: BaseModel) -> tuple[str, float] | None:
+def top_prediction_of(model: Model[Any, Any], result: BaseModel) -> tuple[str, float] | None:
     """What a model says is to be counted; a bug in it costs the count, not the result."""
     try:
-        foremost = model.foremost(result)
-        if foremost is None:
+        top_prediction = model.top_prediction(result)
+        if top_prediction is None:
             return None
-        label, confidence = str(foremost[0]), float(foremost[1])
+        label, confidence = str(top_prediction[0]), float(top_prediction[1])
     except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
         logger.opt(exception=error).bind(model=model.name).error("prediction_not_counted")
         return None

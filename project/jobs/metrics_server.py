@@ -19,7 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from project.errors import BrokerUnavailable
-from project.inference.drift.monitor import Drift
+from project.inference.drift.monitor import DriftMonitor
 from project.jobs.queue import Queue
 from project.jobs.send import QUEUE, connect
 from project.observability import metrics, multiprocess
@@ -63,7 +63,7 @@ def registry(settings: Settings, directory: Path) -> CollectorRegistry:
     found = CollectorRegistry()
     MultiProcessCollector(found, path=str(directory))  # type: ignore[no-untyped-call]
     found.register(QueueCollector(Queue(connect(settings)), settings.job_seconds))
-    drift = Drift.of(settings)
+    drift = DriftMonitor.of(settings)
     for model in settings.models:
         drift.watch(model)
     found.register(drift)

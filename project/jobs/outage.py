@@ -13,7 +13,7 @@ T = TypeVar("T")
 PAUSE_SECONDS = 1.0
 
 
-async def outlast(call: Callable[[], Awaitable[T]], leaving: asyncio.Event) -> T:
+async def retry_until_available(call: Callable[[], Awaitable[T]], leaving: asyncio.Event) -> T:
     """What `call` gives as soon as the database is there.
 
     Raises DatabaseUnavailable where this process is to leave before that.

@@ -4,7 +4,7 @@ import time
 
 from loguru import logger
 
-from project.db.job_transitions import Job, Jobs, StoredFile
+from project.db.job_transitions import Job, JobTransitions, StoredFile
 from project.errors import BrokerUnavailable, JobTooLong, ProjectError, problem_type
 from project.jobs.lease import Cancelled, Leaving, Stop, TimeUp
 from project.jobs.send import Sender
@@ -22,10 +22,10 @@ class WorkersDied(ProjectError):
     title = "Workers died"
 
 
-class Ends:
+class Outcomes:
     """Writes the ends of runs. Where the lease is lost by then, the run counts for nothing."""
 
-    def __init__(self, settings: Settings, jobs: Jobs, sender: Sender) -> None:
+    def __init__(self, settings: Settings, jobs: JobTransitions, sender: Sender) -> None:
         self._settings = settings
         self._jobs = jobs
         self._sender = sender

@@ -29,7 +29,7 @@ class Output:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def walk(
+def run_steps(
     model: LongModel[Any, Any],
     limits: ImageLimits,
     images: Mapping[str, bytes],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from project.observability import metrics, multiprocess, slots
 from project.observability.logging import configure_logging
-from project.processes.supervise import Child, keep_all
+from project.processes.supervise import Child, supervise
 from project.settings import Settings
 from project.settings.loading import load_settings
 
@@ -36,7 +36,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         metrics.WORKERS_EXPECTED.set(self._settings.worker_processes)
         patience = self._settings.worker_shutdown_seconds + FLUSH_SECONDS
-        await keep_all(self._children, self._stopping, patience, self._ended)
+        await supervise(self._children, self._stopping, patience, self._ended)
 
     def _ended(self, child: Child, reason: str) -> None:
         if child.slot is not None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
-from project.db.job_transitions import Job, Jobs
+from project.db.job_transitions import Job, JobTransitions
 from project.errors import ProjectError
 from project.jobs.queue import Queue
 from project.jobs.send import Sender
@@ -22,15 +22,20 @@ from project.storage import Storage
 
 GRACE_SECONDS = 2.0  # who has kept a job is given so long to send it
 MESSAGE_SECONDS = 15.0  # a message that is not in the queue so long after it was sent is lost
-MOST_SENT = 1000
-MOST_CLEARED = 20  # at a time: each may take a while, and all workers clear
+MAX_SENT = 1000
+MAX_CLEARED = 20  # at a time: each may take a while, and all workers clear
 
 
 class Sweep:
     """Looks every JOB_SWEEP_SECONDS, more or less, so that workers do not look together."""
 
     def __init__(
-        self, settings: Settings, jobs: Jobs, storage: Storage, sender: Sender, queue: Queue
+        self,
+        settings: Settings,
+        jobs: JobTransitions,
+        storage: Storage,
+        sender: Sender,
+        queue: Queue,
     ) -> None:
         self._settings = settings
         self._jobs = jobs
@@ -63,9 +68,9 @@ class Sweep:
         now = time.time()
         for model in await self._jobs.cancel_lapsed(now):
             metrics.JOBS.labels(model, "cancelled").inc()
-        due = await self._jobs.due(now, MOST_SENT, grace=GRACE_SECONDS, patience=MESSAGE_SECONDS)
+        due = await self._jobs.due(now, MAX_SENT, grace=GRACE_SECONDS, patience=MESSAGE_SECONDS)
         if time.monotonic() - self._looked_for_lost > MESSAGE_SECONDS:
-            due += await self._jobs.long_sent(now - MESSAGE_SECONDS, MOST_SENT)
+            due += await self._jobs.long_sent(now - MESSAGE_SECONDS, MAX_SENT)
             self._looked_for_lost = time.monotonic()
         if not due:
             return 0
@@ -92,7 +97,7 @@ class Sweep:
         """Delete the files of jobs that ended long enough ago; returns of how many."""
         before = time.time() - self._settings.job_retention_seconds
         cleared = 0
-        for job in await self._jobs.ended_with_files(before, MOST_CLEARED):
+        for job in await self._jobs.ended_with_files(before, MAX_CLEARED):
             try:
                 if not await self._jobs.begin_deleting(job.id, before):
                     continue  # somebody has it run again

@@ -21,9 +21,9 @@ from dramatiq.middleware import AsyncIO
 from loguru import logger
 
 from project.db.engine import open_database
-from project.db.job_transitions import Jobs
+from project.db.job_transitions import JobTransitions
 from project.errors import DatabaseUnavailable
-from project.jobs.execution import Runs
+from project.jobs.execution import JobExecutor
 from project.jobs.job_models import JobModels
 from project.jobs.queue import Queue
 from project.jobs.send import Sender, connect
@@ -51,7 +51,7 @@ class WorkerProcess(AsyncIO):
         self._settings = settings
         self._models = models
         self._open = AsyncExitStack()
-        self._runs: Runs | None = None
+        self._runs: JobExecutor | None = None
         self._loop: EventLoopThread | None = None
 
     async def run(self, job_id: str) -> None:
@@ -113,13 +113,13 @@ class WorkerProcess(AsyncIO):
             stack.push_async_callback(asyncio.to_thread, provider.shutdown)
         stack.callback(logger.info, "worker_stopped")
         await stack.enter_async_context(watch_process(settings.revision))
-        jobs = Jobs(await stack.enter_async_context(open_database(settings)))
+        jobs = JobTransitions(await stack.enter_async_context(open_database(settings)))
         models = await stack.enter_async_context(JobModels(self._models, settings))
         storage = make_storage(settings)
         sender = Sender(_redis(broker))
         client = connect(settings)
         stack.callback(client.close)
-        self._runs = Runs(settings, jobs, storage, models, sender, provider)
+        self._runs = JobExecutor(settings, jobs, storage, models, sender, provider)
         sweep = Sweep(settings, jobs, storage, sender, Queue(client))
         for sweeping in (sweep.keep_sending(), sweep.keep_clearing()):
             stack.callback(asyncio.create_task(sweeping).cancel)

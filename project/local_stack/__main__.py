@@ -17,7 +17,7 @@ from project.local_stack.configs import STORAGE, targets
 from project.local_stack.files import write_private
 from project.local_stack.programs import Plan, plan
 from project.observability.logging import configure_logging
-from project.processes.supervise import Child, keep_all
+from project.processes.supervise import Child, supervise
 from project.settings import Settings
 from project.settings.loading import load_settings
 
@@ -61,7 +61,7 @@ async def run(settings: Settings, running: Plan) -> None:
     loop.add_signal_handler(signal.SIGHUP, reload, settings, running, children)
     pid = write_private(STORAGE / PID, f"{own}\n")
     try:
-        await keep_all(children, stopping, PATIENCE_SECONDS)
+        await supervise(children, stopping, PATIENCE_SECONDS)
     finally:
         pid.unlink(missing_ok=True)
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from project.errors import InvalidInput
 from project.models.base import Array, LongModel, Params
 
-MOST_PIXELS = 300_000  # that are cut: an iteration then takes a second or two at most
+MAX_PIXELS = 300_000  # that are cut: an iteration then takes a second or two at most
 SEED = 0  # of the clusters that GrabCut begins with: the same picture is always cut the same
 SMOOTHING = 1.0  # pixels; takes the steps out of the edge
 STEEPEST = 0.6  # slope of alpha across the edge, per pixel: opaque to clear in 1 / 0.6 pixels
@@ -71,8 +71,8 @@ class BackgroundRemoval(LongModel[Rectangle, Image.Image]):
 
 
 def reduced(image: Image.Image) -> Image.Image:
-    """The picture, at MOST_PIXELS or less."""
-    scale = sqrt(MOST_PIXELS / (image.width * image.height))
+    """The picture, at MAX_PIXELS or less."""
+    scale = sqrt(MAX_PIXELS / (image.width * image.height))
     if scale >= 1:
         return image
     size = (max(1, int(image.width * scale)), max(1, int(image.height * scale)))

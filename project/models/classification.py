@@ -94,7 +94,7 @@ class Classification(Model[TopK, Classes]):
             ]
         )
 
-    def foremost(self, result: Classes) -> tuple[str, float]:
+    def top_prediction(self, result: Classes) -> tuple[str, float]:
         """The first class."""
         return result.classes[0].label, result.classes[0].probability
 

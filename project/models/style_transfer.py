@@ -11,8 +11,8 @@ from pydantic import Field
 from project.models.base import Array, LongModel, Params, package_file
 
 STYLE_SIDE = 256  # pixels; what a style is read from
-MOST_SIDE = 1024  # pixels of the longer side that are painted: about a second on two cores
-LEAST_SIDE = 8  # pixels; the net halves a picture twice and mirrors a pixel of what is left
+MAX_SIDE = 1024  # pixels of the longer side that are painted: about a second on two cores
+MIN_SIDE = 8  # pixels; the net halves a picture twice and mirrors a pixel of what is left
 HALVED = 4
 WHITE = 255
 STYLE_STEPS = 0.1, 0.2  # share done after reading each style; painting takes the rest
@@ -71,7 +71,7 @@ class StyleTransfer(LongModel[Blend, Image.Image]):
     def steps(
         self, images: Mapping[str, Image.Image], params: Blend
     ) -> Generator[float, None, Image.Image]:
-        """Returns an RGB picture, as large as the content or, where that is larger, MOST_SIDE."""
+        """Returns an RGB picture, as large as the content or, where that is larger, MAX_SIDE."""
         after_first, after_second = STYLE_STEPS
         theirs = self._style_of(images["style"])
         yield after_first
@@ -88,7 +88,7 @@ class StyleTransfer(LongModel[Blend, Image.Image]):
     def _painted(self, image: Image.Image, style: Array) -> Image.Image:
         """The picture in that style."""
         small = image.copy()
-        small.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS)
+        small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
         pixels = np.asarray(small)
         beyond = [(0, missing(side)) for side in pixels.shape[:2]]
         padded = np.pad(pixels, [*beyond, (0, 0)], mode="symmetric")
@@ -99,7 +99,7 @@ class StyleTransfer(LongModel[Blend, Image.Image]):
 
 def missing(side: int) -> int:
     """Pixels to add to a side so that the net gives back as many as it got."""
-    return max(LEAST_SIDE, side + -side % HALVED) - side
+    return max(MIN_SIDE, side + -side % HALVED) - side
 
 
 def as_batch(pixels: Array) -> Array:

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from project.models.base import LongModel, Params
 from project.models.text_to_image_parts.demo import Demo
-from project.models.text_to_image_parts.diffusers_pipeline import Pipeline
+from project.models.text_to_image_parts.diffusers_pipeline import DiffusersPipeline
 
-MOST_SEED = 2**53 - 1  # what every reader of JSON keeps exact
+MAX_SEED = 2**53 - 1  # what every reader of JSON keeps exact
 
 
 class Prompt(Params):
@@ -33,7 +33,7 @@ class Prompt(Params):
         "Unset: as the model does best.",
     )
     seed: int | None = Field(
-        None, ge=0, le=MOST_SEED, description="The same gives the same picture. Unset: any."
+        None, ge=0, le=MAX_SEED, description="The same gives the same picture. Unset: any."
     )
 
 
@@ -50,11 +50,11 @@ class TextToImage(LongModel[Prompt, Image.Image]):
 
     def load(self) -> None:
         """Read the demo's weights, or the pipeline."""
-        self._artist: Demo | Pipeline
+        self._artist: Demo | DiffusersPipeline
         if self.source is None:
             self._artist = Demo()
         else:
-            self._artist = Pipeline(self.source)
+            self._artist = DiffusersPipeline(self.source)
             self.backend, self.weights = "diffusers", self._artist.name
             self.licence = "NOASSERTION"  # SPDX for: its model card says
 
@@ -67,5 +67,5 @@ class TextToImage(LongModel[Prompt, Image.Image]):
             params.negative_prompt,
             params.steps,
             params.guidance,
-            secrets.randbelow(MOST_SEED + 1) if params.seed is None else params.seed,
+            secrets.randbelow(MAX_SEED + 1) if params.seed is None else params.seed,
         )

@@ -9,7 +9,7 @@ import fcntl
 from pathlib import Path
 
 OTHER = "other"
-MOST = 50
+MAX_LABELS = 50
 
 
 class CountedLabels:
@@ -31,7 +31,7 @@ class CountedLabels:
             return OTHER
         if label in self._names:
             return label
-        if len(self._names) < MOST:
+        if len(self._names) < MAX_LABELS:
             self._add(label)
         return label if label in self._names else OTHER
 
@@ -43,6 +43,6 @@ class CountedLabels:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             self._names = set(file.read().splitlines())
-            if label not in self._names and len(self._names) < MOST:
+            if label not in self._names and len(self._names) < MAX_LABELS:
                 file.write(label + "\n")
                 self._names.add(label)

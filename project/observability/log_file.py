@@ -13,7 +13,7 @@ from pathlib import Path
 from project.errors import ConfigurationError
 from project.observability.metrics import TELEMETRY_DROPPED
 
-MOST_BYTES = 50_000_000  # at a start; a longer file becomes the former one
+MAX_BYTES = 50_000_000  # at a start; a longer file becomes the former one
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _FLAGS |= os.O_NONBLOCK  # a pipe that nobody reads is an error, not a wait
@@ -72,7 +72,7 @@ def bound(path: Path) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             ours = os.fstat(descriptor)
-            if ours.st_size > MOST_BYTES and _is_there(path, ours):
+            if ours.st_size > MAX_BYTES and _is_there(path, ours):
                 path.rename(former(path))
         finally:
             os.close(descriptor)

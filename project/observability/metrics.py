@@ -126,7 +126,7 @@ INFERENCE_BATCH_FAILURES = _counter("inference_batch_failures_total", "Forward p
 INFERENCE_QUEUE_DEPTH = _gauge("inference_queue_depth", "Predictions admitted and not yet answered.", ["model"], mode="livesum")
 INFERENCE_QUEUE_LIMIT = _gauge("inference_queue_limit", "Predictions that may be admitted at a time, over all workers.", ["model"], mode="livesum")
 INFERENCE_PREDICTIONS = _counter("inference_predictions_total", "Predictions by label: the first 50 labels seen, the rest as `other`.", ["model", "label"])
-INFERENCE_CONFIDENCE = _histogram("inference_confidence", "Probability of the foremost label.", ["model"], buckets=_CONFIDENCE)
+INFERENCE_CONFIDENCE = _histogram("inference_confidence", "Probability of the most likely label.", ["model"], buckets=_CONFIDENCE)
 INFERENCE_PIXELS = _histogram("inference_input_pixels", "Width times height of the images as sent.", ["model"], buckets=_PIXELS)
 INFERENCE_CACHE = _counter("inference_cache_total", "Predictions looked up among the kept results, where RESULT_CACHE is on.", ["model", "result"], result=CACHE_RESULTS)
 MODEL_INFO = _gauge("model_info", "1 for each model that is served, with what serves it.", ["model", "version", "backend", "weights"], mode="livemax")

@@ -18,7 +18,7 @@ from project.observability.metrics import (
     WORKER_THREADS,
     WORKERS,
 )
-from project.resources import read_machine
+from project.resources import read_resources
 
 LAG_INTERVAL_SECONDS = 0.25
 SAMPLE_EVERY = 20  # lag intervals: 5 s
@@ -29,7 +29,7 @@ async def watch_process(revision: str) -> AsyncIterator[None]:
     """Keep the process metrics up to date while the body runs."""
     APP_INFO.labels(__version__, revision).set(1)
     WORKERS.set(1)
-    MEMORY_LIMIT.set(read_machine().memory_bytes)
+    MEMORY_LIMIT.set(read_resources().memory_bytes)
     task = asyncio.create_task(_watch())
     try:
         yield

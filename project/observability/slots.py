@@ -11,12 +11,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST = 1024
+MAX_SLOTS = 1024
 IN_USE = "in_use.lock"
 
 
 @dataclass(frozen=True)
-class Slot:
+class WorkerSlot:
     """A place that is held. descriptor: the open lock file."""
 
     number: int
@@ -32,13 +32,13 @@ class Slot:
         os.close(self.descriptor)
 
 
-def take(directory: Path) -> Slot:
+def take(directory: Path) -> WorkerSlot:
     """Hold the lowest free place. Raises OSError where there is none."""
-    for number in range(MOST):
+    for number in range(MAX_SLOTS):
         descriptor = _lock(directory / f"slot_{number}.lock")
         if descriptor is not None:
-            return Slot(number, descriptor)
-    raise OSError(f"all {MOST} worker slots in {directory} are taken")
+            return WorkerSlot(number, descriptor)
+    raise OSError(f"all {MAX_SLOTS} worker slots in {directory} are taken")
 
 
 def share(directory: Path) -> int:

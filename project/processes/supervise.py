@@ -44,7 +44,7 @@ def _ignore(_child: Child, _reason: str) -> None:
     """Take no note of an end."""
 
 
-async def keep_all(
+async def supervise(
     children: Sequence[Child],
     stopping: asyncio.Event,
     patience: float,

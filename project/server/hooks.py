@@ -15,7 +15,7 @@ from loguru import logger
 
 from project.observability import metrics, multiprocess, slots
 from project.observability.logging import configure_logging
-from project.resources import read_machine
+from project.resources import read_resources
 from project.server import shared
 from project.settings.loading import load_settings
 from project.sizing import size
@@ -26,7 +26,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 def on_starting(_server: Any) -> None:
     """Keep others from emptying the folder that this server counts in; say what was chosen."""
     slots.share(metrics_directory())
-    settings, machine = load_settings(), read_machine()
+    settings, machine = load_settings(), read_resources()
     logger.bind(
         processors=machine.processors,
         memory_bytes=machine.memory_bytes,

@@ -5,25 +5,25 @@ import mmap
 import time
 from collections.abc import Callable
 
-MOST_WORKERS = 256  # by slot; no more than 64 are asked for, and a reload has twice as many
+MAX_WORKERS = 256  # by slot; no more than 64 are asked for, and a reload has twice as many
 NOT_LISTENING = 0xFFFF
 RECENT_SECONDS = 0.02  # a worker that ran a step so lately will run the next one soon
 
-_page = mmap.mmap(-1, 16 * MOST_WORKERS)
+_page = mmap.mmap(-1, 16 * MAX_WORKERS)
 _view = memoryview(_page)
-_active_at = _view[: 8 * MOST_WORKERS].cast("d")  # when each worker last ran a step
-_connections = _view[8 * MOST_WORKERS : 10 * MOST_WORKERS].cast("H")
-_steps = _view[10 * MOST_WORKERS : 11 * MOST_WORKERS]
-_flags = _view[11 * MOST_WORKERS :]
+_active_at = _view[: 8 * MAX_WORKERS].cast("d")  # when each worker last ran a step
+_connections = _view[8 * MAX_WORKERS : 10 * MAX_WORKERS].cast("H")
+_steps = _view[10 * MAX_WORKERS : 11 * MAX_WORKERS]
+_flags = _view[11 * MAX_WORKERS :]
 _GENERATION, _READY, _STOPPING, _SLOTS = range(4)
-for _slot in range(MOST_WORKERS):
+for _slot in range(MAX_WORKERS):
     _connections[_slot] = NOT_LISTENING
     _active_at[_slot] = -math.inf  # never; the clock may start at 0 with the machine
 
 
 def expect(slot: int) -> None:
     """In the arbiter: a worker is about to have this slot."""
-    _flags[_SLOTS] = max(_flags[_SLOTS], min(slot, MOST_WORKERS - 1))
+    _flags[_SLOTS] = max(_flags[_SLOTS], min(slot, MAX_WORKERS - 1))
 
 
 def generation() -> int:
@@ -58,7 +58,7 @@ def stopping() -> bool:
 
 def tell_connections(slot: int, count: int) -> None:
     """Say how many connections the worker in a slot has, or that it is NOT_LISTENING."""
-    if slot < MOST_WORKERS:
+    if slot < MAX_WORKERS:
         _connections[slot] = min(count, NOT_LISTENING)
 
 
@@ -68,14 +68,14 @@ def fewest_connections(besides: int) -> int:
     return min(others)
 
 
-class StepBoard:
+class SharedStepCounts:
     """How many steps each worker runs (inference/concurrency.py).
 
     slot: of this worker. clock: one that all processes share.
     """
 
     def __init__(self, slot: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._slot = min(slot, MOST_WORKERS - 1)
+        self._slot = min(slot, MAX_WORKERS - 1)
         self._clock = clock
 
     def tell(self, steps: int) -> None:
@@ -96,5 +96,5 @@ class StepBoard:
 def forget(slot: int) -> None:
     """In the arbiter: the worker in a slot has ended."""
     tell_connections(slot, NOT_LISTENING)
-    if slot < MOST_WORKERS:
+    if slot < MAX_WORKERS:
         _steps[slot] = 0

@@ -184,7 +184,7 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        self.wsgi.state.services.join(shared.StepBoard(self.slot.number))
+        self.wsgi.state.services.join(shared.SharedStepCounts(self.slot.number))
         self.server = DrainingServer(
             self.config,
             listen_on=self._listen_on,

@@ -9,14 +9,14 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from project.settings.jobs import JobSettings
-from project.settings.local_stack import MonitoringSettings
+from project.settings.local_stack import LocalStackSettings
 
 SECRET_LENGTH = 8  # a header's value from this length on is taken for a secret
 
 FLUSH_SECONDS = 6  # at a worker's end, for idle connections, logs, traces and Sentry
 
 
-class Settings(JobSettings, MonitoringSettings):
+class Settings(JobSettings, LocalStackSettings):
     """Every setting with its default and one line of help; `.env.example` is made from it."""
 
     model_config = SettingsConfigDict(

@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 
-class MonitoringSettings(BaseSettings):
+class LocalStackSettings(BaseSettings):
     """What `Settings` takes from here; each with its default and one line of help."""
 
     monitoring: Literal["auto", "off"] = Field(

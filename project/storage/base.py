@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 ANSWER_SECONDS = 10.0  # a storage that takes longer counts as gone
-MOST_THREADS = 16  # of our own, so that a storage that hangs holds up nothing else
+MAX_THREADS = 16  # of our own, so that a storage that hangs holds up nothing else
 MARK = "_check"  # the key of the file that checks write and look for
 NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")  # in an answer 404, S3's and GCS's, and Azure's
-MOST_REASON = 300  # characters of an error that are logged
+MAX_REASON = 300  # characters of an error that are logged
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Storage(ABC):
 
     def __init__(self, url_seconds: float) -> None:
         self._url_seconds = url_seconds
-        self._threads = ThreadPoolExecutor(MOST_THREADS, "storage")
+        self._threads = ThreadPoolExecutor(MAX_THREADS, "storage")
 
     @abstractmethod
     async def url(self, key: str, media_type: str, filename: str) -> str:
@@ -133,7 +133,7 @@ def _names(error: Exception, codes: tuple[str, ...]) -> bool:
 
 def in_short(error: Exception) -> str:
     """An error's message in one line, without the details for debugging that obstore appends."""
-    return " ".join(str(error).partition("\n\nDebug source")[0].split())[:MOST_REASON]
+    return " ".join(str(error).partition("\n\nDebug source")[0].split())[:MAX_REASON]
 
 
 def _unavailable(operation: str, error: Exception) -> StorageUnavailable:

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import quote
 
-MOST_CHARACTERS = 512
+MAX_CHARACTERS = 512
 _PART = "[a-z0-9_][a-z0-9_.-]{0,127}"  # no dot first: neither `..` nor what a folder hides
 _KEY = re.compile(f"{_PART}(/{_PART})*")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*(; ?charset=[a-z0-9-]+)?")
@@ -13,19 +13,19 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 ._()+-]")  # what old browsers do not read
 
 def is_key(key: str) -> bool:
     """Whether a key is one: parts of a-z, 0-9, `_`, `.` and `-`, with slashes between them."""
-    return len(key) <= MOST_CHARACTERS and ".." not in key and bool(_KEY.fullmatch(key))
+    return len(key) <= MAX_CHARACTERS and ".." not in key and bool(_KEY.fullmatch(key))
 
 
 def check_key(key: str) -> None:
     """Raise ValueError for what is no key; keys are ours, so a wrong one is a fault of ours."""
     if not is_key(key):
-        raise ValueError(f"no key of a file: {key[:MOST_CHARACTERS]!r}")
+        raise ValueError(f"no key of a file: {key[:MAX_CHARACTERS]!r}")
 
 
 def check_media_type(media_type: str) -> None:
     """Raise ValueError for what would be no Content-Type."""
     if not _MEDIA_TYPE.fullmatch(media_type):
-        raise ValueError(f"no media type: {media_type[:MOST_CHARACTERS]!r}")
+        raise ValueError(f"no media type: {media_type[:MAX_CHARACTERS]!r}")
 
 
 def disposition(filename: str) -> str:

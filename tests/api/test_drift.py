@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from project.api.factory import create_app
 from project.inference.drift.baseline import path_of
-from project.inference.drift.build import survey
-from project.inference.drift.features import features_of, look_at
+from project.inference.drift.build import build_baseline
+from project.inference.drift.features import features_of, measure_image
 from tests.conftest import make_settings
 from tests.fakes import ShadeModel
 
@@ -35,11 +35,12 @@ def folder(tmp_path):
     """With a baseline of light and dark pictures."""
     seen = [
         features_of(
-            look_at(one, one.size), ("light" if one.getpixel((0, 0))[0] > 127 else "dark", 1.0)
+            measure_image(one, one.size),
+            ("light" if one.getpixel((0, 0))[0] > 127 else "dark", 1.0),
         )
         for one in pictures(0, 256)
     ]
-    path_of("shade", tmp_path).write_text(survey("shade", "1", seen).model_dump_json())
+    path_of("shade", tmp_path).write_text(build_baseline("shade", "1", seen).model_dump_json())
     return tmp_path
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from project.api.jobs import feed
 from project.api.jobs.events import stream
-from project.api.jobs.feed import Feed
+from project.api.jobs.feed import JobFeed
 from project.db.job_transitions import StoredFile
 from tests.job_api import JobApi, Stream, job_api, job_settings
 
@@ -181,7 +181,7 @@ async def test_streams_end_when_the_worker_leaves(api):
 
 async def test_too_many_streams_are_refused(api, monkeypatch):
     """503 with Retry-After; who left makes room."""
-    monkeypatch.setattr(feed, "MOST_WATCHERS", 1)
+    monkeypatch.setattr(feed, "MAX_WATCHERS", 1)
     job = await api.running()
     path = f"/v1/jobs/{job.id}/events"
     first = Stream(api.app, path)
@@ -198,7 +198,7 @@ async def test_too_many_streams_are_refused(api, monkeypatch):
 async def test_a_change_while_an_event_goes_out_is_not_lost(api):
     """A slow reader gets the newest state, not every one between."""
     job = await api.running()
-    looks = Feed(api.jobs)
+    looks = JobFeed(api.jobs)
     pieces = stream(looks, job, None, comment_seconds=3600)
     await anext(pieces)
     await api.jobs.renew(job.id, "worker", 1e9, 1e10, 0.5)

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from project.storage.base import MOST_THREADS
+from project.storage.base import MAX_THREADS
 from tests.conftest import picture
 from tests.job_api import BLEND, PNG, SHADE, JobApi, job_api, job_settings
 
@@ -53,7 +53,7 @@ def without_storage(api: JobApi):
 def busy_storage(api: JobApi):
     """Every thread of the storage has something else to do."""
     done = threading.Event()
-    for _ in range(MOST_THREADS):
+    for _ in range(MAX_THREADS):
         api.desk.storage._threads.submit(done.wait)
     try:
         yield done

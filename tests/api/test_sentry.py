@@ -116,7 +116,7 @@ def test_what_callers_do_wrong_and_what_passes_by_itself_is_no_event():
             statuses.append(predict(client).status_code)
             model.go_on.set()
         with serve(ingest.dsn, model, queue_limit=1) as client:
-            client.app.state.services.runner.lanes["shade"]._places.count(taken=1)
+            client.app.state.services.runner.queues["shade"]._places.count(taken=1)
             statuses.append(predict(client).status_code)
         assert ingest.events() == []
     assert statuses == [404, 405, 413, 415, 422, 504, 503]

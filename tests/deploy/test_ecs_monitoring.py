@@ -19,7 +19,7 @@ GIVEN = {
     "RunbooksUrl": "https://example.com/runbooks",
 }
 OURS = sorted([*ROOT.glob("prometheus/rules/*.yml"), *ROOT.glob("prometheus/alerts/*.yml")])
-MOST_SUBJECT = 100  # characters of ASCII, in SNS
+MAX_SUBJECT = 100  # characters of ASCII, in SNS
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_every_receiver_is_a_topic_that_lets_it_in(routing):
         longest = longest.replace("{{ .CommonLabels.environment }}", "production")
         assert "{{" not in longest
         assert longest.isascii()
-        assert len(longest) <= MOST_SUBJECT
+        assert len(longest) <= MAX_SUBJECT
 
 
 def test_alertmanager_takes_it(tmp_path, definition, routing):

@@ -5,14 +5,14 @@ import pytest
 from project.api.jobs import events
 from project.api.routes import operations
 from project.db.engine import CONNECTIONS
-from project.resources import Machine
+from project.resources import Resources
 from project.settings import FLUSH_SECONDS
 from project.sizing import size
 from tests.deploy.cloudformation import Template
 from tests.deploy.ecs import FOLDER, attributes, containers, environment, service
 from tests.deploy.environment import settings_of
 
-MOST_STOP = MOST_START = 120  # seconds; Fargate's bounds
+MAX_STOP = MAX_START = 120  # seconds; Fargate's bounds
 FLUSH_OF_A_WORKER = 4  # seconds after WORKER_SHUTDOWN_SECONDS
 MARGIN = 5
 ANYWHERE = "0.0.0.0/0"
@@ -58,11 +58,11 @@ def test_a_task_has_time_to_stop(template, api, settings):
     """ECS kills later than the product itself ends, and no later than Fargate allows."""
     asked = settings.shutdown_delay_seconds + settings.prediction_deadline_seconds + FLUSH_SECONDS
     assert asked <= settings.graceful_timeout_seconds < settings.worker_timeout_seconds
-    assert settings.graceful_timeout_seconds + MARGIN <= api["StopTimeout"] <= MOST_STOP
+    assert settings.graceful_timeout_seconds + MARGIN <= api["StopTimeout"] <= MAX_STOP
     worker = containers(template, "WorkerTask")["worker"]
     own = settings_of({"WORKER_PROCESSES": environment(worker)["WORKER_PROCESSES"]})
     needed = own.worker_shutdown_seconds + FLUSH_OF_A_WORKER
-    assert needed < worker["StopTimeout"] <= MOST_STOP
+    assert needed < worker["StopTimeout"] <= MAX_STOP
 
 
 def test_the_balancer_lets_go_before_connections_do(balancer, targets, settings):
@@ -152,7 +152,7 @@ def test_a_task_is_admitted_once_it_was_ready(template, api):
     ]
     assert not waits["Essential"]
     check = api["HealthCheck"]
-    assert check["StartPeriod"] <= api["StartTimeout"] <= MOST_START
+    assert check["StartPeriod"] <= api["StartTimeout"] <= MAX_START
     assert check["StartPeriod"] >= 120  # what a start may take
     assert check["Timeout"] < check["Interval"]
     grace = template.of("AWS::ECS::Service")["ApiService"]["HealthCheckGracePeriodSeconds"]
@@ -163,7 +163,7 @@ def test_the_database_takes_all_the_tasks_that_there_may_be(template):
     """With every process's connections, two revisions side by side, and a fifth to spare."""
     scaled = template.of("AWS::ApplicationAutoScaling::ScalableTarget")
     api = containers(template, "ApiTask")["api"]
-    machine = Machine(2, api["Memory"] * 2**20)
+    machine = Resources(2, api["Memory"] * 2**20)
     processes = {
         "ApiScaling": size(settings_of({}), machine).workers,
         "WorkerScaling": int(

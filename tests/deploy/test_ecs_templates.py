@@ -22,7 +22,7 @@ from tests.deploy.ecs import (
 )
 from tests.deploy.environment import settings_of
 
-MOST_SENT = 51_200  # bytes of a template that needs no bucket
+MAX_SENT = 51_200  # bytes of a template that needs no bucket
 
 # Actions for which AWS knows no narrower resource than all.
 EVERYWHERE = {"ecr:GetAuthorizationToken", "xray:PutTraceSegments"}
@@ -97,7 +97,7 @@ def test_the_linter_sees_what_is_wrong(tmp_path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_templates_are_short_and_plain(path):
     """Each is sent as it is, in whatever locale the command line runs."""
-    assert path.stat().st_size < MOST_SENT
+    assert path.stat().st_size < MAX_SENT
     assert path.read_text().isascii()
 
 

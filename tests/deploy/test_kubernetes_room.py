@@ -4,7 +4,7 @@ import math
 import re
 
 from project.db.engine import CONNECTIONS
-from project.resources import Machine
+from project.resources import Resources
 from project.sizing import size
 from tests.deploy.environment import settings_of
 from tests.deploy.kustomize import (
@@ -139,7 +139,7 @@ def test_postgresql_has_connections_for_the_most_pods_there_can_be():
     settings = settings_of(
         settings_map(rendered("overlays/production")) | {"REDIS_URL": "redis://b"}
     )
-    machine = Machine(processors=processors(api["cpu"]), memory_bytes=memory)
+    machine = Resources(processors=processors(api["cpu"]), memory_bytes=memory)
     processes = dict(
         zip(NAMES, (size(settings, machine).workers, settings.worker_processes), strict=True)
     )

@@ -15,7 +15,7 @@ API, WORKER = "vitrine-api@.service", "vitrine-worker.service"
 SERVICES = (API, WORKER)
 SERVERS = "".join(directives("server", "upstream.conf"))
 INSTANCES = sorted(set(re.findall(r"127\.0\.0\.1:(\d+)", SERVERS)))
-MOST_EXPOSURE = 15  # tenths; Debian's own services are at 60 to 96
+MAX_EXPOSURE = 15  # tenths; Debian's own services are at 60 to 96
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_mistyped_key_would_be_found(installed):
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_can_do_little_but_its_work(installed, name):
     """Held to a threshold, so that a line that is lost is noticed."""
-    threshold = f"--threshold={MOST_EXPOSURE}"
+    threshold = f"--threshold={MAX_EXPOSURE}"
     done = systemd_analyze(installed, "security", "--offline=true", threshold, f"./{name}")
     assert done.returncode == 0, done.stdout
 

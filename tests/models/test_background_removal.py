@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from project.errors import InvalidInput
 from project.models import create
-from project.models.background_removal import MOST_PIXELS, Rectangle, box_of, edge, reduced
+from project.models.background_removal import MAX_PIXELS, Rectangle, box_of, edge, reduced
 from tests.photos import photo
 from tests.unit.test_long_model import finished
 
@@ -184,6 +184,6 @@ def test_any_rectangle_on_any_picture_is_cut_or_refused(x, y, width, height, w, 
 def test_a_big_picture_is_cut_at_reduced_size(size):
     """So that a cut takes seconds at most; a small one is cut as it is."""
     small = reduced(Image.new("RGB", size))
-    assert small.width * small.height <= max(MOST_PIXELS, *size)
-    if size[0] * size[1] <= MOST_PIXELS:
+    assert small.width * small.height <= max(MAX_PIXELS, *size)
+    if size[0] * size[1] <= MAX_PIXELS:
         assert small.size == size

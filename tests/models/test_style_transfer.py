@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from project.models import create
-from project.models.style_transfer import HALVED, LEAST_SIDE, MOST_SIDE, Blend, missing
+from project.models.style_transfer import HALVED, MAX_SIDE, MIN_SIDE, Blend, missing
 from tests.photos import photo
 from tests.unit.test_long_model import finished
 
@@ -125,9 +125,9 @@ def test_the_result_is_a_picture_as_large_as_the_content(model):
 def test_a_large_content_is_painted_reduced(model):
     """So that time and memory are bounded; its shape stays."""
     result = painted(model, picture("coffee").resize((3000, 2000)), picture("flower"))
-    assert result.size == (MOST_SIDE, round(MOST_SIDE * 2 / 3))
+    assert result.size == (MAX_SIDE, round(MAX_SIDE * 2 / 3))
     thin = painted(model, Image.new("RGB", (100_000, 8), "red"), picture("flower"))
-    assert thin.size == (MOST_SIDE, 1)
+    assert thin.size == (MAX_SIDE, 1)
 
 
 def test_the_border_is_painted_like_the_rest(model):
@@ -175,8 +175,8 @@ def test_a_side_is_filled_up_to_what_the_net_halves(side):
     """And by no more than that."""
     filled = side + missing(side)
     assert filled % HALVED == 0
-    assert filled >= LEAST_SIDE
-    assert filled - side < max(HALVED, LEAST_SIDE - side + 1)
+    assert filled >= MIN_SIDE
+    assert filled - side < max(HALVED, MIN_SIDE - side + 1)
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan")])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from project.models.text_to_image_parts.tokenizer import Words
+from project.models.text_to_image_parts.tokenizer import Tokenizer
 from training import emoji
 from training.basis import basis_of
 from training.emoji_names import ALSO_CALLED, COLOURS, things
@@ -56,7 +56,7 @@ def test_every_word_of_a_prompt_is_known():
     kinds = prompts.words()
     every = [word for kind in kinds.values() for word in kind]
     assert len(set(every)) == len(every)
-    words = Words(every)
+    words = Tokenizer(every)
     for prompt, _, _ in draw(prompts, 3000):
         assert words.read(prompt) == prompt.replace(",", " ").split()
 

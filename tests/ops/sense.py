@@ -7,7 +7,7 @@ import psutil
 
 from drills.prometheus import Sample
 from drills.stack import FACTOR
-from drills.traffic import MOST_BYTES, Traffic
+from drills.traffic import MAX_BYTES, Traffic
 from tests.ops.panels import Target
 
 # Budgets that are spent more than once are below nothing.
@@ -27,7 +27,7 @@ def bounds(target: Target, traffic: Traffic) -> tuple[float, float]:
         "s": (0.0, LONGEST_SECONDS),
         "ms": (0.0, LONGEST_SECONDS * 1000),
         "bytes": (1.0, memory),
-        "decbytes": (1.0, 10.0 * MOST_BYTES),
+        "decbytes": (1.0, 10.0 * MAX_BYTES),
         "reqps": (0.0, rate),
         "ops": (0.0, 10_000.0),
         "short": (0.0, 1e9),

@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from drills.hosts.host import SETTINGS
 from project.db.engine import CONNECTIONS, open_database
-from project.db.job_transitions import Jobs, new_id
+from project.db.job_transitions import JobTransitions, new_id
 from project.db.migrate import upgrade
-from project.jobs.sweep import MOST_CLEARED
+from project.jobs.sweep import MAX_CLEARED
 from project.observability.metrics import CATALOGUE
 from project.settings import Settings
 from tests.database import RESULT, added, database_settings
@@ -101,7 +101,7 @@ def test_it_says_what_the_drill_and_the_sweep_are_set_to():
     """The seconds that it tells of are of these."""
     for name in ("JOB_LEASE_SECONDS", "JOB_SWEEP_SECONDS"):
         assert f"`{name}={SETTINGS[name]}`" in PAGE.text
-    assert MOST_CLEARED == 20  # "twenty jobs' files a sweep"
+    assert MAX_CLEARED == 20  # "twenty jobs' files a sweep"
     assert "twenty jobs' files a sweep" in PAGE.text
 
 
@@ -114,7 +114,7 @@ def test_its_sql_deletes_old_jobs_that_have_ended_and_no_others():
     async def left(url: str) -> tuple[set[str], set[str]]:
         await upgrade(database_settings(url))
         async with open_database(database_settings(url)) as engine:
-            jobs = Jobs(engine)
+            jobs = JobTransitions(engine)
             ended, waiting, recent = [
                 await added(jobs, when, id=new_id(when)) for when in (old, old, now - 29 * DAY)
             ]

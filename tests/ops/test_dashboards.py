@@ -18,7 +18,7 @@ from tests.ops.promql import labels_of
 from tests.ops.vocabulary import labels_known
 
 COLUMNS = 24
-MOST_PANELS = 36  # more is a wall of graphs
+MAX_PANELS = 36  # more is a wall of graphs
 BOARDS = pytest.mark.parametrize("uid", sorted(DASHBOARDS))
 HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
 
@@ -100,7 +100,7 @@ def test_ids_and_references_are_unique(uid):
     assert len(set(ids)) == len(ids)
     titles = [panel["title"] for panel in found if panel["type"] != "row"]
     assert len(set(titles)) == len(titles)
-    assert len(titles) <= MOST_PANELS
+    assert len(titles) <= MAX_PANELS
     for panel in found:
         references = [target["refId"] for target in panel.get("targets", [])]
         assert all(references)

@@ -22,7 +22,7 @@ from drills.crew import Crew, working
 from drills.server import Server
 from drills.waiting import DEADLINE, wait_until
 from project.db.engine import open_database
-from project.db.job_transitions import Jobs
+from project.db.job_transitions import JobTransitions
 from tests.database import database_settings
 from tests.services.server import serve
 from tests.services.stack import KINDS, standing
@@ -89,7 +89,7 @@ def until_succeeded(count: int, url: str) -> None:
 
     async def wait() -> None:
         async with open_database(database_settings(url)) as engine, asyncio.timeout(END_DEADLINE):
-            while (await Jobs(engine).counts())["succeeded"] < count:  # noqa: ASYNC110 - see Desk
+            while (await JobTransitions(engine).counts())["succeeded"] < count:  # noqa: ASYNC110 - see Desk
                 await asyncio.sleep(LOOK_SECONDS)
 
     asyncio.run(wait())

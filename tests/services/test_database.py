@@ -14,7 +14,7 @@ from sqlalchemy.exc import StatementError
 
 from drills.waiting import DEADLINE
 from project.db.engine import open_database
-from project.db.job_transitions import IdempotencyConflict, Jobs
+from project.db.job_transitions import IdempotencyConflict, JobTransitions
 from project.db.migrate import upgrade
 from project.settings import Settings
 from tests.database import (
@@ -54,13 +54,13 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 def claim_all(url: str, process: int, ids: list[str]) -> list[tuple[str, str]]:
     """In one process: some tasks that all try to claim every job; who got which."""
 
-    async def claim(jobs: Jobs, owner: str) -> list[tuple[str, str]]:
+    async def claim(jobs: JobTransitions, owner: str) -> list[tuple[str, str]]:
         tried = [(job_id, await jobs.claim(job_id, owner, NOW, LEASE)) for job_id in ids]
         return [(job_id, owner) for job_id, job in tried if job is not None]
 
     async def go() -> list[tuple[str, str]]:
         async with open_database(database_settings(url)) as engine:
-            jobs = Jobs(engine)
+            jobs = JobTransitions(engine)
             await jobs.check()
             at_once()
             owners = [f"{process}-{task}" for task in range(TASKS)]
@@ -72,7 +72,7 @@ def claim_all(url: str, process: int, ids: list[str]) -> list[tuple[str, str]]:
 def live_through(url: str, process: int, number: int) -> int:
     """In one process: some tasks that each take jobs of their own from start to end."""
 
-    async def live(jobs: Jobs, owner: str) -> None:
+    async def live(jobs: JobTransitions, owner: str) -> None:
         for _ in range(number):
             job = await added(jobs)
             assert await jobs.claim(job.id, owner, NOW, LEASE)
@@ -82,7 +82,7 @@ def live_through(url: str, process: int, number: int) -> int:
 
     async def go() -> None:
         async with open_database(database_settings(url)) as engine:
-            jobs = Jobs(engine)
+            jobs = JobTransitions(engine)
             await jobs.check()
             at_once()
             await asyncio.gather(*(live(jobs, f"{process}-{task}") for task in range(TASKS)))
@@ -96,7 +96,7 @@ def add_one(url: str, process: int, key: str) -> list[tuple[str, bool]]:
 
     async def go() -> list[tuple[str, bool]]:
         async with open_database(database_settings(url)) as engine:
-            jobs = Jobs(engine)
+            jobs = JobTransitions(engine)
             await jobs.check()
             at_once()
             news = [new_job(idempotency_key=key) for _ in range(TASKS)]
@@ -133,7 +133,7 @@ def test_what_is_put_in_comes_out(settings: Settings):
     """On both, and so do numbers that a float holds only just."""
     new = new_job(NOW + 0.123456, **HOSTILE)
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job, _ = await jobs.add(new)
         assert job == await jobs.get(new.id)
         assert {name: getattr(job, name) for name in vars(new)} == vars(new)
@@ -146,7 +146,7 @@ def test_what_is_put_in_comes_out(settings: Settings):
 def test_of_many_tasks_one_gets_the_job(settings: Settings):
     """And after its lease has lapsed, again one of them."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await added(jobs)
         for turn, now in enumerate((NOW, NOW + LEASE, NOW + 2 * LEASE)):
             owners = [f"{turn}-{number}" for number in range(20)]
@@ -163,10 +163,10 @@ def test_of_many_tasks_one_gets_the_job(settings: Settings):
 def test_of_many_processes_one_gets_each_job(settings: Settings):
     """Twenty owners in four processes want each of fifty jobs."""
 
-    async def add_some(jobs: Jobs) -> None:
+    async def add_some(jobs: JobTransitions) -> None:
         ids.extend([(await added(jobs)).id for _ in range(50)])
 
-    async def check(jobs: Jobs) -> None:
+    async def check(jobs: JobTransitions) -> None:
         for job_id, owner in won:
             job = await jobs.get(job_id)
             assert job is not None
@@ -182,7 +182,7 @@ def test_of_many_processes_one_gets_each_job(settings: Settings):
 def test_many_writers_do_not_lock_each_other_out(settings: Settings):
     """Four processes write as fast as they can, and none is told that the database is locked."""
 
-    async def check(jobs: Jobs) -> None:
+    async def check(jobs: JobTransitions) -> None:
         assert (await jobs.counts())["succeeded"] == sum(done)
 
     done = in_processes(live_through, settings, 40)
@@ -201,7 +201,7 @@ def test_one_idempotency_key_is_one_job_whoever_comes_first(settings: Settings):
 def test_one_idempotency_key_for_two_questions(settings: Settings):
     """One question is taken; who asks the other is told."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         news = [new_job(idempotency_key="key", fingerprint=str(n % 2) * 64) for n in range(20)]
         answers = await asyncio.gather(*(jobs.add(new) for new in news), return_exceptions=True)
         conflicts = [one for one in answers if isinstance(one, IdempotencyConflict)]
@@ -215,7 +215,7 @@ def test_one_idempotency_key_for_two_questions(settings: Settings):
 def test_a_job_is_cancelled_or_taken_and_never_both(settings: Settings):
     """Whichever comes first, the other sees it."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         for _ in range(20):
             job = await added(jobs)
             taken, asked = await asyncio.gather(

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, inspect, text
 from drills.server import ROOT, environment
 from drills.waiting import DEADLINE
 from project.db.engine import open_database
-from project.db.job_transitions import Jobs
+from project.db.job_transitions import JobTransitions
 from project.db.migrate import config, migrating, upgrade
 from project.db.tables import Base
 from project.settings import Settings
@@ -145,7 +145,7 @@ def test_a_migration_waits_for_jobs_that_are_written(settings: Settings):
     async def test() -> None:
         await upgrade(settings)
         async with open_database(settings) as engine:
-            jobs = Jobs(engine)
+            jobs = JobTransitions(engine)
             await asyncio.gather(*(added(jobs) for _ in range(50)), upgrade(settings))
             assert (await jobs.counts())["accepted"] == 50
 

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 from drills.server import free_port
 from drills.waiting import DEADLINE
 from project.db.engine import CONNECTIONS, open_database
-from project.db.job_transitions import Jobs
+from project.db.job_transitions import JobTransitions
 from project.db.migrate import upgrade
 from project.errors import DatabaseUnavailable
 from tests.database import added, database_settings, new_job
@@ -27,12 +27,12 @@ def postgres() -> Iterator[Postgres]:
 
 
 @asynccontextmanager
-async def opened(url: str, answer_seconds: float = DEADLINE) -> AsyncIterator[Jobs]:
+async def opened(url: str, answer_seconds: float = DEADLINE) -> AsyncIterator[JobTransitions]:
     """Jobs on a database with tables, and every connection made that may be made."""
     settings = database_settings(url)
     await upgrade(settings)
     async with open_database(settings, answer_seconds=answer_seconds) as engine:
-        jobs = Jobs(engine)
+        jobs = JobTransitions(engine)
         await asyncio.gather(*(jobs.check() for _ in range(CONNECTIONS)))
         yield jobs
 
@@ -132,7 +132,7 @@ def test_a_statement_cut_off_in_the_middle(postgres: Postgres):
     asyncio.run(test())
 
 
-async def other_waits(jobs: Jobs) -> bool:
+async def other_waits(jobs: JobTransitions) -> bool:
     statement = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     async with jobs._engine.connect() as connection:
         return bool(await connection.scalar(statement))
@@ -161,7 +161,7 @@ def test_addresses_where_nothing_of_ours_is(postgres: Postgres):
     async def check(url: str) -> None:
         async with open_database(database_settings(url)) as engine:
             with pytest.raises(DatabaseUnavailable):
-                await Jobs(engine).check()
+                await JobTransitions(engine).check()
         with pytest.raises(DatabaseUnavailable):
             await upgrade(database_settings(url))
 

@@ -9,7 +9,7 @@ import httpx2
 from drills.server import Server
 from drills.waiting import DEADLINE, wait_until
 from project.inference.drift.baseline import path_of
-from project.inference.drift.build import survey
+from project.inference.drift.build import build_baseline
 from tests.conftest import picture
 from tests.services.quick_app import PATH
 from tests.services.server import serve
@@ -36,7 +36,9 @@ def samples(server: Server) -> float:
 
 def test_what_a_worker_has_counted_outlives_it(tmp_path):
     """Killed without a word, its counts stay, and its successor adds to them."""
-    path_of("shade", tmp_path).write_text(survey("shade", "1", predictions()).model_dump_json())
+    path_of("shade", tmp_path).write_text(
+        build_baseline("shade", "1", predictions()).model_dump_json()
+    )
     with serve(tmp_path, WEB_CONCURRENCY=2, DRIFT_BASELINE_DIR=tmp_path) as server:
         assert samples(server) == 0
         send(server)

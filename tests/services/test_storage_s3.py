@@ -13,7 +13,7 @@ from drills.s3 import BUCKET, SECRET_KEY, S3Server, serving_s3
 from drills.waiting import DEADLINE, wait_until
 from project.errors import FileMissing, StorageUnavailable
 from project.storage import CloudStorage, Storage, make_storage
-from project.storage.base import ANSWER_SECONDS, MOST_THREADS
+from project.storage.base import ANSWER_SECONDS, MAX_THREADS
 from tests.collectors import unreachable
 from tests.conftest import make_settings
 
@@ -204,7 +204,7 @@ def seconds_until_unavailable(storage: Storage) -> float:
             storage.put(KEY, CONTENT, PNG),
             storage.get(KEY),
             storage.delete(KEY),
-            *(storage.get(KEY) for _ in range(2 * MOST_THREADS)),
+            *(storage.get(KEY) for _ in range(2 * MAX_THREADS)),
         )
         return max(await asyncio.gather(*(timed(operation) for operation in operations)))
 

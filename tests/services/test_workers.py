@@ -21,7 +21,7 @@ from project.jobs.send import Sender
 from project.settings import Settings
 from tests.conftest import make_settings
 from tests.database import sqlite_url
-from tests.workshop import Desk, begun, ended, open_desk
+from tests.workshop import JobServices, begun, ended, open_job_services
 
 pytestmark = pytest.mark.anyio
 
@@ -58,7 +58,7 @@ def settings_of(folder: Path, valkey: Valkey) -> Settings:
     )
 
 
-async def send(desk: Desk, photo: bytes, **params: object) -> str:
+async def send(desk: JobServices, photo: bytes, **params: object) -> str:
     """Accept a job and send it."""
     job_id = await desk.submit(MODEL, photo, **params)
     await Sender.of(desk.settings).send(await desk.job(job_id))
@@ -79,7 +79,7 @@ async def test_jobs_are_run_and_measured(tmp_path, valkey, photo):
         assert before.value("jobs_total", model=MODEL, outcome="succeeded") == 0
         assert before.value("jobs_broker_up") == 1
         assert before.value("server_workers") == before.value("server_workers_expected") == 2
-        async with open_desk(settings_of(tmp_path, valkey)) as desk:
+        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
             ids = [await send(desk, photo, iterations=1) for _ in range(4)]
             for job_id in ids:
                 assert (await desk.until(job_id, ended)).status == "succeeded"
@@ -97,7 +97,7 @@ async def test_jobs_are_run_and_measured(tmp_path, valkey, photo):
 async def test_the_job_of_a_killed_worker_runs_again_within_half_a_minute(tmp_path, valkey, photo):
     """With every setting as shipped; its row says that it took two attempts."""
     with working(tmp_path, **variables(tmp_path, valkey)) as crew:
-        async with open_desk(settings_of(tmp_path, valkey)) as desk:
+        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
             job_id = await send(desk, photo, **SLOW)
             await desk.until(job_id, begun)
             killed = time.time()
@@ -116,7 +116,7 @@ async def test_a_frozen_worker_loses_its_job_and_does_no_harm_when_it_thaws(
     """Its result comes late and counts for nothing."""
     fast = {"JOB_LEASE_SECONDS": 2, "JOB_SWEEP_SECONDS": 1}
     with working(tmp_path, **variables(tmp_path, valkey, **fast)) as crew:
-        async with open_desk(settings_of(tmp_path, valkey)) as desk:
+        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
             job_id = await send(desk, photo, **SLOW)
             await desk.until(job_id, begun)
             frozen = worker_of(crew, job_id)
@@ -134,7 +134,7 @@ async def test_workers_that_are_told_to_stop_give_their_job_back(
 ):
     """Whether the supervisor alone is told, or all its processes at once, as systemd does."""
     with working(tmp_path, **variables(tmp_path, valkey)) as crew:
-        async with open_desk(settings_of(tmp_path, valkey)) as desk:
+        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
             job_id = await send(desk, photo, **SLOW)
             await desk.until(job_id, begun)
             below = psutil.Process(crew.process.pid).children(recursive=True)
@@ -162,7 +162,7 @@ async def test_workers_end_with_a_supervisor_that_is_killed(tmp_path, valkey):
 async def test_a_worker_ends_with_the_process_that_watches_it(tmp_path, valkey, photo):
     """And with its job in hand: nobody would know of it any more. Another takes its place."""
     with working(tmp_path, **variables(tmp_path, valkey, WORKER_PROCESSES=1)) as crew:
-        async with open_desk(settings_of(tmp_path, valkey)) as desk:
+        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
             job_id = await send(desk, photo, **SLOW)
             await desk.until(job_id, begun)
             (worker,) = crew.workers()
@@ -177,7 +177,7 @@ async def test_a_worker_that_cannot_start_takes_no_message_and_is_tried_again(
 ):
     """Dramatiq would run on without what the job needs, and throw its message away."""
     given = variables(tmp_path, valkey, STORAGE_URL="s3://", WORKER_PROCESSES=1)
-    async with open_desk(settings_of(tmp_path, valkey)) as desk:
+    async with open_job_services(settings_of(tmp_path, valkey)) as desk:
         job_id = await send(desk, photo)
         with working(tmp_path, ready=False, **given) as crew:
             wait_until(
@@ -228,7 +228,7 @@ async def test_the_metrics_come_back_when_their_process_dies(tmp_path, valkey):
 async def test_a_broker_that_dies_and_comes_back_loses_no_job(tmp_path, valkey, photo):
     """What it forgot is sent again; what it could not be told meanwhile too."""
     with working(tmp_path, **variables(tmp_path, valkey)) as crew:
-        async with open_desk(settings_of(tmp_path, valkey)) as desk:
+        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
             first = [await send(desk, photo, iterations=2) for _ in range(6)]
             valkey.kill()
             assert crew.metrics().value("jobs_broker_up") == 0

@@ -8,7 +8,7 @@ import pytest
 
 from project.errors import Overloaded
 from project.inference import admission as module
-from project.inference.admission import UPLOADS_A_PLACE, Place, Places
+from project.inference.admission import UPLOADS_A_PLACE, Admission, Slot
 from project.inference.runner import Runner
 from project.observability import metrics
 from tests.conftest import make_settings, picture
@@ -21,7 +21,7 @@ def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(test())
 
 
-async def given_back(place: Place) -> None:
+async def given_back(place: Slot) -> None:
     """Wait for the second that an upload may take."""
     async with asyncio.timeout(60):
         while place.held:  # noqa: ASYNC110 - it is time itself that is awaited
@@ -32,7 +32,7 @@ def test_a_place_is_free_again_whatever_happens_in_it():
     """An error gives it back as an answer does."""
 
     async def test() -> None:
-        places = Places(1, DEPTH.set)
+        places = Admission(1, DEPTH.set)
 
         def fail() -> None:
             with places.take():
@@ -52,7 +52,7 @@ def test_who_dawdles_gives_his_place_to_the_next_and_takes_another_at_the_end():
     """A slow upload costs others nothing; kept in time, a place stays."""
 
     async def test() -> None:
-        places = Places(1, DEPTH.set)
+        places = Admission(1, DEPTH.set)
         with places.take() as slow:
             assert places.full
             await given_back(slow)
@@ -71,7 +71,7 @@ def test_an_upload_counts_as_waiting_until_it_is_seen_to_be_slow(monkeypatch):
     monkeypatch.setattr(module, "BRIEF_SECONDS", 0.0)
 
     async def test() -> None:
-        places = Places(4, DEPTH.set)
+        places = Admission(4, DEPTH.set)
         with places.take() as quick, places.take() as slow:
             with places.take():
                 assert places.waiting == 3
@@ -92,7 +92,7 @@ def test_a_place_that_is_kept_is_never_given_back(monkeypatch):
     monkeypatch.setattr(module, "UPLOAD_SECONDS", 0.0)
 
     async def test() -> None:
-        places = Places(1, DEPTH.set)
+        places = Admission(1, DEPTH.set)
         with places.take() as place:
             place.keep()
             for _ in range(10):
@@ -108,7 +108,7 @@ def test_uploads_without_a_place_have_a_bound_too(monkeypatch):
     monkeypatch.setattr(module, "UPLOAD_SECONDS", 0.0)
 
     async def test() -> None:
-        places = Places(2, DEPTH.set)
+        places = Admission(2, DEPTH.set)
         with ExitStack() as uploads:
             for _ in range(2 * UPLOADS_A_PLACE):
                 assert not places.crowded

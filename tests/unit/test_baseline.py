@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from project.errors import ConfigurationError
 from project.inference.drift.baseline import Baseline, path_of, read
-from project.inference.drift.build import survey
+from project.inference.drift.build import build_baseline
 
 COUNT = 1000
 MODEL = "shade"
@@ -33,7 +33,7 @@ def predictions(count=COUNT, seed=1, **changes):
 
 @pytest.fixture(scope="module")
 def usual() -> Baseline:
-    return survey(MODEL, "1", predictions())
+    return build_baseline(MODEL, "1", predictions())
 
 
 def compared(baseline, seen):
@@ -87,17 +87,17 @@ def test_what_a_model_does_not_say_is_not_compared():
         {k: v for k, v in one.items() if k in {"brightness", "contrast", "pixels"}}
         for one in predictions()
     ]
-    without = survey(MODEL, "1", seen)
+    without = build_baseline(MODEL, "1", seen)
     assert set(without.histograms) == {"brightness", "contrast", "pixels"}
     assert set(compared(without, predictions())) == set(without.histograms)
-    assert "label" not in compared(survey(MODEL, "1", predictions()), seen)
+    assert "label" not in compared(build_baseline(MODEL, "1", predictions()), seen)
 
 
 def test_too_few_pictures_make_no_baseline():
     """It says how many there should be."""
     with pytest.raises(ConfigurationError, match=r"99 pictures are too few.*at least 100"):
-        survey(MODEL, "1", predictions(99))
-    assert survey(MODEL, "1", predictions(100)).samples == 100
+        build_baseline(MODEL, "1", predictions(99))
+    assert build_baseline(MODEL, "1", predictions(100)).samples == 100
 
 
 numbers = st.floats(0, 1e9, allow_nan=False)
@@ -110,7 +110,7 @@ features = st.fixed_dictionaries(
 @given(st.lists(features, min_size=100, max_size=130), st.lists(features, max_size=20))
 def test_whatever_is_seen_a_baseline_can_be_made_kept_and_compared_with(seen, others):
     """The file holds all of it; every prediction falls into one bin of each of its features."""
-    made = survey(MODEL, "1", seen)
+    made = build_baseline(MODEL, "1", seen)
     assert Baseline.model_validate_json(made.model_dump_json()) == made
     assert sum(made.brightness.counts) == made.samples == len(seen)
     for one in [*seen, *others]:
@@ -123,9 +123,9 @@ def test_whatever_is_seen_a_baseline_can_be_made_kept_and_compared_with(seen, ot
 
 def test_the_same_pictures_make_the_same_file(usual):
     """No date stands in it."""
-    assert survey(MODEL, "1", predictions()).model_dump_json() == usual.model_dump_json()
-    assert survey(MODEL, "1", predictions()).fingerprint == usual.fingerprint
-    assert survey(MODEL, "1", predictions(seed=2)).fingerprint != usual.fingerprint
+    assert build_baseline(MODEL, "1", predictions()).model_dump_json() == usual.model_dump_json()
+    assert build_baseline(MODEL, "1", predictions()).fingerprint == usual.fingerprint
+    assert build_baseline(MODEL, "1", predictions(seed=2)).fingerprint != usual.fingerprint
 
 
 def test_a_model_without_a_file_has_no_baseline(tmp_path):

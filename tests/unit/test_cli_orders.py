@@ -74,7 +74,7 @@ def test_a_file_that_no_server_takes_is_not_read(folder):
     """A terabyte of nothing."""
     path = folder / "huge"
     with path.open("wb") as file:
-        file.truncate(orders.MOST_BYTES + 1)
+        file.truncate(orders.MAX_BYTES + 1)
     with pytest.raises(ConfigurationError, match="send a smaller one"):
         orders.read(path)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from project.inference import concurrency as module
-from project.inference.concurrency import Turns
+from project.inference.concurrency import ConcurrencyLimiter
 
 DEADLINE = 60.0
 
@@ -32,8 +32,8 @@ class FixedBoard:
         return self.running
 
 
-def turns(processors: int = 2, share: int = 1, others: int = 0) -> Turns:
-    made = Turns(processors, share)
+def turns(processors: int = 2, share: int = 1, others: int = 0) -> ConcurrencyLimiter:
+    made = ConcurrencyLimiter(processors, share)
     made.board = FixedBoard(others)
     return made
 
@@ -41,7 +41,7 @@ def turns(processors: int = 2, share: int = 1, others: int = 0) -> Turns:
 class Taker:
     """A thread that takes a turn and keeps it until it is told to give it back."""
 
-    def __init__(self, of: Turns, who: str = "a") -> None:
+    def __init__(self, of: ConcurrencyLimiter, who: str = "a") -> None:
         self.has = threading.Event()
         self._leave = threading.Event()
         self._of, self._who = of, who
@@ -60,7 +60,7 @@ class Taker:
 
 
 @contextmanager
-def takers(of: Turns, *names: str) -> Iterator[list[Taker]]:
+def takers(of: ConcurrencyLimiter, *names: str) -> Iterator[list[Taker]]:
     """Threads that ask one after the other: each has its turn, or waits, before the next asks."""
     made: list[Taker] = []
     try:

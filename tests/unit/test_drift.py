@@ -7,13 +7,13 @@ from loguru import logger
 from PIL import Image
 
 from project.inference.drift.baseline import path_of
-from project.inference.drift.build import survey
-from project.inference.drift.features import features_of, look_at
-from project.inference.drift.monitor import Drift
+from project.inference.drift.build import build_baseline
+from project.inference.drift.features import features_of, measure_image
+from project.inference.drift.monitor import DriftMonitor
 from project.observability import multiprocess
 from tests.unit.test_baseline import MODEL, predictions
 
-USUAL = survey(MODEL, "1", predictions())
+USUAL = build_baseline(MODEL, "1", predictions())
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def caught():
 def worker(monkeypatch, slot, directory, folder, clock, version="1"):
     """The drift of a worker in that slot."""
     monkeypatch.setattr(multiprocess, "_identity", slot)
-    drift = Drift(directory, folder, 3600, lambda: clock.now)
+    drift = DriftMonitor(directory, folder, 3600, lambda: clock.now)
     drift.begin(MODEL, version)
     return drift
 
@@ -74,7 +74,7 @@ def test_all_workers_count_and_any_of_them_tells(monkeypatch, directory, folder,
     drifted = {name for name, value in first["drift_psi"].items() if value > 0.25}
     assert drifted == {"brightness"}
     assert set(first["drift_psi"]) == {"brightness", "contrast", "pixels", "label", "confidence"}
-    asker = Drift(directory, folder, 3600, lambda: clock.now)  # one that predicts nothing
+    asker = DriftMonitor(directory, folder, 3600, lambda: clock.now)  # one that predicts nothing
     asker.watch(MODEL)
     assert told(asker) == first
 
@@ -100,7 +100,7 @@ def test_before_anything_is_predicted_there_is_no_psi(monkeypatch, directory, fo
 
 def test_one_process_alone_needs_no_files(folder, clock):
     """As without PROMETHEUS_MULTIPROC_DIR."""
-    drift = Drift(None, folder, 3600, lambda: clock.now)
+    drift = DriftMonitor(None, folder, 3600, lambda: clock.now)
     drift.begin(MODEL, "1")
     drift.count(MODEL, predictions(1)[0])
     assert told(drift)["drift_window_samples"] == {None: 1}
@@ -125,7 +125,7 @@ def test_what_cannot_be_compared_is_said_once_and_costs_no_prediction(
 
 def test_a_model_without_a_baseline_has_no_series(directory, tmp_path):
     """And nothing is said of it."""
-    drift = Drift(directory, tmp_path, 3600)
+    drift = DriftMonitor(directory, tmp_path, 3600)
     drift.begin(MODEL, "1")
     drift.count(MODEL, predictions(1)[0])
     assert told(drift) == {"drift_psi": {}, "drift_window_samples": {}}
@@ -135,7 +135,7 @@ def test_a_model_without_a_baseline_has_no_series(directory, tmp_path):
 @pytest.mark.parametrize("size", [(8, 8), (1, 500), (4000, 10), (3000, 2000)])
 def test_a_picture_is_measured_whatever_its_size(size):
     """A plain one has its colour's luma and no contrast."""
-    look = look_at(Image.new("RGB", size, (255, 0, 0)), (9, 7))
+    look = measure_image(Image.new("RGB", size, (255, 0, 0)), (9, 7))
     assert (look.brightness, look.contrast, look.pixels) == (76, 0, 63)
 
 
@@ -143,7 +143,7 @@ def test_contrast_is_the_spread_of_luma():
     """Half black, half white."""
     image = Image.new("RGB", (100, 100), "white")
     image.paste("black", (0, 0, 50, 100))
-    look = look_at(image, image.size)
+    look = measure_image(image, image.size)
     assert (look.brightness, look.contrast) == (pytest.approx(127.5), pytest.approx(127.5))
     assert features_of(look, None).keys() == {"brightness", "contrast", "pixels"}
     assert features_of(look, ("cat", 0.5))["label"] == "cat"

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from project.db.engine import open_database
-from project.db.job_transitions import Job, Jobs
+from project.db.job_transitions import Job, JobTransitions
 from project.db.migrate import upgrade
 from tests.database import (
     LEASE,
@@ -25,7 +25,7 @@ from tests.database import (
 
 UNSENT = 60.0
 
-Run = Callable[[Callable[[Jobs], Awaitable[None]]], None]
+Run = Callable[[Callable[[JobTransitions], Awaitable[None]]], None]
 
 
 def ids(jobs: list[Job]) -> list[str]:
@@ -41,7 +41,7 @@ def run(tmp_path: Path) -> Run:
 def test_paging_neither_skips_nor_repeats_while_jobs_are_added(run):
     """New ones stand before the first page; what was there comes once, newest first."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         there = [(await added(jobs, NOW + second // 3)).id for second in range(20)]
         seen: list[str] = []
         while page := await jobs.page(3, before=seen[-1] if seen else None):
@@ -56,7 +56,7 @@ def test_paging_neither_skips_nor_repeats_while_jobs_are_added(run):
 def test_pages_of_one_model_or_status(run):
     """Both may be asked for together."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         light = [(await added(jobs, NOW + n, model="light")).id for n in range(3)]
         dark = await added(jobs, NOW + 3, model="dark")
         await jobs.cancel(light[0], NOW)
@@ -90,7 +90,7 @@ def test_a_page_is_read_from_an_index_in_its_order(tmp_path, asked, index):
                 "before_cursor_execute",
                 lambda *given: pages.append((given[2], given[3])),
             )
-            await Jobs(engine).page(20, "f" * 32, **asked)
+            await JobTransitions(engine).page(20, "f" * 32, **asked)
             statement, values = pages[-1]
             async with engine.connect() as connection:
                 plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
@@ -104,7 +104,7 @@ def test_a_page_is_read_from_an_index_in_its_order(tmp_path, asked, index):
 def test_a_job_is_sent_again_where_its_message_seems_lost(run):
     """Never sent, or sent long ago and still waiting; the oldest first, so many at a time."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         never, lost, fresh, new = [await added(jobs, NOW + n) for n in range(4)]
         await jobs.mark_sent(lost.id, NOW - UNSENT)
         await jobs.mark_sent(fresh.id, NOW - UNSENT + 1)
@@ -123,7 +123,7 @@ def test_a_job_is_sent_again_where_its_message_seems_lost(run):
 def test_a_job_whose_worker_died_is_sent_again_once(run):
     """And again only if nobody takes it for long."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await claimed(jobs)
         await jobs.mark_sent(job.id, NOW)
         silent = NOW + LEASE
@@ -139,7 +139,7 @@ def test_a_job_whose_worker_died_is_sent_again_once(run):
 def test_ended_jobs_are_never_sent(run):
     """Nor does a late note that one was sent change it."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await added(jobs)
         gone = await jobs.cancel(job.id, NOW)
         await jobs.mark_sent(job.id, NOW)
@@ -153,7 +153,7 @@ def test_ended_jobs_are_never_sent(run):
 def test_files_of_ended_jobs_are_found_until_they_are_deleted(run):
     """Those that ended first come first; what still runs has none to clear away."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         running, late, early = [await claimed(jobs) for _ in range(3)]
         assert await jobs.succeed(late.id, "one", NOW + 2, RESULT, {})
         assert await jobs.fail(early.id, "one", NOW + 1, PROBLEM)
@@ -175,7 +175,7 @@ def test_files_of_ended_jobs_are_found_until_they_are_deleted(run):
 def test_counts_and_the_longest_wait(run):
     """Every status is there from the start; what waits for its retry waits since then."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         nothing = {"accepted": 0, "running": 0, "succeeded": 0, "failed": 0, "cancelled": 0}
         assert await jobs.counts() == nothing
         assert await jobs.oldest_accepted_at() is None

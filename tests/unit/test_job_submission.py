@@ -7,9 +7,9 @@ import pytest
 
 from project.api.jobs import submission
 from project.api.jobs.request import examine
-from project.api.jobs.submission import Intake
+from project.api.jobs.submission import JobSubmission
 from project.db.engine import open_database
-from project.db.job_transitions import Job, Jobs, NewJob
+from project.db.job_transitions import Job, JobTransitions, NewJob
 from project.db.migrate import upgrade
 from project.errors import DatabaseUnavailable
 from project.inference.images.decoding import ImageLimits
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 GONE = "the database does not answer; try again"
 
 
-class BadLine(Jobs):
+class BadLine(JobTransitions):
     """A database whose line breaks: before the row is written, or before its answer is back."""
 
     def __init__(self, engine, *, written: bool, comes_back: bool) -> None:
@@ -54,7 +54,7 @@ async def take_in(tmp_path):
         async with open_database(settings) as engine:
             sender = FakeSender()
             jobs = BadLine(engine, **line)
-            intake = Intake(settings, jobs, make_storage(settings), sender)
+            intake = JobSubmission(settings, jobs, make_storage(settings), sender)
             limits = ImageLimits.of(settings)
             params: Params = ShadeParams()
             order = examine(ShadeModel(), limits, {"image": picture()}, params, "a-key")
@@ -62,7 +62,7 @@ async def take_in(tmp_path):
                 outcome = await intake.accept(order)
             except DatabaseUnavailable as error:
                 outcome = error
-            rows = await Jobs(engine).page(10)
+            rows = await JobTransitions(engine).page(10)
             files = [path for path in (tmp_path / "storage").rglob("image") if path.is_file()]
             await intake.close()
             return outcome, rows, files, sender.sent
@@ -112,8 +112,8 @@ async def test_a_broker_that_hangs_is_left_alone_for_a_while(tmp_path, monkeypat
     settings = job_settings(tmp_path)
     await upgrade(settings)
     async with open_database(settings) as engine:
-        jobs, sender = Jobs(engine), HangingSender()
-        intake = Intake(settings, jobs, make_storage(settings), sender, send_seconds=0.01)
+        jobs, sender = JobTransitions(engine), HangingSender()
+        intake = JobSubmission(settings, jobs, make_storage(settings), sender, send_seconds=0.01)
         limits = ImageLimits.of(settings)
         order = examine(ShadeModel(), limits, {"image": picture()}, ShadeParams(), None)
         monkeypatch.setattr(submission, "ALONE_SECONDS", 3600)

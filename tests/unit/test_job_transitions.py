@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from project.db.job_transitions import Jobs
+from project.db.job_transitions import JobTransitions
 from tests.database import (
     LEASE,
     NOW,
@@ -19,7 +19,7 @@ from tests.database import (
     sqlite_url,
 )
 
-Run = Callable[[Callable[[Jobs], Awaitable[None]]], None]
+Run = Callable[[Callable[[JobTransitions], Awaitable[None]]], None]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> Run:
 def test_a_job_that_goes_well(run):
     """Accepted, sent, claimed, renewed, succeeded; its revision counts every change."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await added(jobs)
         assert (job.status, job.revision, job.progress, job.attempts) == ("accepted", 1, 0, 0)
         await jobs.mark_sent(job.id, NOW + 1)
@@ -59,7 +59,7 @@ def test_a_job_that_goes_well(run):
 def test_a_held_job_is_not_given_to_a_second(run):
     """Nor is one that has ended."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await claimed(jobs, "one")
         assert await jobs.claim(job.id, "two", NOW + LEASE - 1, LEASE) is None
         assert await jobs.succeed(job.id, "one", NOW, RESULT, {})
@@ -71,7 +71,7 @@ def test_a_held_job_is_not_given_to_a_second(run):
 def test_a_lapsed_lease_goes_to_who_asks_and_its_old_owner_is_told(run):
     """Whatever the old owner does then changes nothing."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await claimed(jobs, "one")
         later = NOW + LEASE
         taken = await jobs.claim(job.id, "two", later, LEASE)
@@ -91,7 +91,7 @@ def test_a_lapsed_lease_goes_to_who_asks_and_its_old_owner_is_told(run):
 def test_a_late_owner_keeps_what_nobody_took(run):
     """A lapsed lease is free to be taken, not gone."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await claimed(jobs)
         assert await jobs.renew(job.id, "one", NOW + 3 * LEASE, LEASE, 0.9)
         assert await jobs.claim(job.id, "two", NOW + 3 * LEASE, LEASE) is None
@@ -102,7 +102,7 @@ def test_a_late_owner_keeps_what_nobody_took(run):
 def test_a_released_job_waits_for_its_time(run):
     """It keeps why the last run failed until it succeeds."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await claimed(jobs)
         await jobs.mark_sent(job.id, NOW)
         assert await jobs.release(job.id, "one", NOW + 1, NOW + 5, PROBLEM)
@@ -128,7 +128,7 @@ def test_a_released_job_waits_for_its_time(run):
 def test_cancelling(run):
     """At once while it waits, through its worker while it runs, not at all when it has ended."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         waiting = await added(jobs)
         gone = await jobs.cancel(waiting.id, NOW + 1)
         assert gone is not None
@@ -156,7 +156,7 @@ def test_cancelling(run):
 def test_a_job_that_is_to_be_cancelled_does_not_run_again(run):
     """Its release cancels it; and who takes it after a worker's death is told at once."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         released, lapsed = await claimed(jobs), await claimed(jobs)
         for job in (released, lapsed):
             await jobs.cancel(job.id, NOW)
@@ -174,7 +174,7 @@ def test_a_job_that_is_to_be_cancelled_does_not_run_again(run):
 def test_a_failed_job_can_be_retried_while_its_inputs_are_there(run):
     """As if it had never run; and no other job can."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await claimed(jobs)
         assert await jobs.retry(job.id, NOW) is None
         assert await jobs.fail(job.id, "one", NOW + 1, PROBLEM)
@@ -198,7 +198,7 @@ def test_a_failed_job_can_be_retried_while_its_inputs_are_there(run):
 def test_files_of_a_job_that_is_run_again_are_not_deleted(run):
     """A sweep that has looked before must look again."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await claimed(jobs)
         assert await jobs.fail(job.id, "one", NOW + 1, PROBLEM)
         assert [left.id for left in await jobs.ended_with_files(NOW + 2, 9)] == [job.id]
@@ -211,7 +211,7 @@ def test_files_of_a_job_that_is_run_again_are_not_deleted(run):
 def test_a_claim_whose_answer_was_lost_is_made_again_by_the_same_run(run):
     """It costs no second attempt; another run is still a stranger."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await claimed(jobs)
         again = await jobs.claim(job.id, "one", NOW + 1, LEASE)
         assert again is not None
@@ -224,7 +224,7 @@ def test_a_claim_whose_answer_was_lost_is_made_again_by_the_same_run(run):
 def test_a_job_whose_worker_died_is_cancelled_at_once(run):
     """Asked before or after its lease was over: there is no worker to do it."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         before, after = await claimed(jobs), await claimed(jobs)
         asked = await jobs.cancel(before.id, NOW + 1)
         assert asked is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from project.db.job_transitions import IdempotencyConflict, Job, Jobs, new_id
+from project.db.job_transitions import IdempotencyConflict, Job, JobTransitions, new_id
 from project.db.tables import JobRow
 from tests.database import (
     HOSTILE,
@@ -21,7 +21,7 @@ from tests.database import (
     sqlite_url,
 )
 
-Run = Callable[[Callable[[Jobs], Awaitable[None]]], None]
+Run = Callable[[Callable[[JobTransitions], Awaitable[None]]], None]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_what_is_put_in_comes_out(run):
     """Any text that JSON can hold, empty or hostile; and every column is a field of Job."""
     new = new_job(NOW, **HOSTILE)
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job, _ = await jobs.add(new)
         assert job == await jobs.get(new.id)
         assert {name: getattr(job, name) for name in vars(new)} == vars(new)
@@ -47,7 +47,7 @@ def test_what_is_put_in_comes_out(run):
 def test_a_number_that_json_has_not_is_refused(run):
     """PostgreSQL would refuse it; SQLite shall not take it alone."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         with pytest.raises(StatementError, match="JSON"):
             await jobs.add(new_job(params={"guidance": float("nan")}))
         assert await jobs.page(10) == []
@@ -58,7 +58,7 @@ def test_a_number_that_json_has_not_is_refused(run):
 def test_no_error_shows_what_callers_sent(run):
     """It may end in a log; only a bug of ours leads there, such as the same id twice."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         new = new_job(params={"prompt": "private"})
         await jobs.add(new)
         with pytest.raises(IntegrityError) as refused:
@@ -71,7 +71,7 @@ def test_no_error_shows_what_callers_sent(run):
 def test_the_same_idempotency_key_gives_the_same_job(run):
     """As it is by then; for another question the key is refused."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         first = await added(jobs, idempotency_key="key")
         await jobs.claim(first.id, "one", NOW, LEASE)
         again, created = await jobs.add(new_job(idempotency_key="key"))

@@ -11,13 +11,13 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from project.db.engine import open_database, read_url, translating
-from project.db.job_transitions import Jobs
+from project.db.job_transitions import JobTransitions
 from project.db.migrate import upgrade
 from project.db.tables import JobRow
 from project.errors import ConfigurationError, DatabaseUnavailable
 from tests.database import added, database_settings, new_job, run_jobs, sqlite_url
 
-Run = Callable[[Callable[[Jobs], Awaitable[None]]], None]
+Run = Callable[[Callable[[JobTransitions], Awaitable[None]]], None]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_database_without_our_tables_says_what_to_run(tmp_path: Path):
 
     async def test() -> None:
         async with open_database(settings) as engine:
-            jobs = Jobs(engine)
+            jobs = JobTransitions(engine)
             with pytest.raises(DatabaseUnavailable, match="alembic upgrade head"):
                 await jobs.check()
             await upgrade(settings)
@@ -51,7 +51,7 @@ def test_a_file_that_is_no_database(tmp_path: Path):
             await upgrade(settings)
         async with open_database(settings) as engine:
             with pytest.raises(DatabaseUnavailable):
-                await Jobs(engine).check()
+                await JobTransitions(engine).check()
 
     asyncio.run(test())
     assert (tmp_path / "jobs.db").read_bytes().startswith(b"something else")
@@ -64,7 +64,7 @@ def test_a_database_that_another_program_holds(tmp_path: Path):
     async def test() -> None:
         await upgrade(settings)
         async with open_database(settings, answer_seconds=0.1) as engine:
-            jobs = Jobs(engine)
+            jobs = JobTransitions(engine)
             job = await added(jobs)
             other = sqlite3.connect(tmp_path / "jobs.db")
             try:
@@ -82,7 +82,7 @@ def test_a_database_that_another_program_holds(tmp_path: Path):
 def test_a_full_disk(run):
     """Nothing is half written, and what is there can be read."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         job = await added(jobs)
         async with jobs._engine.connect() as connection:  # the one connection of this process
             pages = await connection.scalar(text("PRAGMA page_count"))
@@ -100,7 +100,7 @@ def test_a_full_disk(run):
 def test_who_stops_waiting_leaves_nothing_behind(run):
     """A cancelled task may have been in the middle of a statement."""
 
-    async def test(jobs: Jobs) -> None:
+    async def test(jobs: JobTransitions) -> None:
         for turns in range(30):
             task = asyncio.create_task(jobs.add(new_job()))
             for _ in range(turns):
@@ -124,9 +124,9 @@ def test_a_transaction_that_reads_before_it_writes(tmp_path: Path):
     async def test() -> None:
         await upgrade(settings)
         async with open_database(settings) as one, open_database(settings) as two:
-            job = await added(Jobs(one))
+            job = await added(JobTransitions(one))
             await asyncio.gather(*(count(engine) for engine in [one, two] * 10))
-            counted = await Jobs(two).get(job.id)
+            counted = await JobTransitions(two).get(job.id)
             assert counted is not None
             assert counted.attempts == 20
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from project.db.engine import open_database
-from project.db.job_transitions import Job, Jobs
+from project.db.job_transitions import Job, JobTransitions
 from project.db.migrate import upgrade
 from tests.database import LEASE, NOW, PROBLEM, RESULT, added, database_settings, sqlite_url
 
@@ -30,7 +30,7 @@ steps = st.lists(
 class Story:
     """One job, what was done with it, and who holds it as far as can be known from outside."""
 
-    jobs: Jobs
+    jobs: JobTransitions
     job: Job
     now: float = NOW
     holder: str | None = None
@@ -105,7 +105,7 @@ def test_a_row_never_contradicts_itself(folder: Path, steps):
 
     async def test() -> None:
         async with open_database(database_settings(sqlite_url(folder))) as engine:
-            jobs = Jobs(engine)
+            jobs = JobTransitions(engine)
             story = Story(jobs, await added(jobs))
             for what, owner, pause in steps:
                 await story.step(what, owner, pause)

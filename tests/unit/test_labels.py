@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from drills.waiting import wait_until
-from project.observability.labels import MOST, OTHER, CountedLabels
+from project.observability.labels import MAX_LABELS, OTHER, CountedLabels
 
 ROOT = Path(__file__).parents[2]
 WORKER = """
@@ -48,8 +48,8 @@ def outcome(running: subprocess.Popen[str]) -> list[list[str]]:
 def test_the_first_fifty_have_names_and_the_rest_are_other(tmp_path, shared):
     """What this deployment sees first is what it sees most."""
     counted = CountedLabels("shade", tmp_path if shared else None)
-    labels = [f"label {number}" for number in range(MOST + 10)]
-    expected = labels[:MOST] + [OTHER] * 10
+    labels = [f"label {number}" for number in range(MAX_LABELS + 10)]
+    expected = labels[:MAX_LABELS] + [OTHER] * 10
     assert [counted.count_as(label) for label in labels] == expected
     assert [counted.count_as(label) for label in labels] == expected
 
@@ -63,7 +63,7 @@ def test_workers_never_count_more_than_fifty_together(tmp_path):
     rounds = [outcome(running) for running in workers]
     assert all(first == second for first, second in rounds)
     names = {label for first, _ in rounds for label in first} - {OTHER}
-    assert len(names) == MOST
+    assert len(names) == MAX_LABELS
     assert set((tmp_path / "shade.labels").read_text().splitlines()) == names
     late = CountedLabels("shade", tmp_path)
     assert {late.count_as(f"label {number}") for number in range(120)} == names | {OTHER}
@@ -80,7 +80,7 @@ def test_a_worker_waits_while_another_one_adds_a_name(tmp_path):
             lambda: waits_for_a_lock(running.pid) or running.poll() is not None,
             "the worker asks for the lock",
         )
-        file.write("".join(f"label {number}\n" for number in range(MOST)))
+        file.write("".join(f"label {number}\n" for number in range(MAX_LABELS)))
     assert outcome(running) == [[OTHER] * 3] * 2
 
 
@@ -93,7 +93,7 @@ def waits_for_a_lock(pid: int) -> bool:
 def test_a_successor_goes_on_with_the_same_names(tmp_path):
     """Else a series would end with its worker and another begin."""
     first = CountedLabels("shade", tmp_path)
-    for number in range(MOST):
+    for number in range(MAX_LABELS):
         first.count_as(f"label {number}")
     second = CountedLabels("shade", tmp_path)
     assert second.count_as("new") == OTHER
@@ -104,7 +104,7 @@ def test_each_model_has_its_own_fifty(tmp_path):
     """One model's labels take nothing from another's."""
     for model in ("one", "two"):
         counted = CountedLabels(model, tmp_path)
-        assert [counted.count_as(f"{model} {n}") for n in range(MOST)].count(OTHER) == 0
+        assert [counted.count_as(f"{model} {n}") for n in range(MAX_LABELS)].count(OTHER) == 0
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ def test_a_label_that_would_break_the_file_or_the_scrape_is_other(tmp_path, labe
     assert (tmp_path / "shade.labels").read_text() == "good\n"
 
 
-@given(st.lists(st.text(), max_size=2 * MOST))
+@given(st.lists(st.text(), max_size=2 * MAX_LABELS))
 def test_any_labels_at_all_keep_to_the_limit_and_can_be_scraped(labels):
     """For two workers that see the same labels, in whatever order."""
     with tempfile.TemporaryDirectory() as folder:
         workers = [CountedLabels("shade", Path(folder)) for _ in range(2)]
         answers = [workers[index % 2].count_as(label) for index, label in enumerate(labels)]
         assert all(answer in {label, OTHER} for label, answer in zip(labels, answers, strict=True))
-        assert len(set(answers) - {OTHER}) <= MOST
+        assert len(set(answers) - {OTHER}) <= MAX_LABELS
         for counted in workers:
             assert [counted.count_as(label) for label in labels] == answers
     registry = CollectorRegistry()

@@ -153,7 +153,7 @@ def test_workers_know_how_many_steps_the_others_run():
     """One that has just ended a step counts a moment longer; one that has died does not."""
     now = 0.0  # as the clock of a machine that starts in this moment
     shared.expect(11)
-    one, other = shared.StepBoard(10, lambda: now), shared.StepBoard(11, lambda: now)
+    one, other = shared.SharedStepCounts(10, lambda: now), shared.SharedStepCounts(11, lambda: now)
     one.tell(2)
     other.tell(1)
     assert one.others() == 1

@@ -177,7 +177,7 @@ def test_lines_of_several_processes_never_mix(tmp_path):
 def test_a_long_file_becomes_the_former_one_at_a_start(tmp_path, over, renamed):
     """And the one before that is forgotten."""
     path = tmp_path / "log.jsonl"
-    grow(path, log_file.MOST_BYTES + over)
+    grow(path, log_file.MAX_BYTES + over)
     log_file.former(path).write_text("old")
     log_file.bound(path)
     assert path.exists() != renamed  # the next line makes it
@@ -187,10 +187,10 @@ def test_a_long_file_becomes_the_former_one_at_a_start(tmp_path, over, renamed):
 def test_of_two_that_start_together_one_renames(tmp_path):
     """Else the second would put the file that the first has just begun in place of the old one."""
     path = tmp_path / "log.jsonl"
-    grow(path, log_file.MOST_BYTES + 1)
+    grow(path, log_file.MAX_BYTES + 1)
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda _: log_file.bound(path), range(8)))
-    assert log_file.former(path).stat().st_size == log_file.MOST_BYTES + 1
+    assert log_file.former(path).stat().st_size == log_file.MAX_BYTES + 1
 
 
 def test_a_file_that_another_start_has_just_renamed_keeps_no_server_from_starting(
@@ -198,7 +198,7 @@ def test_a_file_that_another_start_has_just_renamed_keeps_no_server_from_startin
 ):
     """Nobody has begun the next one yet."""
     path = tmp_path / "log.jsonl"
-    grow(path, log_file.MOST_BYTES + 1)
+    grow(path, log_file.MAX_BYTES + 1)
     open_it = log_file._open
 
     def open_before_the_other_renames(path):
@@ -208,7 +208,7 @@ def test_a_file_that_another_start_has_just_renamed_keeps_no_server_from_startin
 
     monkeypatch.setattr(log_file, "_open", open_before_the_other_renames)
     log_file.bound(path)
-    assert log_file.former(path).stat().st_size == log_file.MOST_BYTES + 1
+    assert log_file.former(path).stat().st_size == log_file.MAX_BYTES + 1
 
 
 @pytest.mark.parametrize("where", [a_folder, below_a_file])
@@ -222,7 +222,7 @@ def test_preflight_bounds_the_log_file(tmp_path):
     """It runs before any worker does."""
     path = tmp_path / "log" / "vitrine.jsonl"
     path.parent.mkdir()
-    grow(path, log_file.MOST_BYTES + 1)
+    grow(path, log_file.MAX_BYTES + 1)
     subprocess.run(
         [sys.executable, "-m", "project.preflight", "api", str(tmp_path / "metrics")],
         cwd=ROOT,

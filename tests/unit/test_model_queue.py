@@ -34,7 +34,7 @@ async def serving(shade: ShadeModel, settings: Settings) -> AsyncIterator[Runner
 
 async def until_waiting(runner: Runner, count: int) -> None:
     """Let the loop go on until so many predictions wait for a thread."""
-    while runner.lanes["shade"]._streams.waiting() < count:  # noqa: ASYNC110 - a queue has no event
+    while runner.queues["shade"]._streams.waiting() < count:  # noqa: ASYNC110 - a queue has no event
         await asyncio.sleep(0)
 
 
@@ -89,7 +89,7 @@ def test_a_prediction_that_takes_too_long_ends_at_its_deadline(shade):
             with pytest.raises(DeadlineExceeded):
                 await runner.predict("shade", picture(), PARAMS)
             shade.go_on.set()
-            assert runner.lanes["shade"]._places.taken == 0
+            assert runner.queues["shade"]._places.taken == 0
 
     run(test)
 

@@ -75,16 +75,16 @@ def test_a_postprocess_that_gives_no_result_of_its_kind_is_a_fault_of_the_model(
 
 
 @pytest.mark.parametrize(
-    "foremost", [lambda _: 1 / 0, lambda _: ("light", float("nan")), lambda _: 7]
+    "top_prediction", [lambda _: 1 / 0, lambda _: ("light", float("nan")), lambda _: 7]
 )
-def test_a_bug_in_what_is_counted_costs_the_count_and_not_the_result(shade, foremost):
+def test_a_bug_in_what_is_counted_costs_the_count_and_not_the_result(shade, top_prediction):
     """The caller has his answer; the sum of the confidences stays a number."""
     confidence = metrics.INFERENCE_CONFIDENCE.labels("shade")
 
     async def test() -> None:
         async with serving(shade, make_settings()) as runner:
             before = confidence._sum.get()
-            shade.foremost = foremost
+            shade.top_prediction = top_prediction
             assert (await runner.predict("shade", picture(), PARAMS)).result.label == "light"
             assert confidence._sum.get() == before
 
@@ -126,7 +126,7 @@ def test_a_load_that_failed_is_tried_again_until_it_succeeds():
     async def test() -> None:
         async with Runner([model], make_settings(), retry_seconds=0.001) as runner:
             async with asyncio.timeout(30):
-                while runner.lanes["shade"].failure:  # noqa: ASYNC110 - see above
+                while runner.queues["shade"].failure:  # noqa: ASYNC110 - see above
                     await asyncio.sleep(0.001)
             assert (await runner.predict("shade", picture(), PARAMS)).result.label == "light"
             assert model.tries == 3
@@ -147,6 +147,6 @@ def test_a_model_that_refuses_a_blank_picture_is_loaded_all_the_same():
 
     async def test() -> None:
         async with Runner([Choosy()], make_settings()) as runner:
-            assert runner.lanes["shade"].failure is None
+            assert runner.queues["shade"].failure is None
 
     run(test)

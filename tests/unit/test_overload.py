@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from project.api.overload import Door
+from project.api.overload import OverloadGuard
 from project.errors import Overloaded
-from project.inference.model_queue import Lane
+from project.inference.model_queue import ModelQueue
 from project.inference.runner import Runner
 from project.observability import metrics
 from tests.conftest import make_settings
@@ -26,19 +26,25 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def guarded(shade: ShadeModel, taken: int = PLACES) -> AsyncIterator[tuple[Door, Lane]]:
+async def guarded(
+    shade: ShadeModel, taken: int = PLACES
+) -> AsyncIterator[tuple[OverloadGuard, ModelQueue]]:
     """A door before a lane with three places, of which so many are taken."""
     runner = Runner([shade], make_settings(queue_limit=PLACES))
     async with runner:
-        lane = runner.lanes["shade"]
+        queue = runner.queues["shade"]
         with ExitStack() as inside:
             for _ in range(taken):
-                inside.enter_context(lane.admit())
-            yield Door(runner, but_on=METRICS_PORT), lane
+                inside.enter_context(queue.admit())
+            yield OverloadGuard(runner, but_on=METRICS_PORT), queue
 
 
 def ask(
-    door: Door, *headers: tuple[str, str], method: str = "POST", target: str = PATH, port: int = 80
+    door: OverloadGuard,
+    *headers: tuple[str, str],
+    method: str = "POST",
+    target: str = PATH,
+    port: int = 80,
 ) -> bytes | None:
     sent = [(name.encode(), value.encode()) for name, value in headers]
     return door.refusal(method.encode(), target.encode(), sent, port)
@@ -55,10 +61,10 @@ def read(refusal: bytes | None) -> tuple[dict[str, str], Any]:
 
 async def test_the_refusal_is_a_problem_document_with_the_callers_ids(shade):
     """He reads what to do, and finds his request in his own logs and traces."""
-    async with guarded(shade) as (door, lane):
+    async with guarded(shade) as (door, queue):
         traceparent = ("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01")
         headers, document = read(ask(door, ("x-request-id", "mine-1"), traceparent))
-        expected = lane.overload()
+        expected = queue.overload()
     assert expected is not None
     assert headers["retry-after"] == expected.headers["Retry-After"]
     assert headers["content-type"] == "application/problem+json"
@@ -119,11 +125,11 @@ async def test_only_predictions_are_refused(shade, other):
 
 async def test_many_that_come_at_once_do_not_share_one_place(shade):
     """One look at the network brings many heads; each that passes will take a place."""
-    async with guarded(shade, taken=1) as (door, lane):
+    async with guarded(shade, taken=1) as (door, queue):
         passed = [ask(door) is None for _ in range(PLACES)]
         await asyncio.sleep(0)  # those that passed would have taken their places by now
         assert passed == [True, True, False]
-        assert lane.overload() is None
+        assert queue.overload() is None
 
 
 async def test_refusals_are_counted_one_by_one_and_told_once_a_second(shade, monkeypatch):

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from project.resources import Machine, read_machine
+from project.resources import Resources, read_resources
 
 HUGE = 1 << 62
 GIB = 1 << 30
 
 
 @pytest.fixture
-def host() -> Machine:
+def host() -> Resources:
     """The machine without the limits that the tests write."""
-    return read_machine(Path("/nonexistent"), Path("/nonexistent"))
+    return read_resources(Path("/nonexistent"), Path("/nonexistent"))
 
 
 def write(folder: Path, **files: str) -> None:
@@ -22,9 +22,9 @@ def write(folder: Path, **files: str) -> None:
         (folder / name.replace("__", ".")).write_text(text + "\n")
 
 
-def read(tmp_path: Path, groups: str) -> Machine:
+def read(tmp_path: Path, groups: str) -> Resources:
     (tmp_path / "cgroup").write_text(groups)
-    return read_machine(tmp_path / "mounts", tmp_path / "cgroup")
+    return read_resources(tmp_path / "mounts", tmp_path / "cgroup")
 
 
 def test_without_limits_it_is_what_the_machine_has(host):
@@ -37,7 +37,7 @@ def test_version_2_gives_quota_and_memory(tmp_path):
     """Half a processor and a quarter of a gibibyte."""
     write(tmp_path / "mounts" / "app", cpu__max="50000 100000", memory__max=str(GIB // 4))
     machine = read(tmp_path, "0::/app\n")
-    assert machine == Machine(0.5, GIB // 4)
+    assert machine == Resources(0.5, GIB // 4)
     assert machine.whole_processors == 1
 
 
@@ -51,13 +51,13 @@ def test_the_tightest_limit_on_the_way_up_holds(tmp_path):
     """A pod's limit binds its containers, whatever they ask for."""
     write(tmp_path / "mounts" / "pod", cpu__max="25000 100000", memory__max=str(GIB // 8))
     write(tmp_path / "mounts" / "pod" / "app", cpu__max="90000 100000", memory__max=str(GIB))
-    assert read(tmp_path, "0::/pod/app\n") == Machine(0.25, GIB // 8)
+    assert read(tmp_path, "0::/pod/app\n") == Resources(0.25, GIB // 8)
 
 
 def test_inside_a_container_the_mount_itself_is_the_group(tmp_path):
     """The path that /proc tells may be the host's, and lead nowhere here."""
     write(tmp_path / "mounts", cpu__max="75000 100000", memory__max=str(GIB // 2))
-    assert read(tmp_path, "0::/kubepods/pod1/app\n") == Machine(0.75, GIB // 2)
+    assert read(tmp_path, "0::/kubepods/pod1/app\n") == Resources(0.75, GIB // 2)
 
 
 @pytest.mark.parametrize("controller", ["cpu", "cpu,cpuacct"])
@@ -67,7 +67,7 @@ def test_version_1_gives_quota_and_memory(tmp_path, controller):
     write(tmp_path / "mounts" / controller / "app", **quota)
     write(tmp_path / "mounts" / "memory" / "app", memory__limit_in_bytes=str(GIB // 4))
     groups = f"4:memory:/app\n3:{controller}:/app\n1:name=systemd:/\n"
-    assert read(tmp_path, groups) == Machine(0.5, GIB // 4)
+    assert read(tmp_path, groups) == Resources(0.5, GIB // 4)
 
 
 def test_version_1_without_a_limit_is_the_hosts(tmp_path, host):
@@ -81,4 +81,4 @@ def test_version_1_without_a_limit_is_the_hosts(tmp_path, host):
 @pytest.mark.parametrize(("processors", "whole"), [(0.1, 1), (1.0, 1), (1.5, 2), (4.0, 4)])
 def test_a_part_of_a_processor_counts_as_a_whole_one(processors, whole):
     """A quota of 1.5 keeps two threads busy three quarters of the time."""
-    assert Machine(processors, GIB).whole_processors == whole
+    assert Resources(processors, GIB).whole_processors == whole

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from project.inference.images.decoding import SPARE, ImageLimits, decode
-from project.inference.pipeline import Stages
+from project.inference.pipeline import Pipeline
 from project.models.classification import Classification, TopK
 from tests import corpus
 from tests.fakes import ShadeModel, ShadeParams
@@ -86,5 +86,5 @@ def test_a_model_is_told_the_size_as_sent():
         useful_side = 100
 
     data = corpus.encoded(Image.new("RGB", (1600, 800)), "JPEG")
-    item = Stages(Sized(), LIMITS).prepare(data, ShadeParams())
+    item = Pipeline(Sized(), LIMITS).prepare(data, ShadeParams())
     assert item.size == (1600, 800)

@@ -3,7 +3,7 @@
 import pytest
 
 from project.errors import InvalidImage
-from project.inference.images.decoding import MOST_SCANS, ImageLimits, _scans, decode
+from project.inference.images.decoding import MAX_SCANS, ImageLimits, _scans, decode
 from tests import corpus
 
 
@@ -23,6 +23,6 @@ def test_no_marker_hides_the_scans_that_follow_it():
 @pytest.mark.parametrize("odd", [b"", b"\xff\xfe\x00\x03x"])
 def test_too_many_scans_are_seen_wherever_their_markers_fall(odd):
     """A comment of odd length before them moves them by a byte."""
-    data = corpus.jpeg_of_scans(MOST_SCANS + 50)
+    data = corpus.jpeg_of_scans(MAX_SCANS + 50)
     with pytest.raises(InvalidImage, match="too many parts"):
         decode(data[:2] + odd + data[2:], ImageLimits(5_000_000, 8))

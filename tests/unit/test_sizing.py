@@ -2,7 +2,7 @@
 
 import pytest
 
-from project.resources import Machine
+from project.resources import Resources
 from project.sizing import Sizing, size
 from tests.conftest import make_settings
 
@@ -26,13 +26,13 @@ GIB = 2**30
 )
 def test_the_container_decides(processors, gibibytes, workers, streams):
     """Quota and memory limit, not the host's processors, as `read_machine` finds them."""
-    machine = Machine(processors, int(gibibytes * GIB))
+    machine = Resources(processors, int(gibibytes * GIB))
     assert size(make_settings(inference_streams=None), machine) == Sizing(workers, streams)
 
 
 def test_the_settings_have_the_last_word():
     """Whoever has measured knows better."""
-    machine = Machine(4, 8 * GIB)
+    machine = Resources(4, 8 * GIB)
     settings = make_settings(web_concurrency=8, inference_streams=3)
     assert size(settings, machine) == Sizing(8, 3)
 
@@ -40,4 +40,4 @@ def test_the_settings_have_the_last_word():
 def test_one_worker_alone_has_the_whole_machine():
     """With a thread for each processor."""
     settings = make_settings(web_concurrency=1, inference_streams=None)
-    assert size(settings, Machine(16, 64 * GIB)) == Sizing(1, 16)
+    assert size(settings, Resources(16, 64 * GIB)) == Sizing(1, 16)

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from project.models.nets.prompt_encoder import PADDING
-from project.models.text_to_image_parts.tokenizer import BEGINNING, LENGTH, Words
+from project.models.text_to_image_parts.tokenizer import BEGINNING, LENGTH, Tokenizer
 
 KNOWN = ["a", "on", "fox", "cherry", "tomato", "bus", "glasses", "blue"]
-WORDS = Words(KNOWN)
+WORDS = Tokenizer(KNOWN)
 
 
 @pytest.mark.parametrize(

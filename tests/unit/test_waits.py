@@ -35,13 +35,13 @@ def test_an_idle_hour_refuses_nobody(shade):
 
     async def test() -> None:
         async with serving(shade, make_settings()) as runner:
-            lane = runner.lanes["shade"]
+            queue = runner.queues["shade"]
             with runner.admit("shade"):  # somebody uploads all the while
                 for _ in range(3):
-                    lane._last_answer -= 3600.0
+                    queue._last_answer -= 3600.0
                     await runner.predict("shade", picture(), PARAMS)
-                assert lane._mean_seconds < lane._deadline / 2
-                assert lane.overload() is None
+                assert queue._mean_seconds < queue._deadline / 2
+                assert queue.overload() is None
 
     run(test)
 
@@ -52,18 +52,18 @@ def test_who_would_wait_too_long_is_refused_at_once(shade, monkeypatch):
 
     async def test() -> None:
         async with serving(shade, make_settings(queue_seconds=10)) as runner:
-            lane = runner.lanes["shade"]
-            lane._mean_seconds = 6.0
+            queue = runner.queues["shade"]
+            queue._mean_seconds = 6.0
             with runner.admit("shade") as first, runner.admit("shade") as second:
-                assert lane.overload() is not None  # their pictures may be there at once
+                assert queue.overload() is not None  # their pictures may be there at once
                 async with asyncio.timeout(60):
-                    while lane._places.waiting:  # noqa: ASYNC110 - it is time that is awaited
+                    while queue._places.waiting:  # noqa: ASYNC110 - it is time that is awaited
                         await asyncio.sleep(0)
-                assert lane.overload() is None  # who goes on uploading keeps nobody waiting
-                lane.keep(first)
-                assert lane.overload() is None  # however slow it is, one runs and one waits
-                lane.keep(second)
-                overload = lane.overload()
+                assert queue.overload() is None  # who goes on uploading keeps nobody waiting
+                queue.keep(first)
+                assert queue.overload() is None  # however slow it is, one runs and one waits
+                queue.keep(second)
+                overload = queue.overload()
             assert overload is not None
             assert overload.retry_after == 12
 
@@ -75,14 +75,14 @@ def test_a_stall_of_a_moment_changes_little_and_a_slower_machine_much(shade):
 
     async def test() -> None:
         async with serving(shade, make_settings()) as runner:
-            lane = runner.lanes["shade"]
+            queue = runner.queues["shade"]
             for _ in range(1000):
-                lane._learn(0.004, 1)
-            assert lane._mean_seconds == pytest.approx(0.004)
-            lane._learn(0.1, 1)
-            assert lane._mean_seconds < 0.0045
+                queue._learn(0.004, 1)
+            assert queue._mean_seconds == pytest.approx(0.004)
+            queue._learn(0.1, 1)
+            assert queue._mean_seconds < 0.0045
             for _ in range(600):
-                lane._learn(0.016, 2)
-            assert lane._mean_seconds == pytest.approx(0.008, rel=0.02)
+                queue._learn(0.016, 2)
+            assert queue._mean_seconds == pytest.approx(0.008, rel=0.02)
 
     run(test)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 
-from project.api.jobs.feed import Feed
+from project.api.jobs.feed import JobFeed
 from project.api.jobs.schemas import ENDED, JobView
 from project.db.records import Job
 from project.errors import InvalidInput
@@ -31,7 +31,7 @@ def last_seen(header: str | None) -> int | None:
 
 
 async def stream(
-    feed: Feed, job: Job, seen: int | None, comment_seconds: float = COMMENT_SECONDS
+    feed: JobFeed, job: Job, seen: int | None, comment_seconds: float = COMMENT_SECONDS
 ) -> AsyncIterator[str]:
     """An event for each revision that is newer than the one seen, until the job has ended.
 

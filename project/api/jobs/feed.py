@@ -6,16 +6,16 @@ from contextlib import contextmanager, suppress
 
 from loguru import logger
 
-from project.db.job_queries import JobReader
+from project.db.job_queries import JobQueries
 from project.db.records import Job
 from project.errors import DatabaseUnavailable, Overloaded
 
 LOOK_SECONDS = 0.5
 PAUSE_SECONDS = 2.0  # before another look where the database was gone
-MOST_WATCHERS = 1000  # in one process; each costs memory and a share of the query
+MAX_WATCHERS = 1000  # in one process; each costs memory and a share of the query
 
 
-class Watched:
+class WatchedJob:
     """A job as it was at the last look; None where it is no longer there."""
 
     def __init__(self, job: Job) -> None:
@@ -41,25 +41,25 @@ class Watched:
                 await self._changed.wait()
 
 
-class Feed:
+class JobFeed:
     """All that is watched in one process. closed: nothing more is shown."""
 
-    def __init__(self, jobs: JobReader) -> None:
+    def __init__(self, jobs: JobQueries) -> None:
         self.closed = False
         self._jobs = jobs
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[str, WatchedJob] = {}
         self._watchers = 0
         self._looking: asyncio.Task[None] | None = None
 
     def check_room(self) -> None:
         """Raise Overloaded where as many watch as may."""
-        if self._watchers >= MOST_WATCHERS:
+        if self._watchers >= MAX_WATCHERS:
             raise Overloaded("too many watch jobs here; ask for the job instead", retry_after=10)
 
     @contextmanager
-    def watch(self, job: Job) -> Iterator[Watched]:
+    def watch(self, job: Job) -> Iterator[WatchedJob]:
         """Have a job looked at while the body runs."""
-        watched = self._watched.setdefault(job.id, Watched(job))
+        watched = self._watched.setdefault(job.id, WatchedJob(job))
         watched.show(job)
         watched.watchers += 1
         self._watchers += 1

@@ -23,7 +23,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @dataclass(frozen=True)
-class OrderedImage:
+class JobImage:
     """An image that decodes. media_type: what it is, whatever its sender called it."""
 
     name: str
@@ -32,12 +32,12 @@ class OrderedImage:
 
 
 @dataclass(frozen=True)
-class Order:
+class JobRequest:
     """A job that somebody wants. key: of idempotency."""
 
     model: AnyModel
     params: dict[str, Any]
-    images: tuple[OrderedImage, ...]
+    images: tuple[JobImage, ...]
     fingerprint: str
     key: str | None
 
@@ -62,7 +62,7 @@ def idempotency_key(request: Request) -> str | None:
 
 def examine(
     model: AnyModel, limits: ImageLimits, images: dict[str, bytes], params: Params, key: str | None
-) -> Order:
+) -> JobRequest:
     """Decode every image and take the fingerprint of all that was asked; slow, so for a thread.
 
     Raises InvalidImage, and InvalidInput for parameters that no JSON can hold.
@@ -78,10 +78,10 @@ def examine(
     fingerprint = hashlib.sha256(text.encode())
     for image in checked:
         fingerprint.update(image.data)
-    return Order(model, values, checked, fingerprint.hexdigest(), key)
+    return JobRequest(model, values, checked, fingerprint.hexdigest(), key)
 
 
-def _checked(model: AnyModel, limits: ImageLimits, name: str, data: bytes) -> OrderedImage:
+def _checked(model: AnyModel, limits: ImageLimits, name: str, data: bytes) -> JobImage:
     useful_side = None if isinstance(model, LongModel) else model.useful_side
     try:
         decoded = decode(data, limits, useful_side)
@@ -89,4 +89,4 @@ def _checked(model: AnyModel, limits: ImageLimits, name: str, data: bytes) -> Or
         if len(images_of(model)) == 1:
             raise
         raise InvalidImage(f"`{name}`: {error.detail}", fields={name: error.detail}) from error
-    return OrderedImage(name, data, decoded.media_type)
+    return JobImage(name, data, decoded.media_type)

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from project.api.jobs.feed import Feed
-from project.api.jobs.submission import Intake
+from project.api.jobs.feed import JobFeed
+from project.api.jobs.submission import JobSubmission
 from project.api.readiness import Probe
 from project.db.engine import open_database
-from project.db.job_transitions import Job, Jobs
+from project.db.job_transitions import Job, JobTransitions
 from project.errors import BrokerUnavailable, JobNotFound
 from project.jobs.queue import Queue, QueueState
 from project.jobs.send import Sender, connect
@@ -20,13 +20,13 @@ ID_DIGITS = 32
 
 
 @dataclass(frozen=True)
-class Desk:
+class JobServices:
     """Where jobs are taken in and asked after."""
 
-    jobs: Jobs
+    jobs: JobTransitions
     storage: Storage
-    intake: Intake
-    feed: Feed
+    intake: JobSubmission
+    feed: JobFeed
     probes: dict[str, Probe]
     queue: Queue
 
@@ -47,20 +47,20 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(
+async def open_job_services(
     settings: Settings, storage: Storage, make_sender: Callable[[Settings], Sender]
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[JobServices]:
     """A desk for the length of the body. What is not there then is found out by who needs it."""
     async with open_database(settings) as engine:
-        jobs = Jobs(engine)
+        jobs = JobTransitions(engine)
         sender = make_sender(settings)
         client = connect(settings)
-        intake = Intake(settings, jobs, storage, sender)
-        feed = Feed(jobs)
+        intake = JobSubmission(settings, jobs, storage, sender)
+        feed = JobFeed(jobs)
         checks = {"database": jobs.check, "storage": storage.check, "broker": sender.check}
         probes = {name: Probe(check) for name, check in checks.items()}
         try:
-            yield Desk(jobs, storage, intake, feed, probes, Queue(client))
+            yield JobServices(jobs, storage, intake, feed, probes, Queue(client))
         finally:
             feed.close()
             await intake.close()

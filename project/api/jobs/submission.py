@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from loguru import logger
 
-from project.api.jobs.request import Order, examine
-from project.db.job_transitions import Input, Job, Jobs, NewJob, check_same, new_id
+from project.api.jobs.request import JobRequest, examine
+from project.db.job_transitions import Input, Job, JobTransitions, NewJob, check_same, new_id
 from project.errors import BrokerUnavailable, DatabaseUnavailable, Overloaded, ProjectError
 from project.inference.images.decoding import ImageLimits
 from project.jobs.send import Sender
@@ -31,13 +31,13 @@ RETRY_AFTER = 10  # seconds, for who comes when too many jobs wait
 T = TypeVar("T")
 
 
-class Intake:
+class JobSubmission:
     """Takes jobs in, in one process."""
 
     def __init__(
         self,
         settings: Settings,
-        jobs: Jobs,
+        jobs: JobTransitions,
         storage: Storage,
         sender: Sender,
         *,
@@ -56,7 +56,7 @@ class Intake:
 
     async def examine(
         self, model: AnyModel, images: dict[str, bytes], params: Params, key: str | None
-    ) -> Order:
+    ) -> JobRequest:
         """See whether this can be done at all; see orders.examine.
 
         Raises Overloaded where too many wait for that, or it takes too long.
@@ -78,7 +78,7 @@ class Intake:
         finally:
             self._examined -= 1
 
-    async def accept(self, order: Order) -> tuple[Job, bool]:
+    async def accept(self, order: JobRequest) -> tuple[Job, bool]:
         """Take a job in, or find the one that was asked for with the same key.
 
         Returns the job and whether it is new. Raises Overloaded, IdempotencyConflict,
@@ -133,7 +133,7 @@ class Intake:
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
 
-    async def _take_in(self, order: Order) -> tuple[Job, bool]:
+    async def _take_in(self, order: JobRequest) -> tuple[Job, bool]:
         now = time.time()
         job_id = new_id(now)
         inputs = [
@@ -164,7 +164,7 @@ class Intake:
             await self.send(job)
         return job, is_new
 
-    async def _store(self, order: Order, inputs: Sequence[Input]) -> None:
+    async def _store(self, order: JobRequest, inputs: Sequence[Input]) -> None:
         """Keep all images or none."""
         puts = [
             self._storage.put(item["key"], image.data, image.media_type)

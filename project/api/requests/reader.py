@@ -36,8 +36,8 @@ from project.errors import InvalidImage, InvalidInput, UnsupportedMediaType
 from project.models.base import Params
 
 FIELD = "image"  # the name of the image where a model takes one and gives it no name
-MOST_FIELDS = 32
-MOST_JSON_PARTS = 10_000
+MAX_FIELDS = 32
+MAX_JSON_PARTS = 10_000
 CHARSETS = {b"utf-8", b"us-ascii", b"iso-8859-1"}  # punycode would decode 1 MB for minutes
 _DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*;base64,", re.ASCII)
 _SPACES = re.compile(r"\s+")
@@ -80,7 +80,7 @@ async def _from_form(
         raise InvalidInput("the form's charset must be utf-8; leave it out of the Content-Type")
     try:
         async with aclosing(request.stream()) as stream:
-            parser = _Form(request.headers, stream, max_files=len(names), max_fields=MOST_FIELDS)
+            parser = _Form(request.headers, stream, max_files=len(names), max_fields=MAX_FIELDS)
             form = await parser.parse()
     except MultiPartException as error:
         fault = error.message.rstrip(".")
@@ -109,11 +109,11 @@ def _from_text(body: bytes) -> list[tuple[str, str]]:
             keep_blank_values=True,
             strict_parsing=bool(text),
             errors="strict",
-            max_num_fields=MOST_FIELDS,
+            max_num_fields=MAX_FIELDS,
         )
     except ValueError as error:
         raise InvalidInput(
-            f"the form cannot be read: write at most {MOST_FIELDS} parameters as name=value&…"
+            f"the form cannot be read: write at most {MAX_FIELDS} parameters as name=value&…"
         ) from error
 
 
@@ -128,7 +128,7 @@ def _once(items: list[tuple[str, Any]], params: type[Params]) -> dict[str, Any]:
     lists = _list_fields(params)
     twice = [name[:100] for name, given in values.items() if len(given) > 1 and name not in lists]
     if twice:
-        fields = dict.fromkeys(twice[:MOST_FIELDS], "sent more than once")
+        fields = dict.fromkeys(twice[:MAX_FIELDS], "sent more than once")
         raise InvalidInput("send each parameter once", fields=fields)
     _check_count(len(values))
     return {name: given if name in lists else given[0] for name, given in values.items()}
@@ -143,8 +143,8 @@ def _list_fields(params: type[Params]) -> frozenset[str]:
 
 def _check_count(fields: int) -> None:
     """Raise InvalidInput for more parameters than any model has; each would cost an error."""
-    if fields > MOST_FIELDS:
-        raise InvalidInput(f"send at most {MOST_FIELDS} parameters; these are {fields}")
+    if fields > MAX_FIELDS:
+        raise InvalidInput(f"send at most {MAX_FIELDS} parameters; these are {fields}")
 
 
 class _Form(MultiPartParser):
@@ -169,7 +169,7 @@ class _Form(MultiPartParser):
 
 def _from_json(body: bytes, names: Names) -> tuple[dict[str, bytes], dict[str, Any]]:
     # Base64 has none of these characters: many of them are a bomb for the parser, not a picture.
-    if sum(body.count(character) for character in (b",", b"[", b"{")) > MOST_JSON_PARTS:
+    if sum(body.count(character) for character in (b",", b"[", b"{")) > MAX_JSON_PARTS:
         raise InvalidInput(f"the body has too many parts; {in_json(names)}")
     try:
         fields = json.loads(body)
@@ -211,7 +211,7 @@ def validate(params: type[Params], values: dict[str, Any]) -> Params:
     except ValidationError as error:
         faults = {
             ".".join(map(str, item["loc"]))[:100]: item["msg"]
-            for item in error.errors(include_url=False, include_input=False)[:MOST_FIELDS]
+            for item in error.errors(include_url=False, include_input=False)[:MAX_FIELDS]
         }
         known = ", ".join(params.model_fields) or "none"
         raise InvalidInput(

@@ -5,14 +5,14 @@ from typing import Any
 
 from project.errors import InvalidInput
 
-MOST_NAME = 100  # characters of a parameter's name that are said
+MAX_NAME = 100  # characters of a parameter's name that are said
 
 
 def check_text(values: Mapping[str, Any]) -> None:
     r"""Raise InvalidInput that names each parameter with a lone surrogate, as `"\ud800"` is."""
     wrong = [name for name, value in values.items() if not all(map(_whole, _texts([name, value])))]
     if wrong:
-        names = (name[:MOST_NAME].encode(errors="backslashreplace").decode() for name in wrong)
+        names = (name[:MAX_NAME].encode(errors="backslashreplace").decode() for name in wrong)
         raise InvalidInput(
             r"send whole characters; a lone surrogate such as \ud800 is half of one",
             fields=dict.fromkeys(names, "holds a lone surrogate, which is half of a character"),

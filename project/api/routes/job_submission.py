@@ -5,10 +5,10 @@ from typing import Any, cast
 from fastapi import APIRouter, Request, Response
 
 from project.api.dependencies import Services
-from project.api.direct import Direct
+from project.api.direct import RawRoute
 from project.api.jobs.request import KEY_HEADER, idempotency_key, images_of
 from project.api.jobs.schemas import JOBS, JobView
-from project.api.jobs.services import Desk
+from project.api.jobs.services import JobServices
 from project.api.openapi import takes
 from project.api.problems import documented
 from project.api.requests.disconnect import unless_gone, within
@@ -40,12 +40,12 @@ KEY = {
 
 def submit_router(model: AnyModel) -> APIRouter:
     """The route that takes one model's jobs, under its literal path."""
-    router = APIRouter(tags=[model.name], route_class=Direct)
+    router = APIRouter(tags=[model.name], route_class=RawRoute)
     names = images_of(model)
 
     async def submit(request: Request) -> Response:
         services: Services = request.app.state.services
-        intake = cast("Desk", services.desk).intake  # this route is there with it alone
+        intake = cast("JobServices", services.desk).intake  # this route is there with it alone
         request.state.model = model.name
         key = idempotency_key(request)
         seconds = services.settings.body_timeout_seconds

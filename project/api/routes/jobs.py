@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from project.api.dependencies import DeskDep
+from project.api.dependencies import JobServicesDep
 from project.api.jobs import events
 from project.api.jobs.schemas import ENDED, JOBS, JobPage, JobView, etag, is_known, result_name
 from project.api.jobs.services import ID_DIGITS
@@ -19,8 +19,8 @@ from project.observability import metrics
 
 router = APIRouter(prefix=JOBS, tags=["jobs"])
 
-MOST_LISTED = 100
-MOST_NAME = 100
+MAX_LISTED = 100
+MAX_NAME = 100
 WAY_ON: dict[Status, str] = {
     "accepted": "it waits for a worker; follow its events, and ask when it has succeeded",
     "running": "it runs; follow its events, and ask when it has succeeded",
@@ -35,18 +35,18 @@ class Listing(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(20, ge=1, le=MOST_LISTED, description="Jobs on a page.")
+    limit: int = Field(20, ge=1, le=MAX_LISTED, description="Jobs on a page.")
     before: str | None = Field(
         None,
         pattern=f"^[0-9a-f]{{{ID_DIGITS}}}$",
         description="Id of a job: those that are older.",
     )
-    model: str | None = Field(None, max_length=MOST_NAME, description="Those of this model.")
+    model: str | None = Field(None, max_length=MAX_NAME, description="Those of this model.")
     status: Status | None = Field(None, description="Those in this state.")
 
 
 @router.get("", responses=documented(422, 503))
-async def list_jobs(wanted: Annotated[Listing, Query()], desk: DeskDep) -> JobPage:
+async def list_jobs(wanted: Annotated[Listing, Query()], desk: JobServicesDep) -> JobPage:
     """Jobs, the newest first."""
     if wanted.model is not None and not wanted.model.isidentifier():
         raise InvalidInput(
@@ -66,7 +66,7 @@ async def list_jobs(wanted: Annotated[Listing, Query()], desk: DeskDep) -> JobPa
 async def show_job(
     job_id: str,
     request: Request,
-    desk: DeskDep,
+    desk: JobServicesDep,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """One job; with `If-None-Match`, 304 while it has not changed."""
@@ -87,7 +87,7 @@ async def show_job(
         **documented(404, 409, 503),
     },
 )
-async def show_result(job_id: str, request: Request, desk: DeskDep) -> Response:
+async def show_result(job_id: str, request: Request, desk: JobServicesDep) -> Response:
     """Where to download the result; the address is good for a while, so it is not to be kept."""
     job = await desk.find(job_id)
     request.state.job_id = job.id
@@ -117,7 +117,7 @@ async def show_result(job_id: str, request: Request, desk: DeskDep) -> Response:
 async def follow_job(
     job_id: str,
     request: Request,
-    desk: DeskDep,
+    desk: JobServicesDep,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The job's changes as server-sent events, from the first that `Last-Event-ID` has not seen."""
@@ -139,7 +139,7 @@ async def follow_job(
         **documented(404, 409, 503),
     },
 )
-async def cancel_job(job_id: str, request: Request, desk: DeskDep) -> Response:
+async def cancel_job(job_id: str, request: Request, desk: JobServicesDep) -> Response:
     """Cancel a job, unless it has succeeded or failed."""
     known = await desk.find(job_id)
     request.state.job_id = known.id
@@ -160,7 +160,7 @@ async def cancel_job(job_id: str, request: Request, desk: DeskDep) -> Response:
     response_model=JobView,
     responses=documented(404, 409, 503),
 )
-async def retry_job(job_id: str, request: Request, desk: DeskDep) -> Response:
+async def retry_job(job_id: str, request: Request, desk: JobServicesDep) -> Response:
     """Run a failed job again, as if it never had."""
     job = await desk.find(job_id)
     request.state.job_id = job.id

@@ -78,15 +78,15 @@ async def show_model(model: str, services: ServicesDep, request: Request) -> Mod
 
 def _summary(model: AnyModel, services: Services) -> dict[str, Any]:
     path = f"/v1/models/{model.name}"
-    lane = services.runner.lanes.get(model.name)
+    queue = services.runner.queues.get(model.name)
     return {
         "name": model.name,
         "summary": model.summary,
         "version": model.version,
         "licence": model.licence,
         "backend": model.backend,
-        "loaded": lane.failure is None if lane else None,
-        "predictions": f"{path}/predictions" if lane else None,
+        "loaded": queue.failure is None if queue else None,
+        "predictions": f"{path}/predictions" if queue else None,
         "jobs": f"{path}/jobs" if services.settings.jobs else None,
         "images": list(images_of(model)),
     }

@@ -93,12 +93,12 @@ async def ready(
 def own(services: Services) -> dict[str, Check]:
     """What this instance has to have for itself: its models, and no end in sight."""
     checks = {}
-    for name, lane in services.runner.lanes.items():
+    for name, queue in services.runner.queues.items():
         started = time.perf_counter()
         detail = None
-        if lane.failure:
+        if queue.failure:
             detail = "not loaded: the log event model_load_failed says why"
-        elif lane.is_stuck():
+        elif queue.is_stuck():
             detail = "its forward pass hangs: Gunicorn will replace this worker"
         checks[f"model:{name}"] = Check(
             ok=detail is None,

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from project.api.dependencies import Services
-from project.api.direct import Direct
+from project.api.direct import RawRoute
 from project.api.openapi import takes
 from project.api.problems import documented
 from project.api.requests.disconnect import unless_gone, within
@@ -20,7 +20,7 @@ PROBLEMS = (400, 408, 413, 415, 422, 500, 503, 504)
 
 def predictions_router(model: Model[Any, Any]) -> APIRouter:
     """The routes of one quick model under its literal path."""
-    router = APIRouter(tags=[model.name], route_class=Direct)
+    router = APIRouter(tags=[model.name], route_class=RawRoute)
 
     async def predict(request: Request) -> Response:
         services: Services = request.app.state.services

@@ -8,18 +8,18 @@ import numpy as np
 from project.errors import ConfigurationError
 from project.inference.drift.baseline import Baseline, Names, Numbers
 
-LEAST_SAMPLES = 100
+MIN_SAMPLES = 100
 NUMBER_BINS = 10
-MOST_LABELS = 20
+MAX_LABELS = 20
 SAMPLES_A_LABEL = 10  # with fewer, chance alone makes a large index: see psi
 DIGITS = 4  # of an edge: no more than can be told apart
 
 
-def survey(model: str, version: str, seen: Sequence[Mapping[str, float | str]]) -> Baseline:
+def build_baseline(model: str, version: str, seen: Sequence[Mapping[str, float | str]]) -> Baseline:
     """The baseline of predictions; seen: for each its features. Raises ConfigurationError."""
-    if len(seen) < LEAST_SAMPLES:
+    if len(seen) < MIN_SAMPLES:
         raise ConfigurationError(
-            f"{len(seen)} pictures are too few to compare with: send at least {LEAST_SAMPLES}, "
+            f"{len(seen)} pictures are too few to compare with: send at least {MIN_SAMPLES}, "
             "and better a thousand"
         )
 
@@ -54,7 +54,7 @@ def _numbers(values: Sequence[float]) -> Numbers:
 
 def _names(labels: Sequence[str]) -> Names:
     """The most frequent ones, as many as there are samples for; the rest together."""
-    frequent = sorted(Counter(labels).items(), key=lambda item: (-item[1], item[0]))[:MOST_LABELS]
+    frequent = sorted(Counter(labels).items(), key=lambda item: (-item[1], item[0]))[:MAX_LABELS]
     kept = [(name, times) for name, times in frequent if times >= SAMPLES_A_LABEL]
     names, counts = [name for name, _ in kept], [times for _, times in kept]
     return Names(names=tuple(names), counts=(*counts, len(labels) - sum(counts)))

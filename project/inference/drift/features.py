@@ -9,7 +9,7 @@ SIDE = 64  # 4,096 of its pixels tell enough of a picture, and cost 0.03 ms howe
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageFeatures:
     """brightness, contrast: mean and standard deviation of luma, 0 to 255. pixels: as sent."""
 
     brightness: float
@@ -17,20 +17,22 @@ class Look:
     pixels: int
 
 
-def look_at(image: Image.Image, size: tuple[int, int]) -> Look:
+def measure_image(image: Image.Image, size: tuple[int, int]) -> ImageFeatures:
     """Measure an RGB image. size: (width, height) as it was sent; `image` may be smaller."""
     sample = image.resize((SIDE, SIDE), Image.Resampling.NEAREST).convert("L")
     luma = np.asarray(sample)  # (SIDE, SIDE) uint8, ITU-R 601-2
-    return Look(float(luma.mean()), float(luma.std()), size[0] * size[1])
+    return ImageFeatures(float(luma.mean()), float(luma.std()), size[0] * size[1])
 
 
-def features_of(look: Look, foremost: tuple[str, float] | None) -> dict[str, float | str]:
-    """What is counted of a prediction, by feature. foremost: its label and confidence."""
+def features_of(
+    look: ImageFeatures, top_prediction: tuple[str, float] | None
+) -> dict[str, float | str]:
+    """What is counted of a prediction, by feature. top_prediction: its label and confidence."""
     features: dict[str, float | str] = {
         "brightness": look.brightness,
         "contrast": look.contrast,
         "pixels": look.pixels,
     }
-    if foremost is not None:
-        features["label"], features["confidence"] = foremost
+    if top_prediction is not None:
+        features["label"], features["confidence"] = top_prediction
     return features

@@ -22,7 +22,7 @@ from project.observability import metrics, multiprocess
 from project.settings import Settings
 
 
-class Drift(Collector):
+class DriftMonitor(Collector):
     """What one process knows of it; a Prometheus collector for who is scraped.
 
     directory: what the workers share, or None for this process alone. folder: of the baselines,

@@ -21,9 +21,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff")
 READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF or PPM"
 
-MOST_SCANS = 100  # of a JPEG; encoders make about ten, and libtiff sets the same limit
-MOST_TILES = 100_000  # strips or tiles of a TIFF; one for each row is usual
-MOST_COMMENTS = 1_000  # of a PPM in plain text, where each costs Pillow a copy of what follows
+MAX_SCANS = 100  # of a JPEG; encoders make about ten, and libtiff sets the same limit
+MAX_TILES = 100_000  # strips or tiles of a TIFF; one for each row is usual
+MAX_COMMENTS = 1_000  # of a PPM in plain text, where each costs Pillow a copy of what follows
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked first, and says what to do
 warnings.filterwarnings("ignore", module=r"PIL\.")  # a hostile file can cause 65,000 of them
@@ -134,8 +134,8 @@ def _check_effort(image: ImageFile.ImageFile, data: bytes) -> None:
     """Refuse what is small to send but takes minutes to decode; no program saves such files."""
     if (
         (image.format in {"JPEG", "MPO"} and _has_many_scans(data))
-        or len(image.tile) > MOST_TILES
-        or (_codec(image) == "ppm_plain" and data.count(b"#") > MOST_COMMENTS)
+        or len(image.tile) > MAX_TILES
+        or (_codec(image) == "ppm_plain" and data.count(b"#") > MAX_COMMENTS)
     ):
         raise InvalidImage(
             "the image is made of too many parts; "
@@ -153,7 +153,7 @@ def _has_many_scans(data: bytes) -> bool:
     for offset in (0, 1):
         pairs = np.frombuffer(data, "<u2", (len(data) - offset) // 2, offset)
         found += int(np.count_nonzero(pairs == begin))
-    return found > MOST_SCANS and _scans(data) > MOST_SCANS
+    return found > MAX_SCANS and _scans(data) > MAX_SCANS
 
 
 def _scans(data: bytes) -> int:

@@ -86,7 +86,7 @@ class Model(Declared, Generic[P, R]):
     def postprocess(self, output: Any, image_size: tuple[int, int], params: P) -> R:
         """Turn one output into the result. image_size: (width, height) of the image as sent."""
 
-    def foremost(self, result: R) -> tuple[str, float] | None:
+    def top_prediction(self, result: R) -> tuple[str, float] | None:
         """The label and confidence (0 to 1) to count for a result; None where there is none."""
         return None
 

@@ -14,7 +14,7 @@ from project.models.nets.denoiser import Denoiser
 from project.models.nets.painter import NUMBERS, Painter
 from project.models.nets.prompt_encoder import PromptEncoder
 from project.models.text_to_image_parts.sampling import sample
-from project.models.text_to_image_parts.tokenizer import LENGTH, Words
+from project.models.text_to_image_parts.tokenizer import LENGTH, Tokenizer
 
 WEIGHTS = Path(__file__).parents[1] / "files" / "text_to_image.npz"
 LARGE = 256  # pixels a side; it draws 64, which are scaled up
@@ -35,7 +35,7 @@ class Demo:
             self._things = arrays.pop("things").tolist()
             self._colours = kinds["colours"]
             self._meaningful = {*kinds["subjects"], *kinds["colours"]}
-            self._words = Words([word for kind in kinds.values() for word in kind])
+            self._words = Tokenizer([word for kind in kinds.values() for word in kind])
             self._encoder = PromptEncoder(len(self._words), LENGTH)
             self._denoiser = Denoiser(NUMBERS)
             self._painter = Painter()

@@ -19,7 +19,7 @@ NEEDED = "prompt", "num_inference_steps", "generator", "callback_on_step_end"
 WAIT_SECONDS = 1.0  # for another job of this process, between looks at whether to go on waiting
 
 
-class Pipeline:
+class DiffusersPipeline:
     """One pipeline; it keeps the state of a run in itself, so jobs take turns."""
 
     def __init__(self, source: str) -> None:

@@ -11,7 +11,7 @@ LENGTH = 16  # tokens of a prompt; known words beyond it are left out
 WORD = re.compile(r"[^\W\d_]+")
 
 
-class Words:
+class Tokenizer:
     """Numbers for words. known: all of them, in the order that the net learned them in."""
 
     def __init__(self, known: Sequence[str]) -> None:
