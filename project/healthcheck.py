@@ -7,18 +7,17 @@ import sys
 from http.client import HTTPException
 from urllib.request import ProxyHandler, build_opener
 
+from project.processes.ports import reachable_host
 from project.settings import Settings
 from project.settings.loading import load_settings
 
 SECONDS = 5.0  # the API promises a tenth of one
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked from inside
 DIRECT = build_opener(ProxyHandler({}))  # a container may have been given a proxy for the world
 
 
 def fault(settings: Settings) -> str | None:
     """None where either answers; else what each said, in a line."""
-    host = EVERYWHERE.get(settings.host, settings.host)
-    host = f"[{host}]" if ":" in host else host
+    host = reachable_host(settings.host)
     found = []
     for port in (settings.port, settings.worker_metrics_port):
         url = f"http://{host}:{port}/health"

@@ -7,7 +7,6 @@ folder, for prestart.sh.
 
 import asyncio
 import errno
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from project.errors import ConfigurationError, ProjectError
 from project.models import check_names
 from project.observability import log_file, multiprocess, slots
 from project.observability.logging import configure_logging
+from project.processes.ports import LOOPBACKS, probe_port, reachable_host
 from project.settings import Settings
 from project.settings.loading import load_settings
 
@@ -115,19 +115,14 @@ def _ports(settings: Settings, kind: str = "api") -> dict[str, int]:
 
 
 def _check_port(host: str, port: int, variable: str) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                advice = f"port {port} is taken; choose another: {variable}={port + 1} make run"
-            else:
-                advice = (
-                    f"cannot listen on {host}:{port}: {error.strerror}; see HOST and {variable}"
-                )
-            raise ConfigurationError(advice) from error
+    try:
+        probe_port(host, port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            advice = f"port {port} is taken; choose another: {variable}={port + 1} make run"
+        else:
+            advice = f"cannot listen on {host}:{port}: {error.strerror}; see HOST and {variable}"
+        raise ConfigurationError(advice) from error
 
 
 def empty_metrics(directory: Path) -> None:
@@ -152,7 +147,8 @@ def empty_metrics(directory: Path) -> None:
 
 def urls(settings: Settings) -> dict[str, str]:
     """Where to look once it runs."""
-    host = settings.host if settings.host not in {"0.0.0.0", "127.0.0.1", "::"} else "localhost"  # noqa: S104
+    host = reachable_host(settings.host)
+    host = "localhost" if host.strip("[]") in LOOPBACKS.values() else host
     root = f"http://{host}:{settings.port}"
     metrics = f"http://{host}:{settings.metrics_port}" if settings.metrics_port else root
     return {

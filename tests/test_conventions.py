@@ -25,6 +25,7 @@ TRACKED = subprocess.run(
 ORDER = [
     "settings",
     "errors",
+    "files",
     "resources",
     "sizing",
     "observability",

@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 from project.errors import ConfigurationError
+from project.processes.ports import LOOPBACK, reachable_host
 from project.settings import Settings
 
 SHIPPED = Path(__file__).parents[2] / "prometheus"
 STORAGE = Path("var")  # prometheus/ and alertmanager/ in it hold what each writes and reads
 TOKEN = "prometheus/metrics_token"  # noqa: S105 - a file's name, in STORAGE
-ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not listened on
 
 Config = dict[str, Any]
 
@@ -25,16 +25,15 @@ def targets(
     settings: Settings, *, alertmanager: bool = True, exporter: bool = False
 ) -> dict[str, str]:
     """Scrape job → the address where this machine's process of that kind answers."""
-    host = "127.0.0.1" if settings.host in ANYWHERE else settings.host
-    host = f"[{host}]" if ":" in host else host
+    host = reachable_host(settings.host)
     found = {"vitrine-api": f"{host}:{settings.metrics_port or settings.port}"}
     if settings.jobs:
         found["vitrine-worker"] = f"{host}:{settings.worker_metrics_port}"
     if exporter:
-        found["valkey"] = f"127.0.0.1:{settings.valkey_exporter_port}"
-    found["prometheus"] = f"127.0.0.1:{settings.prometheus_port}"
+        found["valkey"] = f"{LOOPBACK}:{settings.valkey_exporter_port}"
+    found["prometheus"] = f"{LOOPBACK}:{settings.prometheus_port}"
     if alertmanager:
-        found["alertmanager"] = f"127.0.0.1:{settings.alertmanager_port}"
+        found["alertmanager"] = f"{LOOPBACK}:{settings.alertmanager_port}"
     return found
 
 

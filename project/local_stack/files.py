@@ -1,12 +1,11 @@
 """Files that hold secrets: written for this user alone, and never seen half written."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import yaml
 
 from project.errors import ConfigurationError
+from project.files import write_atomically
 from project.local_stack.configs import Config
 
 HEAD = (
@@ -26,10 +25,7 @@ def write_private(path: Path, text: str) -> Path:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:  # mkstemp's mode is 0600
-            file.write(text)
-        Path(temporary).rename(path)
+        write_atomically(path, text.encode())
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
     return path

@@ -4,16 +4,14 @@
 """
 
 import shutil
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from project.local_stack import alertmanager, prometheus
+from project.processes.ports import LOOPBACK, is_free
 from project.settings import Settings
 from project.settings.jobs import EMBEDDED_BROKER
-
-LOCAL = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def plan(settings: Settings, find: Callable[[str], str | None] = shutil.which) -
         binary = next(filter(None, map(find, program.binaries)), None)
         if binary is None:
             chosen.notes[program.title] = "not installed: `make tools` installs it"
-        elif program.port in taken or not _is_free(program.port):
+        elif program.port in taken or not is_free(LOOPBACK, program.port):
             chosen.notes[program.title] = f"left out: {program.variable}={program.port} is taken"
         else:
             taken.add(program.port)
@@ -98,20 +96,10 @@ def plan(settings: Settings, find: Callable[[str], str | None] = shutil.which) -
     return chosen
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOCAL, port))
-        except OSError:  # taken, or not ours to take: the same for what was to listen there
-            return False
-    return True
-
-
 def export(binary: str, port: int, broker: Path = EMBEDDED_BROKER) -> list[str]:
     """How the exporter of the Valkey on a socket is started."""
     return [
         binary,
         f"--redis.addr=unix://{broker.absolute()}",
-        f"--web.listen-address={LOCAL}:{port}",
+        f"--web.listen-address={LOOPBACK}:{port}",
     ]
