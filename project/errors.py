@@ -1,35 +1,37 @@
-"""The errors that callers can cause or meet, each with its HTTP status and advice.
+"""The errors that a client can cause or meet, each with its HTTP status and advice.
 
 ProjectError 500
-├── ConfigurationError          the process cannot start as it is set
-├── BackendUnavailable          a faster way to run a net cannot serve; torch does
-├── InvalidInput 422            what was sent cannot be used
-│   └── InvalidImage 422
+├── ConfigurationError          the process cannot start with these settings
+├── BackendUnavailable          a faster backend cannot serve a net; torch does
+├── InvalidInput 422            the input cannot be used
+│   ├── InvalidImage 422
+│   └── IdempotencyConflict 422 the key belongs to another request; in db/job_transitions.py
 ├── ContentTooLarge 413
 ├── UnsupportedMediaType 415
 ├── SlowUpload 408
-├── CallerGone 499              nobody reads the answer
+├── CallerGone 499              the client disconnected
 ├── Unauthorized 401
 ├── Forbidden 403
-├── CacheUnavailable 503        kept results cannot be cleared now
-├── DatabaseUnavailable 503     jobs cannot be kept or read now
-├── StorageUnavailable 503      files cannot be kept or read now
-├── FileMissing 404             the file is not there, or no longer
-├── BrokerUnavailable 503       the queue of jobs does not answer
+├── CacheUnavailable 503        cached results cannot be cleared now
+├── DatabaseUnavailable 503     jobs cannot be stored or read now
+├── StorageUnavailable 503      files cannot be stored or read now
+├── FileMissing 404             the file does not exist, or no longer
+├── BrokerUnavailable 503       the job queue does not answer
 ├── JobNotFound 404
-├── JobConflict 409             the job is not in a state that allows this
-├── JobTooLong 422              it took longer than a job may
+├── JobConflict 409             the job's state does not allow this
+├── JobTooLong 422              the job exceeded its time limit
+├── WorkersDied 500             every attempt ended with its worker; in jobs/outcomes.py
 ├── Overloaded 503              the model's queue is full, or too many jobs wait
-├── ModelUnavailable 503        its weights did not load
+├── ModelUnavailable 503        the model's weights did not load
 ├── DeadlineExceeded 504
-└── ModelFailed 500             the model raised; the one that is a fault of ours
+└── ModelFailed 500             the model raised: the one error that is a fault of the server
 """
 
 from typing import ClassVar
 
 
 class ProjectError(Exception):
-    """Base: `detail` says what to do; `status`, `slug` and `title` go into the problem document."""
+    """Base: `detail` says what to do; `status`, `slug` and `title` are in the problem document."""
 
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal-error"
@@ -47,60 +49,60 @@ class ProjectError(Exception):
 
 
 def problem_type(slug: str) -> str:
-    """The `type` of a problem of ours, a URN as RFC 9457 allows."""
+    """The `type` of one of our problem documents: a URN, as RFC 9457 allows."""
     return f"urn:vitrine:problem:{slug}"
 
 
 class ConfigurationError(ProjectError):
-    """The process cannot start as it is set."""
+    """The process cannot start with these settings."""
 
 
 class BackendUnavailable(ProjectError):
-    """A faster way to run a net is not installed, broke, or gave other answers."""
+    """A faster backend is not installed, failed, or disagrees with torch."""
 
 
 class InvalidInput(ProjectError):
-    """What was sent cannot be used; `fields` maps a parameter's name to its fault."""
+    """The input cannot be used; `fields` maps a parameter's name to its fault."""
 
     status, slug, title = 422, "invalid-input", "Invalid input"
 
 
 class InvalidImage(InvalidInput):
-    """The bytes are no image that we read, or one beyond the limits."""
+    """The bytes are not an image of a supported format, or the image exceeds the limits."""
 
     slug, title = "invalid-image", "Invalid image"
 
 
 class ContentTooLarge(ProjectError):
-    """The body is beyond the limit."""
+    """The request body exceeds the limit."""
 
     status, slug, title = 413, "content-too-large", "Content too large"
 
     @property
     def headers(self) -> dict[str, str]:
-        """Close the connection: the rest of the body is not read."""
+        """Closes the connection: the rest of the body is not read."""
         return {"Connection": "close"}
 
 
 class UnsupportedMediaType(ProjectError):
-    """The body's Content-Type is none that the route takes."""
+    """The route does not accept the body's Content-Type."""
 
     status, slug, title = 415, "unsupported-media-type", "Unsupported media type"
 
 
 class SlowUpload(ProjectError):
-    """The body did not come within the time it has."""
+    """The body did not arrive within its time limit."""
 
     status, slug, title = 408, "slow-upload", "Slow upload"
 
     @property
     def headers(self) -> dict[str, str]:
-        """Close the connection: the rest of the body is not read."""
+        """Closes the connection: the rest of the body is not read."""
         return {"Connection": "close"}
 
 
 class CallerGone(ProjectError):
-    """The caller hung up; the status, nginx's, is for the metrics and the log alone."""
+    """The client disconnected; nginx's status 499 is for metrics and the log alone."""
 
     status, slug, title = 499, "caller-gone", "Caller gone"
 
@@ -112,42 +114,42 @@ class Unauthorized(ProjectError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Ask for a bearer token (RFC 6750, section 3)."""
+        """Asks for a bearer token (RFC 6750, section 3)."""
         return {"WWW-Authenticate": "Bearer"}
 
 
 class Forbidden(ProjectError):
-    """Nobody may do this here."""
+    """The operation is not allowed."""
 
     status, slug, title = 403, "forbidden", "Forbidden"
 
 
 class CacheUnavailable(ProjectError):
-    """What is kept of results cannot be reached, so it cannot be cleared."""
+    """The result cache cannot be reached, so it cannot be cleared."""
 
     status, slug, title = 503, "cache-unavailable", "Cache unavailable"
 
 
 class DatabaseUnavailable(ProjectError):
-    """The database does not answer now, or its tables are not yet those of this release."""
+    """The database does not answer, or its schema is not yet that of this release."""
 
     status, slug, title = 503, "database-unavailable", "Database unavailable"
 
 
 class StorageUnavailable(ProjectError):
-    """Files cannot be kept or read now; what was asked for may be asked again."""
+    """Files cannot be stored or read now; the operation can be retried."""
 
     status, slug, title = 503, "storage-unavailable", "Storage unavailable"
 
 
 class FileMissing(ProjectError):
-    """The file was never there, or is no longer."""
+    """The file does not exist, or no longer."""
 
     status, slug, title = 404, "file-missing", "File missing"
 
 
 class BrokerUnavailable(ProjectError):
-    """The queue does not answer."""
+    """The job queue does not answer."""
 
     status, slug, title = 503, "broker-unavailable", "Broker unavailable"
 
@@ -159,19 +161,19 @@ class JobNotFound(ProjectError):
 
 
 class JobConflict(ProjectError):
-    """The job is not in a state that allows this."""
+    """The job's state does not allow this."""
 
     status, slug, title = 409, "job-conflict", "Job conflict"
 
 
 class JobTooLong(ProjectError):
-    """The job took longer than a job may."""
+    """The job exceeded its time limit."""
 
     status, slug, title = 422, "job-too-long", "Job too long"
 
 
 class Overloaded(ProjectError):
-    """The model's queue is full; come back after `retry_after` seconds."""
+    """The model's queue is full; retry after `retry_after` seconds."""
 
     status, slug, title = 503, "overloaded", "Overloaded"
 
@@ -181,24 +183,24 @@ class Overloaded(ProjectError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Say when to come back (RFC 9110, section 10.2.3)."""
+        """When to retry (RFC 9110, section 10.2.3)."""
         return {"Retry-After": str(self.retry_after)}
 
 
 class ModelUnavailable(ProjectError):
-    """The model's weights did not load, which does not pass by itself."""
+    """The model's weights did not load; retrying does not help."""
 
     status, slug, title = 503, "model-unavailable", "Model unavailable"
 
 
 class DeadlineExceeded(ProjectError):
-    """The prediction took longer than it may."""
+    """The prediction exceeded its deadline."""
 
     status, slug, title = 504, "deadline-exceeded", "Deadline exceeded"
 
 
 class ModelFailed(ProjectError):
-    """The model raised on an input that passed every check; `about` tells the log of both."""
+    """The model raised on an input that passed every check; `about` has log fields on both."""
 
     slug, title = "model-failed", "Model failed"
 

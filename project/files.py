@@ -1,4 +1,7 @@
-"""Files that are replaced whole: a reader sees the old content or the new, never half of it."""
+"""Files that are replaced whole: a reader sees the old content or the new, never half of it.
+
+It stands alone because every part writes such files.
+"""
 
 import os
 import tempfile
