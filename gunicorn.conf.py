@@ -7,6 +7,7 @@ from loguru import logger
 from project import preflight
 from project.errors import ConfigurationError
 from project.models import check_names
+from project.resources import size
 from project.server.hooks import (  # noqa: F401 - Gunicorn finds its hooks by name in this file
     child_exit,
     nworkers_changed,
@@ -18,7 +19,6 @@ from project.server.hooks import (  # noqa: F401 - Gunicorn finds its hooks by n
     when_ready,
 )
 from project.settings.loading import reload_settings
-from project.sizing import size
 
 # Read at start and again at HUP; the workers inherit what was read.
 settings, refused = reload_settings(preflight.faults)

@@ -31,7 +31,6 @@ ORDER = [
     "errors",
     "files",
     "resources",
-    "sizing",
     "observability",
     "processes",
     "models",

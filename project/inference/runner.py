@@ -35,8 +35,8 @@ from project.inference.model_queue import ModelQueue, Prediction
 from project.models.base import Array, Model, Params
 from project.observability import metrics
 from project.observability.labels import CountedLabels
+from project.resources import size
 from project.settings import Settings
-from project.sizing import size
 
 WARM_UP_SIZE = (256, 256)
 OUTCOMES: dict[type[Exception], str] = {

@@ -15,10 +15,9 @@ from loguru import logger
 
 from project.observability import metrics, multiprocess, slots
 from project.observability.logging import configure_logging
-from project.resources import read_resources
+from project.resources import read_resources, size
 from project.server import shared
 from project.settings.loading import load_settings
-from project.sizing import size
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 

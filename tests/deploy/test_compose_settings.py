@@ -5,7 +5,7 @@ import re
 import pytest
 
 from project.jobs.supervisor import FLUSH_SECONDS
-from project.sizing import USABLE, WORKER_BYTES
+from project.resources import USABLE, WORKER_BYTES
 from tests.deploy.compose import (
     FOLDER,
     OURS,

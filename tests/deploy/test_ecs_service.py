@@ -5,9 +5,8 @@ import pytest
 from project.api.jobs import events
 from project.api.routes import operations
 from project.db.engine import CONNECTIONS
-from project.resources import Resources
+from project.resources import Resources, size
 from project.settings import FLUSH_SECONDS
-from project.sizing import size
 from tests.deploy.cloudformation import Template
 from tests.deploy.ecs import FOLDER, attributes, containers, environment, service
 from tests.deploy.environment import settings_of

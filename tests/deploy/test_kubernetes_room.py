@@ -4,8 +4,7 @@ import math
 import re
 
 from project.db.engine import CONNECTIONS
-from project.resources import Resources
-from project.sizing import size
+from project.resources import Resources, size
 from tests.deploy.environment import settings_of
 from tests.deploy.kustomize import (
     FOLDER,

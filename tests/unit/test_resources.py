@@ -1,10 +1,11 @@
-"""What a container may use is read from cgroup versions 2 and 1, and the tightest limit holds."""
+"""A container's limits are read from cgroup versions 2 and 1; workers and threads fit them."""
 
 from pathlib import Path
 
 import pytest
 
-from project.resources import Resources, read_resources
+from project.resources import Resources, Sizing, read_resources, size
+from tests.conftest import make_settings
 
 HUGE = 1 << 62
 GIB = 1 << 30
@@ -82,3 +83,37 @@ def test_version_1_without_a_limit_is_the_hosts(tmp_path, host):
 def test_a_part_of_a_processor_counts_as_a_whole_one(processors, whole):
     """A quota of 1.5 keeps two threads busy three quarters of the time."""
     assert Resources(processors, GIB).whole_processors == whole
+
+
+@pytest.mark.parametrize(
+    ("processors", "gibibytes", "workers", "streams"),
+    [
+        (0.5, 0.5, 1, 1),  # the smallest container: one worker, though hardly room for it
+        (1, 2, 1, 1),
+        (1.5, 4, 2, 2),
+        (2, 24, 2, 2),
+        (2, 1, 1, 2),  # memory for one, which then has all processors
+        (4, 8, 2, 4),
+        (8, 32, 4, 8),
+        (64, 256, 32, 64),
+        (256, 8, 10, 256),
+        (256, 1024, 64, 256),
+    ],
+)
+def test_the_container_decides(processors, gibibytes, workers, streams):
+    """Quota and memory limit, not the host's processors, as `read_resources` finds them."""
+    resources = Resources(processors, int(gibibytes * GIB))
+    assert size(make_settings(inference_streams=None), resources) == Sizing(workers, streams)
+
+
+def test_the_settings_have_the_last_word():
+    """A measurement beats an estimate."""
+    resources = Resources(4, 8 * GIB)
+    settings = make_settings(web_concurrency=8, inference_streams=3)
+    assert size(settings, resources) == Sizing(8, 3)
+
+
+def test_one_worker_alone_has_every_processor():
+    """With a thread for each processor."""
+    settings = make_settings(web_concurrency=1, inference_streams=None)
+    assert size(settings, Resources(16, 64 * GIB)) == Sizing(1, 16)

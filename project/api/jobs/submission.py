@@ -19,8 +19,8 @@ from project.inference.images.decoding import ImageLimits
 from project.jobs.send import Sender
 from project.models.base import AnyModel, Params
 from project.observability.context import REQUEST_ID, current_traceparent
+from project.resources import size
 from project.settings import Settings
-from project.sizing import size
 from project.storage import Storage
 
 SEND_SECONDS = 2.0  # a broker that takes longer is done without: the workers look for jobs as well

@@ -22,7 +22,7 @@ from project.api.scrape import observed_now
 from project.jobs.queue import QueueState
 from project.observability.metrics import COLLECT_SECONDS, MULTIPROC_FILES
 from project.observability.multiprocess import exposition
-from project.sizing import size
+from project.resources import size
 
 router = APIRouter(tags=["operations"])
 metrics_router = APIRouter(tags=["operations"])
