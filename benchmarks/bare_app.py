@@ -21,7 +21,7 @@ from project.observability.logging import configure_logging
 from project.settings import Settings
 
 settings = Settings()
-served = models.create(settings.models, settings.sources)
+served = models.create(settings.models, settings.weights_by_model)
 
 
 @asynccontextmanager

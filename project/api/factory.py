@@ -48,7 +48,7 @@ def create_app(
     jobs to the workers; called in the process that serves.
     Raises ConfigurationError where a model named there has no file, or jobs cannot be had so.
     """
-    served = models.create(settings.models, settings.sources) if served is None else served
+    served = models.create(settings.models, settings.weights_by_model) if served is None else served
     quick = models.quick_of(served, jobs=settings.jobs)
     left_out = [] if settings.jobs else [model.name for model in served if model not in quick]
     served = served if settings.jobs else quick

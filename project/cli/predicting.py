@@ -33,7 +33,7 @@ def list_models() -> None:
     for name in plugins.available():
         mark = "yes" if name in settings.models else "no"
         try:
-            (model,) = plugins.create([name], settings.sources)
+            (model,) = plugins.create([name], settings.weights_by_model)
         except ConfigurationError as error:
             table.add_row(name, mark, "", "", Text(error.detail, style="red"))
         else:

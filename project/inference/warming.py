@@ -12,7 +12,7 @@ async def failures(settings: Settings) -> list[str]:
 
     Raises ConfigurationError where a name has no file.
     """
-    models = create(settings.models, settings.sources)
+    models = create(settings.models, settings.weights_by_model)
     quick = [model for model in models if isinstance(model, Model)]
     failed = [model.name for model in models if model not in quick and load(model, dict)]
     async with Runner(quick, settings) as runner:

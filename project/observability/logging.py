@@ -130,7 +130,7 @@ def _writable(line: str) -> str:
 
 def _masked(settings: Settings) -> list[str]:
     """What to mask: each secret as it is, and as it looks when quoted or escaped; longest first."""
-    plain = {secret for secret in settings.secrets() if secret}
+    plain = {secret for secret in settings.secret_values() if secret}
     quoted = plain | {repr(secret)[1:-1] for secret in plain}
     escaped = {json.dumps(text, ensure_ascii=False)[1:-1] for text in quoted}
     return sorted(quoted | escaped, key=len, reverse=True)

@@ -57,7 +57,7 @@ def configure_sentry(settings: Settings) -> None:
         auto_enabling_integrations=False,
         disabled_integrations=[LoggingIntegration()],
         include_local_variables=False,
-        before_send=_finisher(settings.secrets()),
+        before_send=_finisher(settings.secret_values()),
     )
     # The integration itself would do this at the first start of a process alone.
     logger.add(LoguruBreadcrumbHandler(level="INFO"), level="INFO", format=_message)

@@ -1,4 +1,4 @@
-"""The settings of this process: read once, inherited by its children, read again on demand."""
+"""The settings of this process: read once, inherited by its children, read again on SIGHUP."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from project.settings import Settings
 
 
-def problems(error: ValidationError) -> list[str]:
-    """One line for each wrong setting, naming its variable, without its value."""
+def error_lines(error: ValidationError) -> list[str]:
+    """One line for each wrong setting, with the name of its variable, without its value."""
     lines = []
     for item in error.errors(include_url=False, include_input=False):
         name = ".".join(str(part) for part in item["loc"][:1]).upper()
@@ -17,39 +17,44 @@ def problems(error: ValidationError) -> list[str]:
     return lines
 
 
-_current: Settings | None = None
+class SettingsLoader:
+    """Reads the settings at first use and keeps them."""
 
+    def __init__(self) -> None:
+        self._current: Settings | None = None
 
-def load_settings() -> Settings:
-    """The settings of this process and of those forked from it, read at the first call.
+    def load(self) -> Settings:
+        """The settings of this process and of those forked from it.
 
-    Raises SystemExit with one line per problem, so that no traceback hides them.
-    """
-    global _current  # noqa: PLW0603 - the one place that keeps what was read
-    if _current is None:
+        Raises SystemExit with one line per problem, so that no traceback hides them.
+        """
+        if self._current is None:
+            try:
+                self._current = Settings()
+            except ValidationError as error:
+                raise SystemExit("\n".join(["Wrong settings:", *error_lines(error)])) from None
+        return self._current
+
+    def reload(
+        self, check: Callable[[Settings, Settings], list[str]] = lambda _old, _new: []
+    ) -> tuple[Settings, list[str]]:
+        """Read the settings again; the current ones stay where the new ones are wrong.
+
+        check: takes the current settings and the new ones; returns a line for each reason against
+        the change. Returns the settings that are now in force, and why new ones were rejected.
+        """
+        if self._current is None:
+            return self.load(), []
         try:
-            _current = Settings()
+            new = Settings()
+            faults = check(self._current, new)
         except ValidationError as error:
-            raise SystemExit("\n".join(["Wrong settings:", *problems(error)])) from None
-    return _current
+            faults = error_lines(error)
+        if not faults:
+            self._current = new
+        return self._current, faults
 
 
-def reload_settings(
-    faults: Callable[[Settings, Settings], list[str]] = lambda _old, _new: [],
-) -> tuple[Settings, list[str]]:
-    """Read again, as on HUP; where something is wrong, keep what was.
-
-    faults: what speaks against going from the old settings to the new ones, a line each.
-    Returns the settings that hold now, and what was wrong with those that were refused.
-    """
-    global _current  # noqa: PLW0603 - see load_settings
-    if _current is None:
-        return load_settings(), []
-    try:
-        new = Settings()
-        wrong = faults(_current, new)
-    except ValidationError as error:
-        wrong = problems(error)
-    if not wrong:
-        _current = new
-    return _current, wrong
+_loader = SettingsLoader()  # of this process
+load_settings = _loader.load
+reload_settings = _loader.reload

@@ -1,4 +1,7 @@
-"""The settings of monitoring: ports of Prometheus and Alertmanager, and who is told of alerts."""
+"""Settings of the local stack: ports of Prometheus and Alertmanager, and receivers of alerts.
+
+It stands alone because each section of the settings is a file.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -8,7 +11,7 @@ from pydantic_settings import BaseSettings
 
 
 class LocalStackSettings(BaseSettings):
-    """What `Settings` takes from here; each with its default and one line of help."""
+    """Local stack: what `make run` starts beside the API, and receivers of its alerts."""
 
     monitoring: Literal["auto", "off"] = Field(
         "auto", description="auto: make run starts Prometheus and Alertmanager if installed."
@@ -20,17 +23,17 @@ class LocalStackSettings(BaseSettings):
         9093, ge=1, le=65535, description="Port of Alertmanager, on 127.0.0.1."
     )
     valkey_exporter_port: int = Field(
-        9121, ge=1, le=65535, description="Port of the exporter of Valkey's metrics, on 127.0.0.1."
+        9121, ge=1, le=65535, description="Port of the Valkey metrics exporter, on 127.0.0.1."
     )
     alert_pagerduty_key_file: Path | None = Field(
-        None, description="File with PagerDuty's integration key: it is paged."
+        None, description="File with a PagerDuty integration key; it receives pages."
     )
     alert_slack_url_file: Path | None = Field(
-        None, description="File with Slack's incoming webhook: it gets pages and tickets."
+        None, description="File with a Slack incoming webhook; it receives pages and tickets."
     )
     alert_webhook_url_file: Path | None = Field(
-        None, description="File with a URL that gets every alert, as JSON."
+        None, description="File with a URL that receives every alert as JSON."
     )
     alert_deadman_url_file: Path | None = Field(
-        None, description="File with the URL of a dead man's switch; it gets Watchdog each minute."
+        None, description="File with the URL of a dead man's switch; it receives Watchdog."
     )

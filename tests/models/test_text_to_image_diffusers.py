@@ -90,7 +90,7 @@ def copied(folder, tmp_path):
 
 def loaded(source):
     settings = Settings(_env_file=None, text_to_image_weights=str(source))
-    (model,) = create(["text_to_image"], settings.sources)
+    (model,) = create(["text_to_image"], settings.weights_by_model)
     model.load()
     return model
 

@@ -15,7 +15,7 @@ from project.inference.cache import ENTRY_BYTES, MemoryStore, ResultCache, make_
 from project.inference.runner import Runner
 from project.observability import metrics
 from project.settings import Settings
-from project.settings.loading import problems
+from project.settings.loading import error_lines
 from tests.conftest import make_settings, picture
 from tests.fakes import ShadeModel, ShadeParams
 
@@ -209,7 +209,7 @@ def test_an_address_that_is_none_is_said_at_start_without_showing_it(wrong):
     """A reload with a slip of the pen must not end the server, nor print a password."""
     with pytest.raises(ValidationError) as refused:
         make_settings(redis_url=wrong)
-    (line,) = problems(refused.value)
+    (line,) = error_lines(refused.value)
     assert line.startswith("REDIS_URL: write it as redis://")
     assert "secret" not in line
 

@@ -42,6 +42,8 @@ _TURNS = {  # EXIF 2.32, section 4.6.4: how to turn what is stored so
 }
 _ON_ITS_SIDE = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
 
+MIN_IMAGE_SIDE = 8  # pixels; a smaller image shows nothing that a net could recognise
+
 
 @dataclass(frozen=True)
 class ImageLimits:
@@ -53,7 +55,7 @@ class ImageLimits:
     @classmethod
     def of(cls, settings: Settings) -> "ImageLimits":
         """The limits that the settings name."""
-        return cls(settings.max_image_pixels, settings.min_image_side)
+        return cls(settings.max_image_pixels, MIN_IMAGE_SIDE)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""Inference settings: models, backends, queues, the result cache and drift."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode
+
+WEIGHTS = "_weights"  # how the name of a setting ends that names the weights of a model
+
+
+class InferenceSettings(BaseSettings):
+    """Inference: models, backends, queues, the result cache and drift."""
+
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("classification", "background_removal", "style_transfer", "text_to_image"),
+        description="Models to serve: file names in project/models/.",
+    )
+    text_to_image_weights: str | None = Field(
+        None,
+        min_length=1,
+        description="A diffusers pipeline: folder or Hugging Face name; unset: the demo's weights.",
+    )
+    inference_backend: Literal["auto", "cuda", "openvino", "torchscript", "torch"] = Field(
+        "auto", description="Backend that runs the nets; auto: the fastest that agrees with torch."
+    )
+    inference_threads: int = Field(1, ge=1, description="Torch threads in each forward pass.")
+    inference_streams: int | None = Field(
+        None,
+        ge=1,
+        description="Threads for each model in each worker; unset: one for each processor.",
+    )
+    inference_batch: int | None = Field(
+        None, ge=1, description="Maximum batch size; unset: the fastest one, measured at the start."
+    )
+    cache_dir: Path = Field(Path("var/cache"), description="Folder for compiled nets.")
+
+    queue_limit: int = Field(
+        64, ge=1, description="Predictions that a worker admits per model; the next one gets a 503."
+    )
+    queue_seconds: float = Field(
+        0.3, gt=0, description="A prediction that would wait longer gets a 503 as well."
+    )
+    refusal_pause_seconds: float = Field(
+        0.1,
+        ge=0,
+        description="Pause before a connection is read that retries at once after a 503.",
+    )
+    prediction_deadline_seconds: float = Field(
+        10, gt=0, description="A prediction that takes longer gets a 504."
+    )
+    max_image_pixels: int = Field(
+        50_000_000, ge=1, description="Maximum pixels of an image, checked before decoding."
+    )
+
+    result_cache: Literal["off", "memory", "redis"] = Field(
+        "off",
+        description="Where results are cached for the same image with the same parameters.",
+    )
+    result_cache_bytes: int = Field(
+        64 * 2**20, ge=1024, description="Memory for cached results in each worker, bytes."
+    )
+    result_cache_seconds: float = Field(3600, gt=0, description="Lifetime of a cached result.")
+
+    drift_window_seconds: float = Field(
+        3600, ge=12, description="Drift compares the predictions of this most recent period."
+    )
+    drift_baseline_dir: Path | None = Field(
+        None, description="Folder of MODEL.baseline.json; unset: the folder of the weights."
+    )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _parse_models(cls, value: object) -> object:
+        """Accept a JSON list or comma-separated names."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            try:
+                return tuple(json.loads(value))
+            except ValueError as error:
+                raise ValueError('write it as ["classification"] or classification') from error
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("models")
+    @classmethod
+    def _check_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError("name at least one model, each once")
+        if not all(name.isidentifier() for name in value):
+            raise ValueError('write it as ["classification"] or classification')
+        return value
+
+    @property
+    def weights_by_model(self) -> dict[str, str]:
+        """Model → value of its setting <MODEL>_WEIGHTS, where that is set."""
+        values = {
+            name.removesuffix(WEIGHTS): getattr(self, name)
+            for name in type(self).model_fields
+            if name.endswith(WEIGHTS)
+        }
+        return {model: weights for model, weights in values.items() if weights}

@@ -1,0 +1,70 @@
+"""Server settings: addresses, tokens, Gunicorn's workers, and limits of a request."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
+
+
+class ServerSettings(BaseSettings):
+    """Server: addresses, tokens, workers, and limits of a request."""
+
+    environment: Literal["local", "staging", "production"] = Field(
+        "local",
+        description="Where this runs; outside local, secrets are required and logs are JSON.",
+    )
+    revision: str = Field("unknown", description="Deployed revision: a commit or an image tag.")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
+    port: int = Field(8000, ge=1, le=65535, description="Port of the API and the web page.")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Separate port for /metrics; unset: /metrics is on PORT."
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Bearer token that /metrics requires; at least 16 characters.",
+    )
+    admin_token: SecretStr | None = Field(
+        None, min_length=16, description="Bearer token that operators' routes require."
+    )
+    forwarded_allow_ips: str = Field(
+        "127.0.0.1", description="Proxies whose X-Forwarded-* headers are trusted; * trusts any."
+    )
+
+    web_concurrency: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Gunicorn workers; unset: one for every two processors, as memory allows.",
+    )
+    worker_timeout_seconds: int = Field(
+        60, ge=2, description="A worker that does not respond for this long is killed."
+    )
+    graceful_timeout_seconds: int = Field(
+        30, ge=3, description="Time for running requests to finish at shutdown."
+    )
+    shutdown_delay_seconds: float = Field(
+        0,
+        ge=0,
+        description="After SIGTERM, serve on with a failing /ready for this long.",
+    )
+    keepalive_seconds: int = Field(
+        65,
+        ge=1,
+        description="Idle connections are closed after this; longer than the load balancer's.",
+    )
+    max_requests: int = Field(
+        250_000, ge=0, description="Requests after which a worker is replaced; 0: never."
+    )
+    max_requests_jitter: int = Field(
+        25_000,
+        ge=0,
+        description="Random addition to MAX_REQUESTS; workers are then not replaced together.",
+    )
+
+    max_body_bytes: int = Field(
+        10 * 2**20, ge=1024, description="Maximum size of a request body, bytes."
+    )
+    body_timeout_seconds: float = Field(
+        30, gt=0, description="A request body that takes longer to arrive gets a 408."
+    )
