@@ -1,1 +1,1 @@
-"""Child processes: supervised while they run, ended with their parent."""
+"""Child processes: supervised while they run, ended with their parent, reached by their ports."""

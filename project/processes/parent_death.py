@@ -1,6 +1,6 @@
-"""Ends a process with the one that started it, so that no worker runs on unwatched.
+"""Ends a process when its parent dies, so that no worker runs on unsupervised.
 
-`python -m project.processes.parent_death PID COMMAND…` becomes a command that ends so.
+`python -m project.processes.parent_death PID COMMAND…` execs a command that ends so.
 """
 
 import ctypes
@@ -12,10 +12,10 @@ PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 def end_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
-    """Have the kernel send this process a signal when its parent dies, by whatever.
+    """Have the kernel send this process a signal when its parent dies, for whatever reason.
 
-    parent: its pid; where it is dead by now, this process ends at once. Linux alone can; elsewhere
-    who kills a parent has to kill its process group.
+    parent: its pid; if it is dead by now, this process exits at once. Only Linux can do this;
+    elsewhere, to kill a parent is to kill its process group.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)

@@ -1,4 +1,4 @@
-"""Keeps processes running: each is started again when it ends, with longer and longer pauses."""
+"""Supervises child processes: each is restarted when it exits, with exponential backoff."""
 
 import asyncio
 import signal
@@ -8,61 +8,79 @@ from dataclasses import dataclass, field
 
 from loguru import logger
 
-KILLED = 128 + signal.SIGKILL  # as shells have it
-STEADY_SECONDS = 5.0  # what lived so long had started: it is started again soon, else ever later
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 10.0
+KILLED = 128 + signal.SIGKILL  # exit code, as shells report it
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Delays before restarts: they double from the first to the maximum.
+
+    steady_seconds: a process that ran for longer had started well, and begins with the first delay.
+    """
+
+    first_seconds: float = 0.5
+    max_seconds: float = 10.0
+    steady_seconds: float = 5.0
+
+    def next_delay(self, previous: float | None, ran_seconds: float) -> float:
+        """Seconds before the next start. previous: the delay before the last one, if any."""
+        if previous is None or ran_seconds > self.steady_seconds:
+            return self.first_seconds
+        return min(2 * previous, self.max_seconds)
 
 
 @dataclass
 class Child:
-    """A process that is kept running. slot: of its metric files, for a worker."""
+    """A supervised process. slot: of its metric files, for a job worker."""
 
     name: str
     command: list[str]
     slot: int | None = None
+    backoff: Backoff = Backoff()
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
-    pause: float = FIRST_PAUSE_SECONDS  # before the next start, where it lived for a moment only
 
     @property
     def alive(self) -> bool:
         """Whether it runs now."""
         return self.process is not None and self.process.returncode is None
 
-    def end(self) -> None:
-        """Ask it to end; it tells those that it has started."""
+    def terminate(self) -> None:
+        """Send SIGTERM; it passes that on to its own children."""
         if self.process and self.alive:
             self.process.terminate()
 
     def kill(self) -> None:
-        """End it at once; what it has started ends with it."""
+        """Send SIGKILL; its own children end with it."""
         if self.process and self.alive:
             self.process.kill()
 
 
+ExitHandler = Callable[[Child, str], None]
+
+
 def _ignore(_child: Child, _reason: str) -> None:
-    """Take no note of an end."""
+    """Ignore an exit."""
 
 
 async def supervise(
     children: Sequence[Child],
     stopping: asyncio.Event,
-    patience: float,
-    ended: Callable[[Child, str], None] = _ignore,
+    stop_seconds: float,
+    on_exit: ExitHandler = _ignore,
 ) -> None:
-    """Keep all running until `stopping` is set, then end them.
+    """Run all children until `stopping` is set, then terminate them.
 
-    patience: seconds that they have for it. ended: told of each end and its reason: clean, killed
-    or crash.
+    stop_seconds: time that they have to exit before they are killed. on_exit: called at each exit
+    with its reason: clean, killed or crash.
     """
-    kept = [asyncio.create_task(_keep(child, stopping, ended)) for child in children]
+    tasks = [asyncio.create_task(_run(child, stopping, on_exit)) for child in children]
     await stopping.wait()
     logger.info("supervisor_stopping")
-    if not kept:
+    if not tasks:
         return
     for child in children:
-        child.end()
-    _, late = await asyncio.wait(kept, timeout=patience)
+        child.terminate()
+    _, late = await asyncio.wait(tasks, timeout=stop_seconds)
     for child in children:
         if child.alive:
             logger.bind(process=child.name).warning("process_killed")
@@ -71,32 +89,30 @@ async def supervise(
         await asyncio.wait(late)
 
 
-async def _keep(child: Child, stopping: asyncio.Event, ended: Callable[[Child, str], None]) -> None:
-    """Start a child, and again whenever it ends."""
+async def _run(child: Child, stopping: asyncio.Event, on_exit: ExitHandler) -> None:
+    """Start a child, and restart it whenever it exits."""
+    delay: float | None = None
     while not stopping.is_set():
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             child.process = await asyncio.create_subprocess_exec(*child.command)
-        except OSError as error:  # no memory, no descriptors: that may pass
+        except OSError as error:  # no memory, no descriptors: that may be temporary
             logger.bind(process=child.name, reason=str(error)).error("process_not_started")
-            await _rest(child, stopping)
-            continue
-        if stopping.is_set():  # while it was being started
-            child.end()
-        code = await child.process.wait()
-        if stopping.is_set():
-            ended(child, "clean")
-            return
-        steady = time.monotonic() - began > STEADY_SECONDS
-        ended(child, "killed" if code < 0 or code == KILLED else "crash")
-        logger.bind(process=child.name, code=code).error("process_ended")
-        child.pause = FIRST_PAUSE_SECONDS if steady else child.pause
-        await _rest(child, stopping)
+        else:
+            if stopping.is_set():  # while it was being started
+                child.terminate()
+            code = await child.process.wait()
+            if stopping.is_set():
+                on_exit(child, "clean")
+                return
+            on_exit(child, "killed" if code < 0 or code == KILLED else "crash")
+            logger.bind(process=child.name, code=code).error("process_ended")
+        delay = child.backoff.next_delay(delay, time.monotonic() - started)
+        await _sleep(delay, stopping)
 
 
-async def _rest(child: Child, stopping: asyncio.Event) -> None:
-    """Pause before the next start, and longer before the one after it."""
+async def _sleep(seconds: float, stopping: asyncio.Event) -> None:
+    """Sleep, but no longer than until `stopping` is set."""
     waiting = asyncio.create_task(stopping.wait())
-    await asyncio.wait([waiting], timeout=child.pause)
+    await asyncio.wait([waiting], timeout=seconds)
     waiting.cancel()
-    child.pause = min(2 * child.pause, LONGEST_PAUSE_SECONDS)
