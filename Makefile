@@ -1,4 +1,4 @@
-# `make` alone prints help. Everything is installed into .venv, everything written goes to var/.
+# `make` alone prints help. Everything is installed into .venv; all output goes to var/.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,8 +6,8 @@ BIN := .venv/bin
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH_INDEX ?=
-# Files of tests run side by side; none knows of another. Those of the browser have an event loop of
-# their own in the thread of the tests, so they have a process of their own as well.
+# Files of tests run in parallel; they are independent. The browser tests have an event loop of their
+# own in the thread of the tests, so they also have a process of their own.
 SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test check format bench docs pictures drills image-test tools clean
@@ -15,14 +15,14 @@ SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# honcho gives each process a PORT of its own; WEB_PORT is the API's, for those that look for it.
-# What `python -m project trace` reads; LOG_FILE in the environment or in .env wins.
+# honcho gives each process a PORT of its own; WEB_PORT is the API's, for processes that need it.
+# `python -m project trace` reads LOG_FILE; the environment or .env overrides it.
 run: export LOG_FILE ?= var/log/vitrine.jsonl
 run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=… for another)
 	@started=$$($(BIN)/python -m project preflight) && set -- $$started && port=$$1 && shift && \
 	  WEB_PORT=$$port exec $(BIN)/honcho start -p $$port "$$@"
 
-test: .venv/.dev tools ## Set up everything and run every test; a part that fails stops no other
+test: .venv/.dev tools ## Set up everything and run every test; a failing part does not stop the others
 	@$(MAKE) --no-print-directory --keep-going lint image-test suite browser-test
 
 .PHONY: suite browser-test
@@ -42,7 +42,7 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: .venv/.dev ## Format the code and mend what the linter can
+format: .venv/.dev ## Format the code and fix what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -58,14 +58,14 @@ docs: .venv/.dev ## Write the generated files again: .env.example, docs/metrics.
 pictures: .venv/.dev ## Draw the dashboards into docs/images/ (PROMETHEUS_URL=…, PICTURES="--from now-3h")
 	$(BIN)/python -m grafana.preview.shoot $(PICTURES)
 
-image-test: .venv/.dev ## Build the container image without a registry, and test it as it is run
+image-test: .venv/.dev ## Build the container image without a registry, and test it as it runs
 	@scripts/install_tools.sh image
 	$(BIN)/python -m pytest tests/image
 
-drills: .venv/.dev tools ## Put real faults into a real stack; each alert is seen to arrive and resolve
+drills: .venv/.dev tools ## Inject real faults into a real stack; wait for each alert to fire and resolve
 	$(BIN)/python -m drills
 
-tools: ## Install the system's packages that some tests use, where that is possible
+tools: ## Install the system's packages that some tests need, if possible
 	@scripts/install_tools.sh test
 
 clean: ## Remove .venv, var/ and every cache

@@ -11,7 +11,7 @@ import promql_parser
 import yaml
 
 from project.observability.metrics import exposed
-from tests.ops.promql import run_steps
+from tests.ops.promql import walk
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "grafana" / "dashboards"
@@ -71,7 +71,7 @@ def parsed(expr: str) -> Any:
 
 def selectors(tree: Any) -> list[Any]:
     """The vector selectors of a syntax tree."""
-    return [node for node, _ in run_steps(tree) if isinstance(node, promql_parser.VectorSelector)]
+    return [node for node, _ in walk(tree) if isinstance(node, promql_parser.VectorSelector)]
 
 
 def matchers(selector: Any) -> dict[str, str]:

@@ -32,16 +32,16 @@ def children(node: Any) -> list[Any]:
     return [part for part in parts if part is not None] + list(getattr(node, "args", []))
 
 
-def run_steps(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+def walk(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Every node with those above it, the nearest last."""
     yield node, above
     for child in children(node):
-        yield from run_steps(child, (*above, node))
+        yield from walk(child, (*above, node))
 
 
 def selectors(tree: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Every selector of series, with the nodes above it."""
-    for node, above in run_steps(tree):
+    for node, above in walk(tree):
         if isinstance(node, promql.VectorSelector):
             yield node, above
 

@@ -8,7 +8,7 @@ import yaml
 
 from tests.ops import panels
 from tests.ops.panels import DASHBOARDS, FOLDER, panels_of, targets_of
-from tests.ops.promql import run_steps
+from tests.ops.promql import walk
 
 BOARDS = pytest.mark.parametrize("uid", sorted(DASHBOARDS))
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -140,7 +140,7 @@ def test_target_promql_rule(uid):
 def test_target_rate_interval_rule(uid):
     """A fixed window under rate() has gaps where the step is longer, or fewer than two samples."""
     for target in targets_of(uid):
-        for node, parents in run_steps(target.tree):
+        for node, parents in walk(target.tree):
             if isinstance(node, promql_parser.MatrixSelector):
                 window = f"{int(node.range.total_seconds())}s"
                 assert parents, str(target)
@@ -152,7 +152,7 @@ def test_target_rate_interval_rule(uid):
 def test_target_counter_agg_rule(uid):
     """A counter means nothing but by what it gains."""
     for target in targets_of(uid):
-        for node, parents in run_steps(target.tree):
+        for node, parents in walk(target.tree):
             if isinstance(node, promql_parser.VectorSelector) and re.search(
                 r"(_total|_bucket|_sum|_count)$", node.name
             ):

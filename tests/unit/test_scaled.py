@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from drills.scaled import MILLISECONDS, duration, promql, scaled
 from project.local_stack.configs import SHIPPED
-from tests.ops.promql import run_steps
+from tests.ops.promql import walk
 
 RULES = sorted([*SHIPPED.glob("rules/*.yml"), *SHIPPED.glob("alerts/*.yml")])
 FACTOR = 60
@@ -109,7 +109,7 @@ def spans(expr: str) -> list[timedelta]:
     """Every duration of an expression, by its syntax tree."""
     return [
         value
-        for node, _ in run_steps(promql_parser.parse(expr))
+        for node, _ in walk(promql_parser.parse(expr))
         for name in ("range", "step", "offset")
         if isinstance(value := getattr(node, name, None), timedelta)
     ]
