@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import observability, operations, overload, report, scrape, soak, throughput
 from benchmarks.machine import machine, versions
-from benchmarks.places import RESULTS, ROOT
+from benchmarks.paths import RESULTS, ROOT
 from benchmarks.processes import NotRunnable, need
 from benchmarks.subjects import NAMES
 

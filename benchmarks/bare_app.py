@@ -12,10 +12,12 @@ from starlette.middleware import Middleware
 
 from project import models
 from project.api import problems
-from project.api.dependencies import Services
 from project.api.middleware import BodyLimit
+from project.api.overload import OverloadGuard
+from project.api.readiness import ReadinessChecks
 from project.api.routes import operations
 from project.api.routes.predictions import predictions_router
+from project.api.state import Application, State
 from project.inference.runner import Runner
 from project.observability.logging import configure_logging
 from project.settings import Settings
@@ -25,12 +27,21 @@ served = models.create(settings.models, settings.weights_by_model)
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
     """Load the models; the line that benchmarks wait for is said without the log."""
     configure_logging(settings)
-    async with app.state.services.runner:
+    runner = Runner.of(served, settings)
+    async with runner:
         print("worker_ready", flush=True)
-        yield
+        readiness = ReadinessChecks(runner.queues, {})
+        yield State(
+            settings=settings,
+            models={model.name: model for model in served},
+            runner=runner,
+            readiness=readiness,
+            job_services=None,
+            application=Application(OverloadGuard(runner), runner, readiness, None),
+        )
 
 
 app = FastAPI(
@@ -40,9 +51,6 @@ app = FastAPI(
     redoc_url=None,
     telemetry={"tracing": False},
     middleware=[Middleware(BodyLimit, max_bytes=settings.max_body_bytes)],
-)
-app.state.services = Services(
-    settings, Runner(served, settings), {model.name: model for model in served}
 )
 problems.register(app)
 app.include_router(operations.router)

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import IO, Any
 
-from benchmarks.places import CORES, PHOTO, ROOT, environment
+from benchmarks.paths import CORES, PHOTO, ROOT, environment
 from benchmarks.processes import NotRunnable
 
 WARM_PREDICTIONS = 20

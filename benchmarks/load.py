@@ -4,7 +4,7 @@ import json
 import subprocess
 from dataclasses import asdict, dataclass
 
-from benchmarks.places import VAR
+from benchmarks.paths import VAR
 from benchmarks.processes import NotRunnable, Server
 
 SCRIPT = """

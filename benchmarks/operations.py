@@ -12,9 +12,9 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.load import Post, load
-from benchmarks.places import PHOTO, ROOT, VAR, environment
+from benchmarks.paths import PHOTO, ROOT, VAR, environment
 from benchmarks.processes import NotRunnable, ask
-from benchmarks.statistic import median
+from benchmarks.stats import median
 from benchmarks.subjects import PATH, photo_post, product
 
 STARTS = 3

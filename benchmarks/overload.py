@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks import room
+from benchmarks import headroom
 from benchmarks.load import Post, load
-from benchmarks.places import PHOTO, VAR
+from benchmarks.paths import PHOTO, VAR
 from benchmarks.processes import ASK_SECONDS, NotRunnable, Server
-from benchmarks.statistic import quantile
+from benchmarks.stats import quantile
 from benchmarks.subjects import photo_post, product
 
 CLIENTS = 400
@@ -56,7 +56,7 @@ def measure(seconds: float, rounds: int) -> dict[str, Any]:
                 time.sleep(REST_SECONDS)
                 steps[str(factor)] = _overload(server, post, factor * peak, seconds)
         command = _command(post, FACTORS[-1] * peak, ROOM_REQUESTS)
-        left = room.measure(command, post, seconds)
+        left = headroom.measure(command, post, seconds)
         found.append({"peak": peak, "p99_full": full["p99"], "steps": steps, "room": left})
     return {"rounds": found, "clients": CLIENTS}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.places import ROOT, VAR
+from benchmarks.paths import ROOT, VAR
 
 START_SECONDS = 120.0
 END_SECONDS = 15.0

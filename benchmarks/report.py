@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import targets
-from benchmarks.places import RESULTS, ROOT
+from benchmarks.paths import RESULTS, ROOT
 from benchmarks.report_operations import SECTIONS
-from benchmarks.statistic import median
+from benchmarks.stats import median
 from benchmarks.subjects import MODES, NAMES, PRODUCT
 from benchmarks.tables import Lines, spread, table
 from benchmarks.venvs import python_of

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.load import load
-from benchmarks.places import ROOT, VAR, environment
+from benchmarks.paths import ROOT, VAR, environment
 from benchmarks.processes import NotRunnable, Server, ask, free_port, running
-from benchmarks.statistic import median
+from benchmarks.stats import median
 from benchmarks.subjects import photo_post, product
 
 WORKERS = 4

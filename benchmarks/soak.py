@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from benchmarks.load import load
-from benchmarks.statistic import slope
+from benchmarks.stats import slope
 from benchmarks.subjects import photo_post, product
 
 CALLERS = 16

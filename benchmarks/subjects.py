@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.load import Post
-from benchmarks.places import CORES, PHOTO, ROOT, VAR, environment
+from benchmarks.paths import CORES, PHOTO, ROOT, VAR, environment
 from benchmarks.processes import Answer, NotRunnable, Server, ask, free_port, running
 from benchmarks.venvs import python_of
 

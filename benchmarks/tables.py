@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.statistic import median
+from benchmarks.stats import median
 
 Lines = Iterator[str]
 

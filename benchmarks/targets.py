@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from benchmarks import overload
-from benchmarks.statistic import median
+from benchmarks.stats import median
 from benchmarks.subjects import PEER_LIST, PRODUCT
 
 Results = dict[str, Any]

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from benchmarks.places import VAR
+from benchmarks.paths import VAR
 from benchmarks.processes import NotRunnable
 
 INSTALL_SECONDS = 600

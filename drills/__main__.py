@@ -1,4 +1,4 @@
-"""Runs drills by hand and prints a table: `python -m drills [ALERT…]`, all of them by default."""
+"""Runs drills and prints a table: `python -m drills [ALERT…]`, all of them by default."""
 
 import signal
 import sys
@@ -12,56 +12,56 @@ from drills.programs import NotInstalled
 from drills.stack import FACTOR, standing
 from drills.traffic import Traffic, healthy
 
-USUAL_ROUNDS = 5  # of healthy traffic before the first fault, so that there is something to burn
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-INTERRUPTED = 130  # as a shell says it
+WARMUP_ROUNDS = 5  # of healthy traffic before the first fault, so that there is a budget to burn
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTED = 130  # exit code, as shells report Ctrl-C
 HEAD = ("alert", "fault", "seconds to the page", "seconds to resolution")
 
 
-def say(text: str) -> None:
-    """Print a line at once, also into a pipe."""
-    print(text, flush=True)  # noqa: T201 - what a drill shows is printed
+def show(text: str) -> None:
+    """Print a line, unbuffered."""
+    print(text, flush=True)  # noqa: T201 - the output of a drill
 
 
 def row(*cells: str) -> str:
-    """A line of a Markdown table."""
+    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
 def run(names: list[str], folder: Path) -> None:
-    """Run the drills of these alerts, one after another, in one stack under healthy traffic."""
+    """Run the drills of these alerts one after another, in one stack under healthy traffic."""
     with standing(folder) as stack, Traffic(stack.url, healthy()) as traffic:
-        traffic.await_each(USUAL_ROUNDS)
-        say(f"every window of the shipped files divided by {FACTOR:g}\n")
-        say(row(*HEAD))
-        say(row(*["---"] * len(HEAD)))
+        traffic.await_each(WARMUP_ROUNDS)
+        show(f"every window of the shipped files divided by {FACTOR:g}\n")
+        show(row(*HEAD))
+        show(row(*["---"] * len(HEAD)))
         for name in names:
             done = drill(stack, FAULTS[name])
             times = (f"{done.page_seconds:.1f}", f"{done.resolved_seconds:.1f}")
-            say(row(name, done.fault.text, *times))
+            show(row(name, done.fault.text, *times))
 
 
-def heed_endings() -> None:
-    """Hear whoever ends this process as Ctrl-C is heard."""
-    for number in ENDINGS:
-        signal.signal(number, end)
+def handle_signals() -> None:
+    """Treat SIGTERM and SIGHUP like Ctrl-C."""
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
 
 
-def end(_number: int, _frame: FrameType | None) -> None:
-    """End, and what was started too; whoever asks twice does not keep that from being done."""
-    for number in ENDINGS:
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt once; further signals do not interrupt the clean-up."""
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main(names: list[str]) -> None:
-    """Run what is named.
+    """Run the named drills.
 
-    Exits with advice where a name or a program is missing, and says which alert did not come.
+    Exits with advice where a name or a program is unknown, and with the alert that did not arrive.
     """
     if unknown := set(names) - set(FAULTS):
         sys.exit(f"no drill for {', '.join(sorted(unknown))}; there are: {', '.join(FAULTS)}")
-    heed_endings()
+    handle_signals()
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
         try:
             run(names or list(FAULTS), Path(folder))

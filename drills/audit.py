@@ -1,4 +1,4 @@
-"""A database that notes by itself each time that a job ends, so that no end goes unseen."""
+"""Database triggers that record every final status of a job, so that none is missed."""
 
 from sqlalchemy import text
 
@@ -20,12 +20,12 @@ FOR EACH ROW WHEN ({ENDED}) EXECUTE FUNCTION note_end()
 
 
 def _settings(url: str) -> Settings:
-    """Settings of which only the database matters."""
+    """Settings with this database."""
     return Settings(_env_file=None, database_url=url)
 
 
 async def watch_ends(url: str) -> None:
-    """Note every end from now on."""
+    """Record every end from now on."""
     async with open_database(_settings(url)) as engine, engine.begin() as connection:
         for statement in [TABLE, *(SQLITE if is_sqlite(engine.url) else [FUNCTION, TRIGGER])]:
             await connection.execute(text(statement))

@@ -1,4 +1,4 @@
-"""Containers of our image, as strict as any platform runs them, ended by their own handle."""
+"""Containers of our image, with the restrictions of the strictest platform."""
 
 import json
 import resource
@@ -16,33 +16,33 @@ from drills.waiting import DEADLINE
 
 IMAGE = "localhost/vitrine:test"
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-# Of the machine's own namespace of the network, so that all listens on loopback.
+# In the machine's own network namespace, so that everything listens on the loopback.
 STRICT = (
     *("--network", "host", "--read-only", "--cap-drop", "all", "--memory", "2g"),
     *("--security-opt", "no-new-privileges"),
-    # Podman's own go beyond what root may have where root may not raise limits.
+    # Podman's defaults exceed the limits of a root that may not raise them.
     *("--ulimit", f"nofile={FILES}:{FILES}", "--ulimit", "nproc=4096:4096"),
-    # Podman has systemd run these, which is not everywhere.
+    # Podman needs systemd for these.
     "--no-healthcheck",
 )
 
 
 def podman(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """A command that ends. Raises CalledProcessError where it fails, NotInstalled without it."""
+    """Run podman. Raises CalledProcessError where it fails, NotInstalled where it is missing."""
     command = [binary("podman"), *words]
     return subprocess.run(command, capture_output=True, text=True, check=check)  # noqa: S603
 
 
 @dataclass
 class Container:
-    """One that runs. process: podman's, which passes signals on and ends with its exit code."""
+    """A running container. process: podman's, which forwards signals and the exit code."""
 
     name: str
     process: subprocess.Popen[bytes]
     log_file: Path
 
     def log(self) -> str:
-        """All that it has written."""
+        """Its output."""
         return self.log_file.read_text()
 
     def lines(self, event: str) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ class Container:
         return [line for line in parsed if line["message"] == event]
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run something inside."""
+        """Run a command inside."""
         return podman("exec", self.name, *command, check=False)
 
     def terminate(self) -> int:
@@ -64,7 +64,7 @@ class Container:
 def container(
     folder: Path, *command: str, options: Sequence[str] = (), **settings: object
 ) -> Iterator[Container]:
-    """One of our image for the length of the body."""
+    """A container of our image for the length of the body."""
     name = f"vitrine-test-{uuid.uuid4().hex[:12]}"
     variables = [word for item in settings.items() for word in ("--env", f"{item[0]}={item[1]}")]
     words = [binary("podman"), "run", "--rm", "--name", name, *STRICT, *options, *variables]

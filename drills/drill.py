@@ -1,45 +1,41 @@
-"""One drill: a fault in a stack under traffic, the page that it leads to, and its resolution."""
+"""One drill: a fault in a stack under traffic, the page it causes, and its resolution."""
 
 import time
 from dataclasses import dataclass
 
 from drills.faults import Fault
 from drills.monitoring import WEBHOOK
-from drills.receiver import Notice
+from drills.receiver import ReceivedAlert
 from drills.stack import Stack
 
-PATIENCE_SECONDS = 120.0
+ALERT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Drilled:
-    """What came of it.
-
-    page_seconds: from the fault to the page. resolved_seconds: from when it began to be mended to
-    the resolution.
-    """
+class DrillResult:
+    """The result. page_seconds: since the fault; resolved_seconds: since the repair."""
 
     fault: Fault
-    page: Notice
-    resolution: Notice
+    page: ReceivedAlert
+    resolution: ReceivedAlert
     page_seconds: float
     resolved_seconds: float
 
 
-def drill(stack: Stack, fault: Fault) -> Drilled:
-    """Put the fault in, await the page, take the fault out, await the resolution.
+def drill(stack: Stack, fault: Fault) -> DrillResult:
+    """Inject the fault, await the page, repair it, await the resolution.
 
-    Something must ask the API and send jobs meanwhile. Raises TimeoutError.
+    The stack must be under traffic meanwhile. Raises TimeoutError.
     """
     began = time.monotonic()
     with fault.inject(stack):
         page = _arrival(stack, fault, "firing", began)
-        mended = time.monotonic()
-    resolution = _arrival(stack, fault, "resolved", mended)
-    return Drilled(fault, page, resolution, page.at - began, resolution.at - mended)
+        repaired = time.monotonic()
+    resolution = _arrival(stack, fault, "resolved", repaired)
+    return DrillResult(fault, page, resolution, page.at - began, resolution.at - repaired)
 
 
-def _arrival(stack: Stack, fault: Fault, status: str, after: float) -> Notice:
+def _arrival(stack: Stack, fault: Fault, status: str, after: float) -> ReceivedAlert:
     return stack.receiver.await_alert(
-        fault.alert, status, path=WEBHOOK, after=after, deadline=PATIENCE_SECONDS, **fault.labels
+        fault.alert, status, path=WEBHOOK, after=after, deadline=ALERT_SECONDS, **fault.labels
     )

@@ -1,4 +1,4 @@
-"""The faults: each is put into a running stack from outside, and taken out again at its end."""
+"""The faults: each is injected into a running stack from outside, and repaired at its end."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -13,7 +13,7 @@ SHARE = 0.3
 
 @dataclass(frozen=True)
 class Fault:
-    """What an alert is proved with. labels: of the rule that is meant, where several have a name.
+    """A fault that fires an alert. labels: of the rule, where several share the name.
 
     inject: a context in which the stack has the fault.
     """
@@ -26,7 +26,7 @@ class Fault:
 
 @contextmanager
 def model_raises(stack: Stack) -> Iterator[None]:
-    """A model that raises for a share of its predictions."""
+    """A model raises for a share of its predictions."""
     file = stack.tree / "raises"
     file.write_text(str(SHARE))
     try:
@@ -37,7 +37,7 @@ def model_raises(stack: Stack) -> Iterator[None]:
 
 @contextmanager
 def api_killed(stack: Stack) -> Iterator[None]:
-    """Every process of the API killed; afterwards it is started again."""
+    """Every process of the API is killed; afterwards it is restarted."""
     stack.api.kill()
     yield
     stack.api.start()
@@ -45,8 +45,10 @@ def api_killed(stack: Stack) -> Iterator[None]:
 
 @contextmanager
 def workers_stopped(stack: Stack) -> Iterator[None]:
-    """Job workers that stand still; what tells of them goes on."""
-    stopped = [*stack.crew.leaders(), *stack.crew.workers()]
+    """Job workers are suspended; the process that serves their metrics is not."""
+    stopped = [*stack.job_workers.leaders(), *stack.job_workers.workers()]
+    if not stopped:
+        raise RuntimeError("no job worker runs")
     for process in stopped:
         process.suspend()
     try:

@@ -1,4 +1,4 @@
-"""Prometheus, Alertmanager and Valkey's exporter with the shipped files, in a faster time."""
+"""Prometheus, Alertmanager and the Valkey exporter with the shipped files, in scaled time."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,16 +16,16 @@ from drills.waiting import wait_until
 from project.local_stack import alertmanager, prometheus
 from project.local_stack.configs import SHIPPED, alertmanager_config, prometheus_config, targets
 from project.local_stack.files import write_config
-from project.local_stack.programs import export
+from project.local_stack.programs import exporter_command
 from project.settings import Settings
 
-PROMETHEUS = ("prometheus",)  # by whichever name
+PROMETHEUS = ("prometheus",)  # names of the binary, also below
 ALERTMANAGER = ("alertmanager", "prometheus-alertmanager")
 EXPORTER = ("redis_exporter", "prometheus-redis-exporter")
 WEBHOOK, DEADMAN = "/webhook", "/deadman"
-# What Prometheus does by itself, by its flags' defaults: how far back it looks for a sample, and
-# how often it tells Alertmanager of an alert that goes on.
-PACES = {"query.lookback-delta": "5m", "rules.alert.resend-delay": "1m"}
+# Flags of Prometheus that are durations, and their defaults: the age up to which a sample counts,
+# and the interval at which a firing alert is sent again.
+FLAGS = {"query.lookback-delta": "5m", "rules.alert.resend-delay": "1m"}
 
 
 @contextmanager
@@ -37,9 +37,9 @@ def monitoring(
     worker_port: int,
     valkey: Valkey,
 ) -> Iterator[Prometheus]:
-    """Watch a stack as `make run` does, but so many times as fast, and notify the receiver.
+    """Monitor a stack as `make run` does, but `factor` times as fast, and notify the receiver.
 
-    Gives Prometheus once it has seen every target. Raises NotInstalled.
+    Yields Prometheus once every target is up. Raises NotInstalled.
     """
     for name, path in (("webhook", WEBHOOK), ("deadman", DEADMAN)):
         (folder / name).write_text(receiver.url(path))
@@ -65,7 +65,7 @@ def monitoring(
         write_prometheus(folder, settings, factor, exporter=exporter)
         url = f"http://127.0.0.1:{settings.prometheus_port}"
         command = prometheus.command(binary(*PROMETHEUS), settings.prometheus_port, folder)
-        command += [f"--{flag}={duration(value, factor)}" for flag, value in PACES.items()]
+        command += [f"--{flag}={duration(value, factor)}" for flag, value in FLAGS.items()]
         stack.enter_context(running(command, url, log=folder / "prometheus.log"))
         client = Prometheus(url)
         wait_until(lambda: set(client.targets().values()) == {"up"}, "every target is up")
@@ -73,7 +73,7 @@ def monitoring(
 
 
 def write_prometheus(folder: Path, settings: Settings, factor: float, *, exporter: bool) -> Path:
-    """Write the shipped prometheus.yml and rules, scaled; returns the path of the former."""
+    """Write the shipped prometheus.yml and rules, scaled; returns the path of prometheus.yml."""
     for path in [*SHIPPED.glob("rules/*.yml"), *SHIPPED.glob("alerts/*.yml")]:
         rules = scaled(yaml.safe_load(path.read_text(encoding="utf-8")), factor)
         write_config(folder / path.parent.name / path.name, rules)
@@ -84,14 +84,14 @@ def write_prometheus(folder: Path, settings: Settings, factor: float, *, exporte
 
 @contextmanager
 def _exporter(folder: Path, settings: Settings, valkey: Valkey) -> Iterator[bool]:
-    """Run Valkey's exporter where it is installed; gives whether it is."""
+    """Run the Valkey exporter where it is installed; yields whether it is."""
     try:
         found = binary(*EXPORTER)
     except NotInstalled:
         yield False
         return
     port = settings.valkey_exporter_port
-    command = export(found, port, valkey.socket)
+    command = exporter_command(found, port, valkey.socket)
     url = f"http://127.0.0.1:{port}"
     with running(command, url, path="/health", log=folder / "exporter.log"):
         yield True

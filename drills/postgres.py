@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own, in a folder that goes when it ends."""
+"""A private PostgreSQL server in a temporary folder."""
 
 import asyncio
 import os
@@ -19,19 +19,19 @@ from drills.programs import NotInstalled
 from drills.server import free_port
 from drills.waiting import DEADLINE, wait_until
 
-USER = "postgres"  # of the system, if we are root, as which PostgreSQL does not run
+USER = "postgres"  # also of the system: PostgreSQL refuses to run as root
 LOOPBACK = "127.0.0.1"
 OPTIONS = {
     "unix_socket_directories": "",
     "fsync": "off",
     "shared_buffers": "16MB",
 }
-# Who is let in: initdb lets loopback in, this the network that the server is on.
-NEIGHBOURS = "host all all samenet trust\n"
+# pg_hba.conf: initdb allows the loopback, this allows the network that the server is on.
+SAME_NETWORK = "host all all samenet trust\n"
 
 
 def program(name: str) -> str:
-    """Path of one of PostgreSQL's programs, of which Debian keeps most out of PATH.
+    """Path of one of PostgreSQL's programs; on Debian most are not in PATH.
 
     Raises NotInstalled.
     """
@@ -44,7 +44,7 @@ def program(name: str) -> str:
 
 
 class Postgres:
-    """A server that can be stopped, started again, and frozen as if the network were gone.
+    """A server that can be stopped, restarted, and frozen as if the network were down.
 
     address: where it listens; options: of the server, besides OPTIONS.
     """
@@ -63,11 +63,11 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str) -> str:
-        """What DATABASE_URL is to be."""
+        """DATABASE_URL of a database."""
         return f"postgresql+asyncpg://{USER}@{self._address}:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """Make an empty database and return its URL."""
+        """Create an empty database; returns its URL."""
         name = f"test_{uuid.uuid4().hex}"
 
         async def make() -> None:
@@ -83,7 +83,7 @@ class Postgres:
         return self.url(name)
 
     def prepare(self) -> None:
-        """Make the files of an empty server."""
+        """Initialise the data folder."""
         subprocess.run(  # noqa: S603 - our own command
             [program("initdb"), "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8", "-N"],
             check=True,
@@ -93,7 +93,7 @@ class Postgres:
         )
         if self._address != LOOPBACK:
             with Path(self._data, "pg_hba.conf").open("a", encoding="utf-8") as rules:
-                rules.write(NEIGHBOURS)
+                rules.write(SAME_NETWORK)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -109,14 +109,14 @@ class Postgres:
         wait_until(self._answers, "PostgreSQL answers")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """End it. SIGINT: in order, but waiting for nobody; SIGQUIT: as in a crash."""
+        """Stop it. SIGINT: fast shutdown; SIGQUIT: immediate, as in a crash."""
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(DEADLINE)
             self._process = None
 
     def processes(self) -> list[psutil.Process]:
-        """All of it, each connection's too. It must run."""
+        """Its processes, those of connections too. Raises RuntimeError where it does not run."""
         if self._process is None:
             raise RuntimeError("PostgreSQL does not run")
         parent = psutil.Process(self._process.pid)
@@ -124,7 +124,7 @@ class Postgres:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Let no process of it do anything for the length of the body."""
+        """Suspend all of its processes for the length of the body."""
         processes = self.processes()
         for process in processes:
             process.suspend()
@@ -136,7 +136,7 @@ class Postgres:
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and not stopped since."""
+        """Whether it runs."""
         return self._process is not None
 
     @property
@@ -157,7 +157,7 @@ def run_postgres(
 ) -> Iterator[Postgres]:
     """A server for the length of the body. Raises NotInstalled."""
     program("initdb")
-    # Not the caller's folder, which may be closed to the user that the server runs as.
+    # Not the caller's folder, which the server's user may not be able to read.
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         server = Postgres(Path(folder), address, port, options)
         if user := _user():
@@ -171,5 +171,5 @@ def run_postgres(
 
 
 def _user() -> dict[str, Any]:
-    """Whom to run it as."""
+    """User and groups to run it as."""
     return {} if os.geteuid() else {"user": USER, "group": USER, "extra_groups": []}

@@ -1,4 +1,4 @@
-"""Programs: started with what they write in a file, awaited, ended by their handle."""
+"""External programs: found, started with their output in a file, awaited, terminated."""
 
 import json
 import shutil
@@ -15,11 +15,11 @@ ASK_SECONDS = 10
 
 
 class NotInstalled(Exception):
-    """A program is missing; the message says which, and how to get it."""
+    """A program is missing; the message says which, and how to install it."""
 
 
 def binary(*names: str) -> str:
-    """The path of a program, by whichever of its names it has here. Raises NotInstalled."""
+    """Path of a program, found by any of its names. Raises NotInstalled."""
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         raise NotInstalled(f"{' or '.join(names)} is not installed: make tools")
@@ -27,7 +27,7 @@ def binary(*names: str) -> str:
 
 
 def ask(url: str, body: object = None) -> Any:
-    """GET, or POST something as JSON; returns what JSON came back, if any."""
+    """GET, or POST a body as JSON; returns the JSON of the response, if any."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, data, headers)  # noqa: S310 - our own, on loopback
@@ -37,7 +37,7 @@ def ask(url: str, body: object = None) -> Any:
 
 
 def ready(url: str, path: str = "/-/ready") -> bool:
-    """Whether it answers there."""
+    """Whether it answers at that path without an error."""
     try:
         ask(f"{url}{path}")
     except OSError:  # refused, reset, an error's status, or too late
@@ -45,12 +45,12 @@ def ready(url: str, path: str = "/-/ready") -> bool:
     return True
 
 
-def begun(
+def start_program(
     command: Sequence[str], root: Path, variables: Mapping[str, str], log: Path
 ) -> "subprocess.Popen[bytes]":
-    """Start a program in a session of its own, so that all of it can be ended at once.
+    """Start a program in its own session, so that all of its processes can be killed at once.
 
-    log: where it writes, from the beginning.
+    log: its output; truncated.
     """
     with log.open("wb") as written:
         return subprocess.Popen(  # noqa: S603 - commands of ours
@@ -68,7 +68,7 @@ def begun(
 def running(
     command: Sequence[str], url: str, *, path: str = "/-/ready", log: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program that says at a path when it is ready. log: where it writes, None for here."""
+    """Run a program until the body ends; it is ready when it answers at `path`. log: its output."""
     with ExitStack() as stack:
         written = stack.enter_context(log.open("wb")) if log else None
         process = stack.enter_context(

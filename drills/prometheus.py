@@ -1,4 +1,4 @@
-"""What Prometheus answers, asked through its API."""
+"""A client of Prometheus's HTTP API."""
 
 import math
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from drills.programs import ask
 
 @dataclass(frozen=True)
 class Sample:
-    """One of an answer's series with its value. A scalar has no labels."""
+    """One series of a result with its value. A scalar has no labels."""
 
     labels: dict[str, str]
     value: float
 
     @property
     def known(self) -> bool:
-        """Whether it is a number: NaN says that there was nothing to compute from."""
+        """Whether it is a number; NaN means that there was no data."""
         return not math.isnan(self.value)
 
 
 @dataclass(frozen=True)
 class Prometheus:
-    """One that runs; what it cannot answer raises HTTPError."""
+    """A running Prometheus; an invalid query raises HTTPError."""
 
     url: str
 
@@ -36,7 +36,7 @@ class Prometheus:
         return [Sample(item["metric"], float(item["value"][1])) for item in data["result"]]
 
     def value(self, expr: str, at: float | None = None) -> float:
-        """The value of a query that has one series; 0 where it has none."""
+        """The value of a query with one series; 0 where it has none."""
         return sum(sample.value for sample in self.query(expr, at))
 
     def label_values(self, label: str, selector: str) -> list[str]:
@@ -45,12 +45,12 @@ class Prometheus:
         return found
 
     def targets(self) -> dict[str, str]:
-        """Scrape job → how its one target is: up, down or unknown."""
+        """Scrape job → health of its target: up, down or unknown."""
         active = self._get("targets", {"state": "active"})["activeTargets"]
         return {target["labels"]["job"]: target["health"] for target in active}
 
     def rules(self) -> list[dict[str, Any]]:
-        """Every rule with its health, and its last error if there was one."""
+        """Every rule with its health and its last error, if any."""
         groups = self._get("rules", {})["groups"]
         return [rule for group in groups for rule in group["rules"]]
 

@@ -1,4 +1,4 @@
-"""Who is notified: a webhook of ours behind Alertmanager, that wakes whoever waits for an alert."""
+"""A webhook receiver behind Alertmanager, with which a drill waits for an alert."""
 
 import json
 import threading
@@ -14,8 +14,8 @@ from drills.waiting import DEADLINE
 
 
 @dataclass(frozen=True)
-class Notice:
-    """One alert of a notification. path: where it came; at: `time.monotonic()` when."""
+class ReceivedAlert:
+    """One alert of a notification. path: of the webhook; at: `time.monotonic()` of its arrival."""
 
     path: str
     at: float
@@ -25,50 +25,50 @@ class Notice:
 
     @property
     def name(self) -> str:
-        """Of the alert."""
+        """Name of the alert."""
         return self.labels["alertname"]
 
     def fits(self, name: str, status: str, labels: dict[str, str]) -> bool:
-        """Whether it is of that alert, in that state, with at least these labels."""
+        """Whether it is that alert, in that state, with at least these labels."""
         return (self.name, self.status) == (name, status) and labels.items() <= self.labels.items()
 
 
 @dataclass
 class Receiver:
-    """Keeps every notice. port: where it listens on loopback."""
+    """Keeps every alert. port: where it listens on loopback."""
 
     port: int
-    _notices: list[Notice] = field(default_factory=list)
-    _came: threading.Condition = field(default_factory=threading.Condition)
+    _alerts: list[ReceivedAlert] = field(default_factory=list)
+    _arrived: threading.Condition = field(default_factory=threading.Condition)
 
     def url(self, path: str) -> str:
-        """The address of one of its doors; any path is one."""
+        """URL of a webhook; any path is one."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def take(self, path: str, body: dict[str, Any]) -> None:
-        """Keep what Alertmanager has sent, and wake who waits."""
+        """Store a notification of Alertmanager, and wake every waiting thread."""
         now = time.monotonic()
-        notices = [
-            Notice(path, now, alert["status"], alert["labels"], alert["annotations"])
+        alerts = [
+            ReceivedAlert(path, now, alert["status"], alert["labels"], alert["annotations"])
             for alert in body["alerts"]
         ]
-        with self._came:
-            self._notices += notices
-            self._came.notify_all()
+        with self._arrived:
+            self._alerts += alerts
+            self._arrived.notify_all()
 
-    def notices(self, path: str, after: float = 0) -> list[Notice]:
-        """What has come at a path since a moment."""
-        with self._came:
-            return [it for it in self._notices if it.path == path and it.at >= after]
+    def alerts(self, path: str, after: float = 0) -> list[ReceivedAlert]:
+        """Alerts that have arrived at a path since a moment."""
+        with self._arrived:
+            return [it for it in self._alerts if it.path == path and it.at >= after]
 
-    def first_but(self, name: str, *, after: float, seconds: float) -> Notice | None:
-        """The first notice of any other alert, if one comes within so many seconds."""
+    def first_but(self, name: str, *, after: float, seconds: float) -> ReceivedAlert | None:
+        """The first alert of any other alert, if one comes within so many seconds."""
 
-        def found() -> Notice | None:
-            return next((it for it in self._notices if it.at >= after and it.name != name), None)
+        def found() -> ReceivedAlert | None:
+            return next((it for it in self._alerts if it.at >= after and it.name != name), None)
 
-        with self._came:
-            self._came.wait_for(found, seconds)
+        with self._arrived:
+            self._arrived.wait_for(found, seconds)
             return found()
 
     def await_alert(
@@ -80,21 +80,21 @@ class Receiver:
         after: float = 0,
         deadline: float = DEADLINE,
         **labels: str,
-    ) -> Notice:
-        """The first notice of an alert in a state with these labels, as soon as it has come.
+    ) -> ReceivedAlert:
+        """The first alert of an alert in a state with these labels, as soon as it has come.
 
         after: what came before that moment does not count. Raises TimeoutError.
         """
 
-        def found() -> Notice | None:
-            notices = self.notices(path, after)
-            return next((it for it in notices if it.fits(name, status, labels)), None)
+        def found() -> ReceivedAlert | None:
+            alerts = self.alerts(path, after)
+            return next((it for it in alerts if it.fits(name, status, labels)), None)
 
-        with self._came:
-            self._came.wait_for(found, deadline)
-            if notice := found():
-                return notice
-            came = sorted({f"{it.name} {it.status}" for it in self.notices(path, after)})
+        with self._arrived:
+            self._arrived.wait_for(found, deadline)
+            if alert := found():
+                return alert
+            came = sorted({f"{it.name} {it.status}" for it in self.alerts(path, after)})
         raise TimeoutError(f"not within {deadline:g} s: {name} {status} {labels}; came: {came}")
 
 
@@ -111,7 +111,7 @@ def receiving() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     receiver = Receiver(server.server_address[1])

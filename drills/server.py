@@ -1,4 +1,4 @@
-"""A real server: started through prestart.sh, watched from outside, ended for certain."""
+"""A real server: started by prestart.sh, observed from outside, and stopped whole."""
 
 import os
 import signal
@@ -16,12 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from drills.logfile import Logged
-from drills.programs import begun
+from drills.programs import start_program
 from drills.waiting import DEADLINE, wait_until
 
 ROOT = Path(__file__).parents[1]
 OK = 200
-KILL_SECONDS = 10.0  # for the kernel to end what was killed
+KILL_SECONDS = 10.0  # for the kernel to end killed processes
 
 
 def free_port() -> int:
@@ -32,17 +32,17 @@ def free_port() -> int:
 
 
 def environment(folder: Path, **settings: object) -> dict[str, str]:
-    """The least that a process needs, and these settings; None leaves one to .env."""
+    """A minimal environment with these settings; None leaves one to .env."""
     base: dict[str, object] = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(folder),
         "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
         "LOG_FORMAT": "json",
-        "WEB_CONCURRENCY": "2",  # whatever the machine
-        "INFERENCE_BATCH": "8",  # however fast it is
-        "JOBS": "off",  # where a test wants them it says so
-        "MODELS": "classification",  # the others are jobs
-        "QUEUE_SECONDS": "60",  # or slow: who waits is refused where a test asks for it
+        "WEB_CONCURRENCY": "2",  # on any machine
+        "INFERENCE_BATCH": "8",  # not measured
+        "JOBS": "off",  # unless a test sets it
+        "MODELS": "classification",  # the others only run as jobs
+        "QUEUE_SECONDS": "60",  # a slow machine refuses nothing, unless a test asks for it
     }
     given = base | settings
     return {name: str(value) for name, value in given.items() if value is not None}
@@ -70,10 +70,7 @@ class Metrics:
 
 @dataclass
 class Server(Logged):
-    """A running server, seen from outside. metrics_port: where /metrics is, else on `port`.
-
-    host: where it listens.
-    """
+    """A running server, observed from outside. metrics_port: None: /metrics is on `port`."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -93,11 +90,11 @@ class Server(Logged):
         return self.process.pid
 
     def workers(self) -> list[int]:
-        """Process ids of the workers that live."""
+        """Process ids of the live workers."""
         return sorted(child.pid for child in self._children() if lives(child))
 
     def _children(self) -> list[psutil.Process]:
-        """Workers that live, and those whose end the arbiter has not noticed yet."""
+        """Live workers, and dead ones that the arbiter has not reaped yet."""
         with suppress(psutil.NoSuchProcess):
             return list(psutil.Process(self.master).children())
         return []
@@ -115,7 +112,7 @@ class Server(Logged):
         self.process.send_signal(number)
 
     def reload(self) -> None:
-        """Send SIGHUP and wait until none but new workers serve."""
+        """Send SIGHUP and wait until only new workers serve."""
         before = self.workers()
         ready = self.log().count("worker_ready")
         self.signal(signal.SIGHUP)
@@ -132,7 +129,7 @@ class Server(Logged):
         return self.process.wait(deadline)
 
     def stop(self, deadline: float = DEADLINE) -> int:
-        """End the server as an operator does; returns the arbiter's exit code."""
+        """Send SIGTERM; returns the arbiter's exit code."""
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
         code = self.wait(deadline)
@@ -142,11 +139,11 @@ class Server(Logged):
         return code
 
     def await_gone(self) -> None:
-        """Wait until nothing of it lives."""
+        """Wait until every process of the server has ended."""
         wait_until(lambda: not self.processes(), "every process of the server ended", KILL_SECONDS)
 
     def processes(self) -> list[int]:
-        """Every living process of the server's session, whoever its parent is."""
+        """Every live process of the server's session, whatever its parent."""
         return [
             process.pid
             for process in psutil.process_iter()
@@ -154,12 +151,12 @@ class Server(Logged):
         ]
 
     def tail(self, lines: int = 40) -> str:
-        """The end of the log, for who asks why."""
+        """The end of the log."""
         return "\n".join(self.log().splitlines()[-lines:])
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it runs; one that has ended may stay in the list until somebody asks how."""
+    """Whether it runs; a zombie does not."""
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -176,12 +173,12 @@ def _session(pid: int) -> int | None:
 def launch(
     folder: Path, *, app: str | None = None, root: Path = ROOT, **settings: object
 ) -> Server:
-    """Start a server and wait for nothing; `serve` is what most want."""
+    """Start a server without waiting for it; see `serve`."""
     port = int(str(settings.setdefault("PORT", free_port())))
     command = [str(root / "prestart.sh"), "api", *([app] if app else [])]
     variables = environment(folder, **settings)
     log_file = folder / f"server_{port}.log"
-    process = begun(command, root, variables, log_file)
+    process = start_program(command, root, variables, log_file)
     return Server(
         log_file,
         process,
@@ -204,9 +201,8 @@ def serve(
 ) -> Iterator[Server]:
     """A server whose workers have all started, for the length of the body.
 
-    app: what Gunicorn serves, None for the product as shipped. root: where the product's tree is.
-    ready: what /ready is to answer.
-    settings: by the names of their variables, as in `serve(tmp_path, WEB_CONCURRENCY=4)`.
+    app: for Gunicorn; None: the product as shipped. root: of the source tree. ready: the expected
+    status of /ready. settings: environment variables, as in `serve(tmp_path, WEB_CONCURRENCY=4)`.
     """
     server = launch(folder, app=app, root=root, **settings)
     try:
@@ -218,7 +214,7 @@ def serve(
 
 
 def await_ready(server: Server, status: int, workers: int) -> None:
-    """Wait until /ready answers so and as many workers have said that they are ready."""
+    """Wait until /ready answers with a status and so many workers are ready, by the log."""
 
     def started() -> bool:
         if server.process.poll() is not None:
@@ -235,7 +231,7 @@ def await_ready(server: Server, status: int, workers: int) -> None:
 
 
 def end(server: Server) -> None:
-    """Kill whatever of the server still lives; every process of its group is its own."""
+    """Kill every process of the server that still runs."""
     with suppress(ProcessLookupError):
         os.killpg(server.master, signal.SIGKILL)
     server.process.wait(DEADLINE)

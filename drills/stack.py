@@ -1,28 +1,28 @@
-"""The real stack on free loopback ports: broker, API, job workers, and all that watches them."""
+"""The real stack on free loopback ports: broker, API, job workers and their monitoring."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from drills.crew import Crew, working
+from drills.job_workers import JobWorkers, run_job_workers
 from drills.monitoring import ALERTMANAGER, PROMETHEUS, monitoring
 from drills.programs import binary
 from drills.prometheus import Prometheus
 from drills.receiver import Receiver, receiving
 from drills.server import OK, ROOT, Server, await_ready, end, free_port, launch
+from drills.source_tree import copy_tree
 from drills.traffic import MAX_BYTES
-from drills.tree import planted
 from drills.valkey import serving_valkey
 
 FACTOR = 60.0  # an hour is a minute, a scrape comes every 250 ms
-MODELS = "drill,text_to_image"  # one that answers at once and needs no weights, one for jobs
+MODELS = "drill,text_to_image"  # a fast one without weights, and one for jobs
 WORKERS = 2
 PLUGINS = Path(__file__).parent / "plugins"
 
 
 class Api:
-    """The API, that can be killed and started again; its port stays."""
+    """The API, which can be killed and restarted on the same port."""
 
     def __init__(self, tree: Path, variables: Mapping[str, object]) -> None:
         self._tree = tree
@@ -37,42 +37,42 @@ class Api:
         await_ready(self.server, OK, WORKERS)
 
     def kill(self) -> None:
-        """End every process of it at once, as the failure of a machine does."""
+        """Kill all of its processes at once, as the failure of a machine does."""
         end(self.server)
 
     def start(self) -> None:
-        """Start it again, as a service manager does."""
+        """Restart it, as a service manager does."""
         self.server = self._launch()
         self.await_ready()
 
 
 @dataclass(frozen=True)
 class Stack:
-    """All of it. tree: what the processes run in; factor: how much faster time is for alerts."""
+    """The whole stack. tree: working directory; factor: by which alerting time is accelerated."""
 
     tree: Path
     api: Api
-    crew: Crew
+    job_workers: JobWorkers
     prometheus: Prometheus
     receiver: Receiver
     factor: float
 
     @property
     def url(self) -> str:
-        """Of the API, without a slash at its end."""
+        """Base URL of the API, without a trailing slash."""
         return self.api.server.url
 
 
 @contextmanager
 def standing(folder: Path, *, factor: float = FACTOR, **settings: object) -> Iterator[Stack]:
-    """The stack for the length of the body; then nothing of it is left.
+    """The stack for the length of the body.
 
-    folder: of a short path, as the broker's socket lies in it. settings: by the names of their
-    variables. Raises NotInstalled.
+    folder: with a short path, as the broker's socket is in it. settings: environment variables.
+    Raises NotInstalled.
     """
     for names in (PROMETHEUS, ALERTMANAGER):
         binary(*names)
-    tree = planted(folder / "tree", [PLUGINS / "drill.py"])
+    tree = copy_tree(folder / "tree", [PLUGINS / "drill.py"])
     with ExitStack() as stack:
         valkey = stack.enter_context(serving_valkey(folder / "valkey"))
         variables: dict[str, object] = {
@@ -88,11 +88,13 @@ def standing(folder: Path, *, factor: float = FACTOR, **settings: object) -> Ite
             "CACHE_DIR": ROOT / "var" / "cache",  # nets are converted once, not at every drill
             **settings,
         }
-        crew = stack.enter_context(working(folder, root=tree, ready=False, **variables))
+        job_workers = stack.enter_context(
+            run_job_workers(folder, root=tree, ready=False, **variables)
+        )
         api = Api(tree, variables)
         stack.callback(api.kill)
         api.await_ready()
-        crew.await_ready(1)
+        job_workers.await_ready(1)
         receiver = stack.enter_context(receiving())
-        watched = monitoring(folder, factor, receiver, api.server, crew.metrics_port, valkey)
-        yield Stack(tree, api, crew, stack.enter_context(watched), receiver, factor)
+        watched = monitoring(folder, factor, receiver, api.server, job_workers.metrics_port, valkey)
+        yield Stack(tree, api, job_workers, stack.enter_context(watched), receiver, factor)

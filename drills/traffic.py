@@ -1,4 +1,4 @@
-"""Mixed, bounded traffic: callers who do one thing after another and note how each was answered."""
+"""Mixed, bounded traffic: clients that repeat a sequence of actions and count the statuses."""
 
 import base64
 import io
@@ -16,20 +16,20 @@ from PIL import Image
 
 from drills.waiting import DEADLINE
 
-UNANSWERED = 0  # in the place of a status, where nobody listened or the connection broke
+UNANSWERED = 0  # instead of a status, where the connection was refused or broke
 ACCEPTED = 202
-MAX_BYTES = 65_536  # what MAX_BODY_BYTES is to be, so that a small body is too large
+MAX_BYTES = 65_536  # MAX_BODY_BYTES of the stack, so that a small body is too large
 BURST = 24
 HELD_SECONDS = 0.5  # how long each prediction of a burst takes
 PROMPT = {"prompt": "a fox on blue", "steps": 2}
-UNKNOWN_PROMPT = {"prompt": "zzzz", "steps": 2}  # no word of it is known: the job fails
+UNKNOWN_PROMPT = {"prompt": "zzzz", "steps": 2}  # the model knows none of its words: the job fails
 
 Statuses = list[int]
-Deed = Callable[["Caller"], Statuses]
+Action = Callable[["Client"], Statuses]
 
 
 def picture(number: int) -> bytes:
-    """A plain picture, dark for even numbers and light for odd ones; each number has its own."""
+    """A plain image, dark for even numbers and light for odd ones; no two are the same."""
     base = 224 if number % 2 else 0
     shade = tuple(base + (number >> shift) % 32 for shift in (1, 6, 11))
     buffer = io.BytesIO()
@@ -37,77 +37,77 @@ def picture(number: int) -> bytes:
     return buffer.getvalue()
 
 
-class Caller:
-    """One who calls, over one connection."""
+class Client:
+    """A client with one connection."""
 
-    _numbers = count()  # of all callers' pictures: none is sent twice, unless that is meant
+    _numbers = count()  # of the images of all clients: none is sent twice by accident
 
     def __init__(self, url: str) -> None:
-        self.client = httpx2.Client(base_url=url, timeout=DEADLINE)
+        self.http = httpx2.Client(base_url=url, timeout=DEADLINE)
 
     def picture(self) -> bytes:
-        """A new one."""
+        """A new image."""
         return picture(next(self._numbers))
 
     def post(self, path: str, data: bytes, kind: str = "image/png") -> int:
         """Send bytes; returns the status."""
-        return self.client.post(path, content=data, headers={"Content-Type": kind}).status_code
+        return self.http.post(path, content=data, headers={"Content-Type": kind}).status_code
 
 
-def predictions(model: str) -> dict[str, Deed]:
-    """The ways to ask a model for a prediction, good and bad."""
+def predictions(model: str) -> dict[str, Action]:
+    """Requests for a prediction, valid and invalid."""
     path = f"/v1/models/{model}/predictions"
     same = picture(0)
 
-    def multipart(caller: Caller) -> Statuses:
-        files = {"image": ("picture.png", caller.picture(), "image/png")}
-        return [caller.client.post(path, files=files).status_code]
+    def multipart(client: Client) -> Statuses:
+        files = {"image": ("picture.png", client.picture(), "image/png")}
+        return [client.http.post(path, files=files).status_code]
 
-    def as_json(caller: Caller) -> Statuses:
-        body = {"image": base64.b64encode(caller.picture()).decode()}
-        return [caller.client.post(path, json=body).status_code]
+    def as_json(client: Client) -> Statuses:
+        body = {"image": base64.b64encode(client.picture()).decode()}
+        return [client.http.post(path, json=body).status_code]
 
     return {
-        "raw": lambda caller: [caller.post(path, caller.picture())],
+        "raw": lambda client: [client.post(path, client.picture())],
         "multipart": multipart,
         "json": as_json,
-        "repeated": lambda caller: [caller.post(path, same)],
-        "no_image": lambda caller: [caller.post(path, b"no image at all")],
-        "too_large": lambda caller: [caller.post(path, bytes(MAX_BYTES + 1))],
+        "repeated": lambda client: [client.post(path, same)],
+        "no_image": lambda client: [client.post(path, b"no image at all")],
+        "too_large": lambda client: [client.post(path, bytes(MAX_BYTES + 1))],
     }
 
 
-def burst(model: str) -> Deed:
-    """Ask for more slow predictions at once than the model's queue takes."""
+def burst(model: str) -> Action:
+    """Request more slow predictions at once than the model's queue admits."""
     path = f"/v1/models/{model}/predictions?seconds={HELD_SECONDS}"
 
-    def deed(caller: Caller) -> Statuses:
+    def action(client: Client) -> Statuses:
         with ThreadPoolExecutor(BURST) as pool:
-            asked = [pool.submit(caller.post, path, caller.picture()) for _ in range(BURST)]
+            asked = [pool.submit(client.post, path, client.picture()) for _ in range(BURST)]
             return [future.result() for future in asked]
 
-    return deed
+    return action
 
 
-def job(body: Mapping[str, object], *, cancel: bool = False) -> Deed:
-    """Send a job of text_to_image, and perhaps cancel it at once."""
+def job(body: Mapping[str, object], *, cancel: bool = False) -> Action:
+    """Submit a job of text_to_image; cancel: at once."""
 
-    def deed(caller: Caller) -> Statuses:
-        answer = caller.client.post("/v1/models/text_to_image/jobs", json=body)
+    def action(client: Client) -> Statuses:
+        answer = client.http.post("/v1/models/text_to_image/jobs", json=body)
         if cancel and answer.status_code == ACCEPTED:
-            caller.client.delete(f"/v1/jobs/{answer.json()['id']}")
+            client.http.delete(f"/v1/jobs/{answer.json()['id']}")
         return [answer.status_code]
 
-    return deed
+    return action
 
 
-def get(path: str) -> Deed:
-    """Ask for a page."""
-    return lambda caller: [caller.client.get(path).status_code]
+def get(path: str) -> Action:
+    """GET a path."""
+    return lambda client: [client.http.get(path).status_code]
 
 
-def healthy(model: str = "drill") -> dict[str, Deed]:
-    """What callers do on a good day; some of it is refused, and none of that is our fault."""
+def healthy(model: str = "drill") -> dict[str, Action]:
+    """Actions of clients on a good day; those that are refused are the clients' fault."""
     return {
         **predictions(model),
         "metadata": get("/metadata"),
@@ -120,14 +120,14 @@ def healthy(model: str = "drill") -> dict[str, Deed]:
 
 @dataclass
 class Traffic:
-    """Callers for the length of the body, each with so many deeds a second at most.
+    """Clients for the length of the body, each with so many actions a second at most.
 
-    outcomes: (deed, status) → how often.
+    outcomes: (action, status) → count.
     """
 
     url: str
-    deeds: Mapping[str, Deed]
-    callers: int = 2
+    actions: Mapping[str, Action]
+    clients: int = 2
     per_second: float = 5
     outcomes: Counter[tuple[str, int]] = field(default_factory=Counter)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -135,44 +135,44 @@ class Traffic:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        """Begin."""
-        self._threads = [threading.Thread(target=self._call) for _ in range(self.callers)]
+        """Start the clients."""
+        self._threads = [threading.Thread(target=self._call) for _ in range(self.clients)]
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *_what: object) -> None:
-        """Let each finish what it does."""
+        """Let each client finish its action."""
         self._over.set()
         for thread in self._threads:
             thread.join()
 
-    def count(self, *deeds: str, status: int | None = None) -> int:
-        """How many requests of these deeds, or of all, were answered so."""
+    def count(self, *actions: str, status: int | None = None) -> int:
+        """Number of requests of these actions, or of all, with a status."""
         with self._changed:
             return sum(
                 number
-                for (deed, answered), number in self.outcomes.items()
-                if (not deeds or deed in deeds) and status in {None, answered}
+                for (action, answered), number in self.outcomes.items()
+                if (not actions or action in actions) and status in {None, answered}
             )
 
     def await_each(self, times: int, deadline: float = DEADLINE) -> None:
-        """Wait until each deed has been done so often. Raises TimeoutError."""
+        """Wait until each action has been repeated so often. Raises TimeoutError."""
 
         def done() -> bool:
-            return all(self.count(deed) >= times for deed in self.deeds)
+            return all(self.count(action) >= times for action in self.actions)
 
         with self._changed:
             if not self._changed.wait_for(done, deadline):
                 raise TimeoutError(f"not within {deadline:g} s: {times} of each {self.outcomes}")
 
     def _call(self) -> None:
-        caller = Caller(self.url)
-        with caller.client:
-            for name, deed in cycle(self.deeds.items()):
+        client = Client(self.url)
+        with client.http:
+            for name, action in cycle(self.actions.items()):
                 began = time.monotonic()
                 try:
-                    statuses = deed(caller)
+                    statuses = action(client)
                 except httpx2.TransportError:
                     statuses = [UNANSWERED]
                 with self._changed:

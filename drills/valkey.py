@@ -1,4 +1,4 @@
-"""A real Valkey server, as `make run` starts it; it can be killed and started again."""
+"""A real Valkey server, as `make run` starts it; it can be killed and restarted."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ from project.jobs.embedded_broker import command
 
 
 class Valkey:
-    """A server; its data outlive its processes. options: besides those of `make run`."""
+    """A server whose data outlive its process. options: besides those of `make run`."""
 
     def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,18 +41,18 @@ class Valkey:
             return False
 
     def client(self) -> "Redis":
-        """A new client of it."""
+        """A new client."""
         return Redis.from_url(self.url)
 
     def stop(self) -> None:
-        """End it as a system does that shuts down."""
+        """Send SIGTERM, as at a shutdown of the machine."""
         if self._process:
             self._process.terminate()
             self._process.wait(10)
             self._process = None
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Send SIGKILL, as good as a power cut."""
         if self._process:
             self._process.kill()
             self._process.wait(10)
@@ -60,7 +60,7 @@ class Valkey:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Have it answer nobody for the length of the body, as if the network were gone."""
+        """Suspend it for the length of the body, as if the network were down."""
         if self._process is None:
             raise RuntimeError("Valkey does not run")
         self._process.send_signal(signal.SIGSTOP)

@@ -1,17 +1,17 @@
-"""Waiting for what tells nobody when it happens; where there is an event, wait for that instead."""
+"""Polling for a condition that has no event; where there is an event, wait for that instead."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 DEADLINE = 60.0  # seconds; generous, as the machine may be busy with other things
-LOOK_SECONDS = 0.01
+POLL_SECONDS = 0.01
 
 T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
-    """Ask until the condition holds and return what it gave.
+    """Poll until the condition holds; returns its result.
 
     Raises TimeoutError with `what` at the deadline.
     """
@@ -19,5 +19,5 @@ def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE
     while not (answer := condition()):
         if time.monotonic() > end:
             raise TimeoutError(f"not within {deadline:g} s: {what}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     return answer

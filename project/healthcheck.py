@@ -1,4 +1,4 @@
-"""Whether what was started in this container lives: for platforms that can only run a command.
+"""Health check of this container, for platforms that can only run a command.
 
 `python -m project.healthcheck` exits with 0 where the API or the job workers here answer /health.
 """
@@ -11,22 +11,22 @@ from project.processes.ports import reachable_host
 from project.settings import Settings
 from project.settings.loading import load_settings
 
-SECONDS = 5.0  # the API promises a tenth of one
-DIRECT = build_opener(ProxyHandler({}))  # a container may have been given a proxy for the world
+TIMEOUT_SECONDS = 5.0  # /health answers within 0.1 s
+DIRECT = build_opener(ProxyHandler({}))  # without a proxy that the container may have
 
 
 def fault(settings: Settings) -> str | None:
-    """None where either answers; else what each said, in a line."""
+    """None where either answers; else the error of each, in a line."""
     host = reachable_host(settings.host)
-    found = []
+    errors = []
     for port in (settings.port, settings.worker_metrics_port):
         url = f"http://{host}:{port}/health"
         try:
-            with DIRECT.open(url, timeout=SECONDS):
+            with DIRECT.open(url, timeout=TIMEOUT_SECONDS):
                 return None
         except (HTTPException, OSError) as error:
-            found.append(f"{url}: {error}")
-    return "; ".join(found)
+            errors.append(f"{url}: {error}")
+    return "; ".join(errors)
 
 
 if __name__ == "__main__":

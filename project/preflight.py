@@ -1,8 +1,7 @@
-"""What can be known to fail before a process starts, said in one line each.
+"""Checks before a process starts; each problem is one line.
 
-`python -m project.preflight api FOLDER`, or `worker FOLDER`, checks that, brings the database's
-tables to this release, begins another log file where the last one is long, and empties the metrics
-folder, for prestart.sh.
+`python -m project.preflight api FOLDER`, or `worker FOLDER`, runs them for prestart.sh, migrates
+the database, rotates a large log file and empties the metrics folder.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ KINDS = ("api", "worker")
 
 
 def check(settings: Settings, kinds: Sequence[str] = KINDS) -> None:
-    """Raise ConfigurationError where a model has no file or a port of these processes is taken."""
+    """Raise ConfigurationError where a model has no file, or a port of these processes is taken."""
     check_names(settings.models)
     for kind in kinds:
         for variable, port in _ports(settings, kind).items():
@@ -33,68 +32,68 @@ def check(settings: Settings, kinds: Sequence[str] = KINDS) -> None:
 
 
 def processes(settings: Settings) -> list[str]:
-    """Names in the Procfile of what has to run."""
+    """Names in the Procfile of the processes that these settings require."""
     if not settings.jobs:
         return ["web"]
     return ["web", "worker"] if settings.redis_url else ["web", "worker", "broker"]
 
 
 def prepare_database(settings: Settings) -> None:
-    """Wait for the database and bring its tables to this release.
+    """Wait for the database and migrate it to this release.
 
     Raises ConfigurationError, and DatabaseUnavailable after DATABASE_WAIT_SECONDS.
     """
     if not settings.jobs or is_current(settings):
         return
-    from project.db.migrate import upgrade_when_there  # noqa: PLC0415 - slow, and seldom needed
+    from project.db.migrate import upgrade_when_available  # noqa: PLC0415 - slow, and rarely needed
 
-    configure_logging(settings)  # each try that fails is a line
-    asyncio.run(upgrade_when_there(settings))
+    configure_logging(settings)  # each failed attempt is logged
+    asyncio.run(upgrade_when_available(settings))
 
 
-def faults(old: Settings, new: Settings) -> list[str]:
-    """What speaks against a running server's going from the old settings to the new, a line each.
+def check_reload(old: Settings, new: Settings) -> list[str]:
+    """Reasons why a running server cannot change from the old settings to the new, a line each.
 
-    Gunicorn's arbiter would end at either, and leave its workers behind.
+    Each would end Gunicorn's arbiter, and leave its workers behind.
     """
-    found = []
+    faults = []
     try:
         check_names(new.models)
         if (new.models, new.jobs) != (old.models, old.jobs):
             _check_imports(new.models, jobs=new.jobs)
-        if new.jobs and _places(new) != _places(old):
-            _check_places()
+        if new.jobs and _stores(new) != _stores(old):
+            _check_stores()
         for variable, port in _ports(new).items():
-            if port not in _ports(old).values():  # those are taken by the server itself
+            if port not in _ports(old).values():  # the server itself listens on those
                 _check_port(new.host, port, variable)
     except ConfigurationError as error:
-        found.append(str(error))
-    return found
+        faults.append(str(error))
+    return faults
 
 
 def _check_imports(names: Sequence[str], *, jobs: bool) -> None:
-    """Import the models as a worker will, in another process: torch stays out of this one."""
+    """Import the models as a worker does, in another process: torch stays out of this one."""
     script = "quick_of(create(sys.argv[2:]), jobs=sys.argv[1] == 'True')"
-    fault = _tried("from project.models import create, quick_of", script, str(jobs), *names)
-    if fault:
+    imports = "from project.models import create, quick_of"
+    if fault := _fault_of(imports, script, str(jobs), *names):
         raise ConfigurationError(f"MODELS: {fault}")
 
 
-def _places(settings: Settings) -> tuple[object, ...]:
+def _stores(settings: Settings) -> tuple[object, ...]:
     return settings.jobs, settings.database_url, settings.storage_url
 
 
-def _check_places() -> None:
-    """See whether DATABASE_URL and STORAGE_URL make anything, in another process as well."""
+def _check_stores() -> None:
+    """Parse DATABASE_URL and STORAGE_URL as a worker does, also in another process."""
     imports = "from project.db.engine import read_url; from project.storage import make_storage"
     script = "given = load_settings(); read_url(given); make_storage(given)"
-    if fault := _tried(imports, script):
+    if fault := _fault_of(imports, script):
         raise ConfigurationError(fault)
 
 
-def _tried(imports: str, script: str, *arguments: str) -> str | None:
-    """Do something in another process; returns what speaks against it, in a line."""
-    whole = (
+def _fault_of(imports: str, script: str, *arguments: str) -> str | None:
+    """Run a script in another process; returns its error in a line, or None."""
+    program = (
         "import sys\n"
         "from project.settings.loading import load_settings\n"
         "from project.errors import ConfigurationError\n"
@@ -102,7 +101,7 @@ def _tried(imports: str, script: str, *arguments: str) -> str | None:
         f"try:\n    {script}\n"
         "except ConfigurationError as error:\n    sys.exit(error.detail)\n"
     )
-    command = [sys.executable, "-c", whole, *arguments]
+    command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     return "".join(done.stderr.strip().splitlines()[-1:]) if done.returncode else None
 
@@ -128,25 +127,25 @@ def _check_port(host: str, port: int, variable: str) -> None:
 def empty_metrics(directory: Path) -> None:
     """Delete the metrics of a former run.
 
-    Raises ConfigurationError where a server still counts there: its numbers would be torn out.
+    Raises ConfigurationError where a running server still writes to the folder.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
-            f"cannot make the metrics folder {directory}: {error.strerror}; "
-            "name another in PROMETHEUS_MULTIPROC_DIR"
+            f"cannot create the metrics folder {directory}: {error.strerror}; "
+            "set PROMETHEUS_MULTIPROC_DIR to another"
         ) from error
-    if slots.is_shared(directory):
+    if slots.in_use(directory):
         raise ConfigurationError(
-            f"a running server keeps its metrics in {directory}; stop it, "
-            "or name another folder in PROMETHEUS_MULTIPROC_DIR"
+            f"a running server writes its metrics to {directory}; stop it, "
+            "or set PROMETHEUS_MULTIPROC_DIR to another folder"
         )
     multiprocess.empty(directory)
 
 
 def urls(settings: Settings) -> dict[str, str]:
-    """Where to look once it runs."""
+    """Title → address of what the running server offers."""
     host = reachable_host(settings.host)
     host = "localhost" if host.strip("[]") in LOOPBACKS.values() else host
     root = f"http://{host}:{settings.port}"
@@ -163,7 +162,7 @@ if __name__ == "__main__":
     try:
         check(given := load_settings(), sys.argv[1:2])
         if given.log_file:
-            log_file.bound(given.log_file)
+            log_file.rotate(given.log_file)
         prepare_database(given)
         empty_metrics(Path(sys.argv[2]))
     except ProjectError as error:

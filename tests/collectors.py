@@ -1,4 +1,4 @@
-"""Local servers in the place of Sentry and of an OpenTelemetry collector: they keep what comes."""
+"""Local servers in place of Sentry and of an OpenTelemetry collector, which store all they get."""
 
 import gzip
 import json

@@ -1,21 +1,28 @@
-"""Databases and jobs for tests: nothing of what pytest needs, as other processes import it too."""
+"""Databases and jobs for tests; it imports nothing of pytest, because other processes import it."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from project.db.engine import open_database
-from project.db.job_transitions import Input, Job, JobTransitions, NewJob, StoredFile, new_id
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from project.db.engine import is_sqlite, open_database, read_url
+from project.db.job_queries import JobQueries
+from project.db.job_transitions import JobTransitions
 from project.db.migrate import upgrade
+from project.db.records import Input, Job, NewJob, Status, StoredFile, new_id
 from project.settings import Settings
 
 IMAGE = Input(name="image", key="inputs/1/image", media_type="image/png", size=3)
 RESULT = StoredFile(key="results/1", media_type="application/json", size=7)
 PROBLEM = {"status": 500, "title": "Model failed", "detail": "it broke"}
 
-HOSTILE: dict[str, Any] = {  # what no column may trip over
+HOSTILE: dict[str, Any] = {  # values that no column may change
     "params": {"prompt": "\0 \ud800 '; DROP TABLE jobs; -- 🐘", "none": None, "list": []},
     "inputs": [],
     "idempotency_key": "",
@@ -25,30 +32,81 @@ HOSTILE: dict[str, Any] = {  # what no column may trip over
 LEASE = 20.0
 NOW = 1_800_000_000.0
 
+_migrated: list[bytes] = []  # a SQLite file with the tables of this release, once it is made
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs of one database."""
+
+    engine: AsyncEngine
+    queries: JobQueries
+    transitions: JobTransitions
+
+    @classmethod
+    def of(cls, engine: AsyncEngine) -> "Jobs":
+        return cls(engine, JobQueries(engine), JobTransitions(engine))
+
+    async def get(self, job_id: str) -> Job:
+        """The job of this id, which exists."""
+        job = await self.queries.get(job_id)
+        assert job is not None
+        return job
+
+    async def count(self, status: Status | None = None) -> int:
+        """The number of jobs, at most a million."""
+        return len(await self.queries.page(1_000_000, status=status))
+
 
 def database_settings(url: str) -> Settings:
-    """Settings of which only the database matters."""
+    """Settings of a database alone."""
     return Settings(_env_file=None, database_url=url)  # type: ignore[call-arg]
 
 
 def sqlite_url(folder: Path) -> str:
-    """A file that is not there yet."""
+    """The URL of a file that does not exist yet."""
     return f"sqlite+aiosqlite:///{folder}/jobs.db"
 
 
-def run_jobs(settings: Settings, test: Callable[[JobTransitions], Awaitable[None]]) -> None:
-    """Run a test on a database, whose tables are made if need be."""
-
-    async def go() -> None:
+async def create_tables(settings: Settings) -> None:
+    """Upgrade a database; a new SQLite file is a copy of one that was upgraded before."""
+    url = read_url(settings)
+    if not is_sqlite(url) or _exists(url):
         await upgrade(settings)
-        async with open_database(settings) as engine:
-            await test(JobTransitions(engine))
+        return
+    if not _migrated:
+        with TemporaryDirectory() as folder:
+            await upgrade(database_settings(sqlite_url(Path(folder))))
+            _save_migrated(Path(folder, "jobs.db"))
+    _copy_migrated(Path(str(url.database)))
 
-    asyncio.run(go())
+
+def _exists(url: URL) -> bool:
+    return Path(str(url.database)).exists()
+
+
+def _save_migrated(path: Path) -> None:
+    _migrated.append(path.read_bytes())
+
+
+def _copy_migrated(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_migrated[0])
+
+
+def run_jobs(settings: Settings, test: Callable[[Jobs], Awaitable[None]]) -> None:
+    """Run a test on a database with tables."""
+
+    async def run() -> None:
+        await create_tables(settings)
+        async with open_database(settings) as engine:
+            await test(Jobs.of(engine))
+
+    asyncio.run(run())
 
 
 def new_job(now: float | None = None, **changes: Any) -> NewJob:
-    """A job like any other, but for these changes."""
+    """A job with defaults, except for these changes."""
     created_at = time.time() if now is None else now
     values: dict[str, Any] = {
         "id": new_id(created_at),
@@ -62,15 +120,15 @@ def new_job(now: float | None = None, **changes: Any) -> NewJob:
     return NewJob(**values | changes)
 
 
-async def added(jobs: JobTransitions, now: float = NOW, **changes: Any) -> Job:
+async def added(jobs: Jobs, now: float = NOW, **changes: Any) -> Job:
     """A job that waits."""
-    job, created = await jobs.add(new_job(now, **changes))
-    assert created
+    job, is_new = await jobs.transitions.add(new_job(now, **changes))
+    assert is_new
     return job
 
 
-async def claimed(jobs: JobTransitions, owner: str = "one", now: float = NOW) -> Job:
+async def claimed(jobs: Jobs, owner: str = "one", now: float = NOW) -> Job:
     """A job that runs."""
-    job = await jobs.claim((await added(jobs, now)).id, owner, now, LEASE)
-    assert job is not None
-    return job
+    claim = await jobs.transitions.claim((await added(jobs, now)).id, owner, now, LEASE)
+    assert claim is not None
+    return claim.job

@@ -1,4 +1,4 @@
-"""Models whose answers are known, and a broker that keeps what it is sent: our fakes."""
+"""Fakes: models whose results are known, and a queue that keeps what is sent."""
 
 import threading
 from collections.abc import Generator, Mapping, Sequence
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from project.db.records import Job
 from project.errors import BrokerUnavailable, InvalidInput
-from project.jobs.send import Sender
+from project.jobs.queue import JobQueue, QueueState
 from project.models.base import Array, LongModel, Model, Params
 
 
@@ -115,20 +115,31 @@ class PaintModel(BlendModel):
         super().__init__(name)
 
 
-class FakeSender(Sender):
-    """Keeps what it was asked to send; `gone` makes it a broker that is down."""
+class FakeQueue(JobQueue):
+    """Keeps what is sent. down: the broker does not answer."""
 
     def __init__(self) -> None:
-        self.sent: list[str] = []
-        self.gone = False
+        self.sent: list[str] = []  # ids of jobs
+        self.sent_first: list[str] = []
+        self.delays: list[float] = []
+        self.down = False
         self.closed = False
 
-    async def send(self, job: Job, delay_seconds: float = 0, *, first: bool = False) -> None:
+    async def send(self, job: Job, delay_seconds: float = 0) -> None:
         await self.check()
         self.sent.append(job.id)
+        self.delays.append(delay_seconds)
+
+    async def send_first(self, job: Job) -> None:
+        await self.check()
+        self.sent_first.append(job.id)
+
+    async def state(self) -> QueueState:
+        await self.check()
+        return QueueState(len(self.sent), 0, 0, 0, 0.0)
 
     async def check(self) -> None:
-        if self.gone:
+        if self.down:
             raise BrokerUnavailable("the broker does not answer")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The API of jobs around a real SQLite and a real folder, driven in the event loop of a test."""
+"""The API of jobs in the test's event loop: a real SQLite, a real folder, a fake queue."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,26 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from project.api.dependencies import Services
 from project.api.factory import create_app
 from project.api.jobs.services import JobServices
+from project.api.state import State
 from project.db.engine import open_database
-from project.db.job_transitions import Job, JobTransitions
-from project.db.migrate import upgrade
+from project.db.records import Job
 from project.models.base import AnyModel
 from project.settings import Settings
 from tests.conftest import make_settings, picture
-from tests.database import sqlite_url
-from tests.fakes import BlendModel, FakeSender, PaintModel, ShadeModel
+from tests.database import Jobs, create_tables, sqlite_url
+from tests.fakes import BlendModel, FakeQueue, PaintModel, ShadeModel
 
 SHADE, BLEND, PAINT = (f"/v1/models/{name}/jobs" for name in ("shade", "blend", "paint"))
 PNG = {"Content-Type": "image/png"}
 
 
 def job_settings(folder: Path, **changes: Any) -> Settings:
-    """Settings with jobs on, all of whose data are in a folder."""
+    """Settings with jobs on; all data are in a folder."""
     fixed = {
         "jobs": True,
         "database_url": sqlite_url(folder),
@@ -39,41 +38,40 @@ def job_settings(folder: Path, **changes: Any) -> Settings:
 
 @dataclass
 class JobApi:
-    """The application while its lifespan lasts. jobs: a worker's view of the database."""
+    """The application within its lifespan. jobs: a worker's access to the database."""
 
-    app: FastAPI
+    app: ASGIApp
+    state: State
     client: httpx2.AsyncClient
-    jobs: JobTransitions
+    jobs: Jobs
     folder: Path
-    sender: FakeSender = field(default_factory=FakeSender)
+    queue: FakeQueue = field(default_factory=FakeQueue)
 
     @property
-    def services(self) -> Services:
-        return self.app.state.services
-
-    @property
-    def desk(self) -> JobServices:
-        assert self.services.desk is not None
-        return self.services.desk
+    def job_services(self) -> JobServices:
+        services = self.state["job_services"]
+        assert services is not None
+        return services
 
     async def submit(self, **changes: Any) -> dict[str, Any]:
-        """A job of the model `shade` that waits, as its caller sees it."""
+        """The view of a job of the model `shade` that waits."""
         answer = await self.client.post(SHADE, **{"content": picture(), "headers": PNG} | changes)
         assert answer.status_code == 202, answer.text
         return answer.json()
 
     async def running(self, owner: str = "worker") -> Job:
         """A job that a worker has claimed."""
-        job = await self.jobs.claim((await self.submit())["id"], owner, 1e9, 1e10)
-        assert job is not None
-        return job
+        job_id = (await self.submit())["id"]
+        claim = await self.jobs.transitions.claim(job_id, owner, 1e9, 1e10)
+        assert claim is not None
+        return claim.job
 
     async def rows(self) -> list[Job]:
-        """Every job there is."""
-        return await self.jobs.page(1000)
+        """Every job."""
+        return await self.jobs.queries.page(1000)
 
     def files(self) -> list[str]:
-        """The keys of all files that are kept for jobs."""
+        """The keys of all stored files of jobs."""
         root = self.folder / "storage"
         return sorted(str(path.relative_to(root)) for path in root.rglob("jobs/**/*/*/*"))
 
@@ -84,31 +82,36 @@ async def job_api(
     folder: Path,
     models: Sequence[AnyModel] | None = None,
     *,
-    make_sender: Any = None,
     migrate: bool = True,
 ) -> AsyncIterator[JobApi]:
     """The API for the length of the body."""
     if migrate:
-        await upgrade(settings)
-    sender = FakeSender()
-    served = [ShadeModel(), BlendModel(), PaintModel()] if models is None else models
-    app = create_app(settings, served, make_sender=make_sender or (lambda _settings: sender))
-    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-    client = httpx2.AsyncClient(transport=transport, base_url="http://test")
-    async with (
-        app.router.lifespan_context(app),
-        client,
-        open_database(settings) as engine,
-    ):
-        yield JobApi(app, client, JobTransitions(engine), folder, sender)
+        await create_tables(settings)
+    queue = FakeQueue()
+    models = [ShadeModel(), BlendModel(), PaintModel()] if models is None else models
+    app = create_app(settings, models, make_queue=lambda _settings: queue)
+    async with app.router.lifespan_context(app) as state, open_database(settings) as engine:
+        served = with_state(app, state)
+        transport = httpx2.ASGITransport(served, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield JobApi(served, state, client, Jobs.of(engine), folder, queue)
+
+
+def with_state(app: ASGIApp, state: State) -> ASGIApp:
+    """The application with the state of its lifespan in each request, as a server puts it there."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": dict(state)}, receive, send)
+
+    return served
 
 
 class Stream:
-    """One GET that is read while it goes on, by a client that can leave."""
+    """A GET whose response is read while it is sent; the client can disconnect."""
 
-    def __init__(self, app: FastAPI, path: str, **headers: str) -> None:
+    def __init__(self, app: ASGIApp, path: str, **headers: str) -> None:
         self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._left = asyncio.Event()
+        self._disconnected = asyncio.Event()
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},  # as Uvicorn has it
@@ -126,12 +129,12 @@ class Stream:
         self.task = asyncio.create_task(app(scope, self._receive, self._messages.put))
 
     async def _receive(self) -> dict[str, Any]:
-        await self._left.wait()
+        await self._disconnected.wait()
         return {"type": "http.disconnect"}
 
-    def leave(self) -> None:
-        """Hang up."""
-        self._left.set()
+    def disconnect(self) -> None:
+        """Close the connection."""
+        self._disconnected.set()
 
     async def start(self) -> tuple[int, dict[str, str]]:
         """Status and headers."""

@@ -1,4 +1,4 @@
-"""The API of jobs on a port of its own with a worker beside it, for clients; faults on demand."""
+"""A server of the API of jobs with a worker, for tests of clients; it injects faults."""
 
 import asyncio
 import socket
@@ -6,7 +6,6 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,13 +16,14 @@ from PIL import Image
 from drills.waiting import DEADLINE
 from project.api.factory import create_app
 from project.db.engine import open_database
-from project.db.job_transitions import Job, JobTransitions
-from project.db.migrate import upgrade
+from project.db.records import Job
 from project.jobs.execution import JobExecutor
 from project.jobs.job_models import JobModels
+from project.jobs.outcomes import OutcomeRecorder
 from project.models.base import AnyModel
 from project.storage import make_storage
-from tests.fakes import BlendModel, PaintModel, Prompt
+from tests.database import Jobs, create_tables
+from tests.fakes import BlendModel, FakeQueue, PaintModel, Prompt
 from tests.job_api import job_settings
 
 Message = dict[str, Any]
@@ -32,10 +32,10 @@ Send = Callable[[Message], Awaitable[None]]
 
 @dataclass
 class Fault:
-    """What becomes of a request whose method and path are these, as often as `times` says.
+    """A fault of the next `times` requests with this method and end of path.
 
-    status: it is refused with it before the application hears of it. cut: only so many pieces of
-    the answer's body come through, then the connection breaks.
+    status: the response, instead of the application's. cut: the number of pieces of the body after
+    which the connection breaks.
     """
 
     method: str
@@ -46,17 +46,17 @@ class Fault:
 
 
 class Blend(BlendModel):
-    """Takes two pictures; runs where there is a worker."""
+    """A BlendModel that a worker can load."""
 
     def load(self) -> None:
-        """There is nothing to load."""
+        """Nothing to load."""
 
 
 class Paint(PaintModel):
-    """Takes no picture; gives one as wide as the prompt is long."""
+    """A PaintModel that a worker can load; its picture is as wide as the prompt is long."""
 
     def load(self) -> None:
-        """There is nothing to load."""
+        """Nothing to load."""
 
     def steps(
         self,
@@ -68,7 +68,7 @@ class Paint(PaintModel):
 
 
 class JobServer:
-    """A server that can be stopped and started again. works: whether there is a worker."""
+    """A server that can be stopped and started again. works: whether the worker runs jobs."""
 
     def __init__(self, folder: Path, models: Sequence[AnyModel], **changes: Any) -> None:
         self.folder = folder
@@ -85,7 +85,7 @@ class JobServer:
         return f"http://127.0.0.1:{self._address[1]}"
 
     def __enter__(self) -> Self:
-        """Start, on the port of the last time if there was one."""
+        """Start, on the same port as before."""
         listener = socket.create_server(self._address)
         self._address = listener.getsockname()
         self._ready = threading.Event()
@@ -95,20 +95,17 @@ class JobServer:
         return self
 
     def __exit__(self, *_what: object) -> None:
-        """Stop, as at a deploy."""
+        """Stop gracefully."""
         self._server.should_exit = True
         self._thread.join()
 
-    def call(self, work: Callable[[JobTransitions], Awaitable[Any]]) -> Any:
-        """What comes of doing something with the jobs in the server's loop."""
-        return asyncio.run_coroutine_threadsafe(self._with_jobs(work), self._loop).result(DEADLINE)
-
     def jobs(self) -> list[Job]:
-        """Every job there is, the newest first."""
-        return self.call(lambda jobs: jobs.page(1000))
+        """Every job, the newest first."""
+        page = self._jobs.queries.page(1000)
+        return asyncio.run_coroutine_threadsafe(page, self._loop).result(DEADLINE)
 
     def count(self, method: str, path: str) -> int:
-        """How often a request came whose path ends so."""
+        """The number of requests with this method and end of path."""
         return len([1 for each in self.requests if each[0] == method and each[1].endswith(path)])
 
     def post(self, model: str, image: bytes) -> str:
@@ -117,44 +114,38 @@ class JobServer:
         assert answer.status_code == HTTPStatus.ACCEPTED, answer.text
         return str(answer.json()["id"])
 
-    async def _with_jobs(self, work: Callable[[JobTransitions], Awaitable[Any]]) -> Any:
-        return await work(self._jobs)
-
     async def _serve(self, listener: socket.socket) -> None:
         settings, self._loop = self.settings, asyncio.get_running_loop()
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
-        await upgrade(settings)
-        app = create_app(settings, self._models, make_sender=lambda _settings: self)  # type: ignore[arg-type,return-value]
+        self._waiting: asyncio.Queue[str] = asyncio.Queue()
+        queue = _LocalQueue(self)
+        await create_tables(settings)
+        app = create_app(settings, self._models, make_queue=lambda _settings: queue)
         config = uvicorn.Config(
             self._faulty(app), log_config=None, timeout_graceful_shutdown=2, lifespan="on"
         )
-        self._server = _Telling(config, self._ready)
+        self._server = _SignallingServer(config, self._ready)
         async with open_database(settings) as engine, JobModels(self._models, settings) as served:
-            self._jobs = JobTransitions(engine)
-            runs = JobExecutor(settings, self._jobs, make_storage(settings), served, self)  # type: ignore[arg-type]
-            working = asyncio.create_task(self._work(runs))
-            left = [await self._jobs.due(1e12, 1000), await self._jobs.long_sent(1e12, 1000)]
-            for job in chain.from_iterable(left):
-                self._queue.put_nowait(job.id)
+            self._jobs = jobs = Jobs.of(engine)
+            outcomes = OutcomeRecorder(settings, jobs.queries, jobs.transitions, queue)
+            storage = make_storage(settings)
+            executor = JobExecutor(settings, jobs.transitions, storage, served, outcomes)
+            working = asyncio.create_task(self._work(executor))
+            unsent = await jobs.queries.due(1e12, 1000)
+            for job in [*unsent, *await jobs.queries.waiting_since(1e12, 1000)]:
+                self._waiting.put_nowait(job.id)
             await self._server.serve(sockets=[listener])
             working.cancel()
 
-    async def _work(self, runs: JobExecutor) -> None:
+    def enqueue(self, job_id: str, delay_seconds: float) -> None:
+        """Give a job to the worker after a delay, if there is one."""
+        if self.works:
+            self._loop.call_later(delay_seconds, self._waiting.put_nowait, job_id)
+
+    async def _work(self, executor: JobExecutor) -> None:
         async with asyncio.TaskGroup() as group:
             while True:
-                job_id = await self._queue.get()
-                group.create_task(runs.run(job_id))
-
-    async def send(self, job: Job, delay_seconds: float = 0, *, first: bool = False) -> None:
-        """What a sender does, but for `first`: every job has a worker here."""
-        if self.works:
-            self._loop.call_later(delay_seconds, self._queue.put_nowait, job.id)
-
-    async def check(self) -> None:
-        """A broker that answers."""
-
-    def close(self) -> None:
-        """There is no connection."""
+                job_id = await self._waiting.get()
+                group.create_task(executor.run(job_id))
 
     def _faulty(self, app: Any) -> Any:
         async def faulty(scope: Message, receive: Any, send: Send) -> None:
@@ -184,8 +175,22 @@ class JobServer:
         return None
 
 
-class _Telling(uvicorn.Server):
-    """Says when it listens."""
+class _LocalQueue(FakeQueue):
+    """Sends jobs to the worker beside the server."""
+
+    def __init__(self, server: JobServer) -> None:
+        super().__init__()
+        self._server = server
+
+    async def send(self, job: Job, delay_seconds: float = 0) -> None:
+        self._server.enqueue(job.id, delay_seconds)
+
+    async def send_first(self, job: Job) -> None:
+        self._server.enqueue(job.id, 0)
+
+
+class _SignallingServer(uvicorn.Server):
+    """Sets an event when it listens."""
 
     def __init__(self, config: uvicorn.Config, ready: threading.Event) -> None:
         super().__init__(config)
@@ -197,7 +202,7 @@ class _Telling(uvicorn.Server):
 
 
 def _cutting(send: Send, pieces: int) -> Send:
-    """A `send` that promises more than it lets through."""
+    """A `send` that announces a longer body than it sends."""
     left = pieces
 
     async def cutting(message: Message) -> None:

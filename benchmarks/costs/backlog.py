@@ -7,12 +7,11 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from benchmarks.costs.plant import Plant
-from benchmarks.statistic import median
+from benchmarks.costs.deployment import Deployment
+from benchmarks.stats import median
 from project.db.engine import open_database
-from project.db.job_transitions import JobTransitions
-from project.jobs.queue import MESSAGES, Queue
-from project.jobs.send import READY
+from project.db.job_queries import JobQueries
+from project.jobs.queue import MESSAGES, READY, QueueReader
 from project.jobs.sweep import GRACE_SECONDS, MAX_SENT, MESSAGE_SECONDS
 
 ROUNDS = 15
@@ -23,47 +22,47 @@ COLUMNS = (
 T = TypeVar("T")
 
 
-def row_bytes(plant: Plant, rows: int) -> float:
+def row_bytes(deployment: Deployment, rows: int) -> float:
     """Bytes of a job that has succeeded, in the table and its indexes."""
     size = "SELECT pg_total_relation_size('jobs') AS bytes"
-    before = asyncio.run(plant.meters.run(size))[0]["bytes"]
-    _copy(plant, rows, "succeeded", "NULL")
-    return float(asyncio.run(plant.meters.run(size))[0]["bytes"] - before) / rows
+    before = asyncio.run(deployment.meters.run(size))[0]["bytes"]
+    _copy(deployment, rows, "succeeded", "NULL")
+    return float(asyncio.run(deployment.meters.run(size))[0]["bytes"] - before) / rows
 
 
-def looks(plant: Plant, waiting: int) -> dict[str, float]:
+def looks(deployment: Deployment, waiting: int) -> dict[str, float]:
     """Milliseconds that each look takes while so many jobs wait, for whoever looks."""
-    _copy(plant, waiting, "accepted", "0")
-    _fill(plant, waiting)
+    _copy(deployment, waiting, "accepted", "0")
+    _fill(deployment, waiting)
 
     async def measure() -> dict[str, float]:
-        async with open_database(plant.settings) as engine:
-            jobs, now = JobTransitions(engine), time.time()
+        async with open_database(deployment.settings) as engine:
+            jobs, now = JobQueries(engine), time.time()
             due = lambda: jobs.due(  # noqa: E731 - one of several looks
-                now, MAX_SENT, grace=GRACE_SECONDS, patience=MESSAGE_SECONDS
+                now, MAX_SENT, grace=GRACE_SECONDS, resend_after=MESSAGE_SECONDS
             )
             return {
-                "rows: may another job come (each submission)": await _took(jobs.waiting),
+                "rows: may another job come (each submission)": await _took(jobs.count_waiting),
                 "rows: is one left lying (each sweep)": await _took(due),
                 "rows: has one lost its message (every 15 s)": await _took(
-                    lambda: jobs.long_sent(now - MESSAGE_SECONDS, MAX_SENT)
+                    lambda: jobs.waiting_since(now - MESSAGE_SECONDS, MAX_SENT)
                 ),
             }
 
     found = asyncio.run(measure())
-    queue = Queue(plant.meters.valkey)
-    used = plant.meters.read()
+    queue = QueueReader(deployment.meters.valkey)
+    used = deployment.meters.read()
     began = time.perf_counter()
     for _ in range(ROUNDS):
         queue.waiting_jobs()
     found["messages: which jobs have one (then too)"] = (
         1000 * (time.perf_counter() - began) / ROUNDS
     )
-    after = plant.meters.read()
+    after = deployment.meters.read()
     for name, scale in (("Valkey: CPU seconds", 1000.0), ("Valkey: bytes out", 1.0)):
         found[f"of that, {name}"] = scale * (after[name] - used[name]) / ROUNDS
-    asyncio.run(plant.meters.run("DELETE FROM jobs WHERE status = 'accepted'"))
-    plant.meters.valkey.delete(READY, MESSAGES)
+    asyncio.run(deployment.meters.run("DELETE FROM jobs WHERE status = 'accepted'"))
+    deployment.meters.valkey.delete(READY, MESSAGES)
     return found
 
 
@@ -76,7 +75,7 @@ async def _took(look: Callable[[], Awaitable[T]]) -> float:
     return 1000 * median(times)
 
 
-def _copy(plant: Plant, rows: int, status: str, sent_at: str) -> None:
+def _copy(deployment: Deployment, rows: int, status: str, sent_at: str) -> None:
     """Add rows that are like one that has succeeded, but for these."""
     finished = "finished_at" if status == "succeeded" else "NULL"
     statement = (
@@ -86,13 +85,13 @@ def _copy(plant: Plant, rows: int, status: str, sent_at: str) -> None:
         f"FROM (SELECT * FROM jobs WHERE status = 'succeeded' LIMIT 1) AS one, "
         f"generate_series(1, {rows}) AS n"
     )
-    asyncio.run(plant.meters.run(statement))
-    asyncio.run(plant.meters.run("VACUUM ANALYZE jobs"))
+    asyncio.run(deployment.meters.run(statement))
+    asyncio.run(deployment.meters.run("VACUUM ANALYZE jobs"))
 
 
-def _fill(plant: Plant, messages: int) -> None:
+def _fill(deployment: Deployment, messages: int) -> None:
     """Put messages into the queue as the product does, for jobs that nobody knows."""
-    pipeline = plant.meters.valkey.pipeline()
+    pipeline = deployment.meters.valkey.pipeline()
     for _ in range(messages):
         number = str(uuid.uuid4())
         options = {

@@ -1,6 +1,6 @@
-"""A small load balancer: the host with the fewest requests open is next, and one that fails is out.
+"""A small load balancer: least connections first; a host that fails is taken out.
 
-It stands where clients stand, so what fails here is what a client would see of a lost host.
+It runs on the clients' side, so a failure here is what a client would see of a lost host.
 """
 
 import threading
@@ -15,7 +15,7 @@ from drills.hosts.host import LONG, QUICK
 from drills.traffic import picture
 from drills.waiting import DEADLINE
 
-TRY_SECONDS = 6.0  # that one host is given to answer; it does in a hundredth of that
+TRY_SECONDS = 6.0  # time limit of one host; it answers in a hundredth of that
 SERVER_ERROR = 500
 IMAGE = {"Content-Type": "image/png"}
 
@@ -23,7 +23,7 @@ IMAGE = {"Content-Type": "image/png"}
 class Balancer:
     """Sends each request to one of the hosts, and to another where that one does not answer.
 
-    urls: host → its API. failed: host → tries that came to nothing there. jobs: those accepted.
+    urls: host → its API. failed: host → failed requests. jobs: ids of the accepted jobs.
     """
 
     def __init__(self, urls: Mapping[str, str]) -> None:
@@ -48,12 +48,12 @@ class Balancer:
             self._changed.notify_all()
 
     def predict(self) -> None:
-        """Have a prediction made. Raises TimeoutError where no host is left."""
+        """Request a prediction. Raises TimeoutError where no host is left."""
         self._post(f"/v1/models/{QUICK}/predictions", {})
 
-    def order(self) -> str:
-        """Have a job accepted; returns its id. Raises TimeoutError where no host is left."""
-        key = {"Idempotency-Key": uuid.uuid4().hex}  # tried elsewhere it is the same job
+    def submit(self) -> str:
+        """Submit a job; returns its id. Raises TimeoutError where no host is left."""
+        key = {"Idempotency-Key": uuid.uuid4().hex}  # at another host it is the same job
         job_id = str(self._post(f"/v1/models/{LONG}/jobs", key).json()["id"])
         with self._changed:
             self.jobs.append(job_id)
@@ -64,19 +64,19 @@ class Balancer:
             self._pictures += 1
             body = picture(self._pictures)
         while True:
-            host = self._taken()
+            host = self._acquire()
             try:
                 url = f"{self._urls[host]}{path}"
                 answer = self._client.post(url, content=body, headers={**IMAGE, **headers})
                 good = answer.status_code < SERVER_ERROR
             except httpx2.TransportError:
                 good = False
-            self._left(host, good=good)
+            self._release(host, good=good)
             if good:
                 return answer.raise_for_status()
 
-    def _taken(self) -> str:
-        """The host that is next, with one request more."""
+    def _acquire(self) -> str:
+        """The next host; its open requests are one more."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._admitted, DEADLINE):
                 raise TimeoutError("no host answers")
@@ -86,7 +86,7 @@ class Balancer:
             self._open[host] += 1
             return host
 
-    def _left(self, host: str, *, good: bool) -> None:
+    def _release(self, host: str, *, good: bool) -> None:
         with self._changed:
             self._open[host] -= 1
             (self.answered if good else self.failed)[host] += 1
@@ -94,10 +94,10 @@ class Balancer:
                 self._admitted.discard(host)
 
 
-class Callers:
-    """Clients who ask for a prediction, a prediction and a job in turns while the body runs.
+class Clients:
+    """Clients that request a prediction, a prediction and a job in turn while the body runs.
 
-    Whatever a client is not spared is raised at the end of the body.
+    An error that a client sees is raised at the end of the body.
     """
 
     number = 3
@@ -110,13 +110,13 @@ class Callers:
         self._threads = [threading.Thread(target=self._call) for _ in range(self.number)]
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start the clients."""
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *_what: object) -> None:
-        """Let each finish what it does."""
+        """Let each client finish its action."""
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -124,11 +124,11 @@ class Callers:
             raise self._errors[0]
 
     def _call(self) -> None:
-        deeds = (self._balancer.predict, self._balancer.predict, self._balancer.order)
+        actions = (self._balancer.predict, self._balancer.predict, self._balancer.submit)
         try:
             while True:
-                for deed in deeds:
-                    deed()
+                for action in actions:
+                    action()
                     if self._over.wait(self.pause_seconds):
                         return
         except Exception as error:  # noqa: BLE001 - raised where the body ends

@@ -1,4 +1,4 @@
-"""All of it: a host that keeps the data, three that work, and a balancer before them."""
+"""The cluster: one host with the data services, three with the product, and a load balancer."""
 
 import asyncio
 from collections import Counter
@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from drills.audit import ends, watch_ends
 from drills.hosts.balancer import Balancer
-from drills.hosts.data import Data, keeping, watching
-from drills.hosts.host import Host, hosting
+from drills.hosts.data import Data, run_data_services, run_prometheus
+from drills.hosts.host import Host, run_host
 from drills.hosts.network import Network, network
 from drills.prometheus import Prometheus
 from drills.waiting import wait_until
@@ -27,7 +27,7 @@ END_DEADLINE = 120.0
 
 @dataclass(frozen=True)
 class Cluster:
-    """What runs. hosts: by name, without the one that keeps the data."""
+    """The running cluster. hosts: by name, without the one with the data services."""
 
     network: Network
     data: Data
@@ -36,27 +36,27 @@ class Cluster:
     balancer: Balancer
 
     def statuses(self) -> Counter[str]:
-        """How many rows there are of each status."""
+        """Number of rows by status."""
         return Counter(row[0] for row in self._rows("SELECT status FROM jobs"))
 
     def queue(self) -> dict[str, float]:
-        """Messages by state, by the broker's own account of now."""
-        metrics = next(iter(self.hosts.values())).crew.metrics()
+        """Messages by state, as the broker reports them now."""
+        metrics = next(iter(self.hosts.values())).job_workers.metrics()
         name = "jobs_queue_messages"
         return {state: metrics.value(name, state=state) for state in QUEUE_STATES}
 
     def connections(self, name: str) -> int:
-        """How many connections to the database are a host's, as the database sees it."""
-        address = self.hosts[name].place.address
+        """Number of a host's connections to the database, as the database reports it."""
+        address = self.hosts[name].namespace.address
         callers = "SELECT host(client_addr) FROM pg_stat_activity WHERE client_addr IS NOT NULL"
         return sum(row[0] == address for row in self._rows(callers))
 
     def ends(self) -> Counter[tuple[str, str]]:
-        """Job and status → how often it ended so, by the database's own account."""
+        """Job and final status → how often it got it, as the database recorded it."""
         return Counter(asyncio.run(ends(self.data.database_url)))
 
     def await_ended(self, job_ids: Iterable[str]) -> None:
-        """Wait until all of these jobs have."""
+        """Wait until all of these jobs have ended."""
         wanted = set(job_ids)
         wait_until(
             lambda: wanted <= {job_id for job_id, _ in self.ends()},
@@ -75,23 +75,23 @@ class Cluster:
 
 @contextmanager
 def standing(folder: Path) -> Iterator[Cluster]:
-    """The cluster for the length of the body; then nothing of it is left.
+    """The cluster for the length of the body.
 
-    folder: of a short path, as the broker's socket lies in it. Raises NoNamespaces, NotInstalled.
+    folder: with a short path, as the broker's socket is in it. Raises NoNamespaces, NotInstalled.
     """
     with ExitStack() as stack:
-        joined = stack.enter_context(network((DATA, *WORKING)))
-        kept = joined.hosts[DATA]
-        data = stack.enter_context(keeping(kept, folder))
+        net = stack.enter_context(network((DATA, *WORKING)))
+        data_host = net.hosts[DATA]
+        data = stack.enter_context(run_data_services(data_host, folder))
         hosts = {}
         for name in WORKING:
-            place = joined.hosts[name]
-            hosts[name] = stack.enter_context(hosting(place, folder / name, data.variables))
+            namespace = net.hosts[name]
+            hosts[name] = stack.enter_context(run_host(namespace, folder / name, data.variables))
         for host in hosts.values():
             host.await_ready()
         asyncio.run(watch_ends(data.database_url))
-        places = [joined.hosts[name] for name in WORKING]
-        prometheus = stack.enter_context(watching(kept, folder, places))
+        namespaces = [net.hosts[name] for name in WORKING]
+        prometheus = stack.enter_context(run_prometheus(data_host, folder, namespaces))
         balancer = Balancer({name: host.api.url for name, host in hosts.items()})
         stack.callback(balancer.close)
-        yield Cluster(joined, data, hosts, prometheus, balancer)
+        yield Cluster(net, data, hosts, prometheus, balancer)

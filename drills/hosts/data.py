@@ -1,11 +1,11 @@
-"""The host that keeps everything: PostgreSQL, Valkey and S3, and Prometheus that watches all."""
+"""The host with the data services: PostgreSQL, Valkey and S3, and Prometheus."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from drills.hosts.network import Place
+from drills.hosts.network import Namespace
 from drills.monitoring import PROMETHEUS
 from drills.postgres import run_postgres
 from drills.programs import binary, running
@@ -20,8 +20,8 @@ from project.settings import Settings
 POSTGRES_PORT, VALKEY_PORT, S3_PORT, PROMETHEUS_PORT = 5432, 6379, 9000, 9090
 API_METRICS_PORT, WORKER_METRICS_PORT = 9464, 9191
 SCRAPES = {"vitrine-api": API_METRICS_PORT, "vitrine-worker": WORKER_METRICS_PORT}
-# A host that lost its power closes nothing: its connections stay taken until the server asks, which
-# by default it does after two hours; what it was being told at that moment, for a quarter of one.
+# A host that loses power closes no connection. By default the server probes idle ones after two
+# hours, and gives up on unacknowledged data after a quarter of an hour.
 OPTIONS = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "1",
@@ -32,7 +32,7 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Data:
-    """What the hosts share. variables: the environment that names it."""
+    """The data services. variables: environment variables of the hosts that use them."""
 
     valkey: Valkey
     database_url: str
@@ -40,11 +40,11 @@ class Data:
 
 
 @contextmanager
-def keeping(place: Place, folder: Path) -> Iterator[Data]:
-    """All that keeps something, at that place for the length of the body. Raises NotInstalled."""
-    address = place.address
+def run_data_services(namespace: Namespace, folder: Path) -> Iterator[Data]:
+    """The data services in a namespace for the length of the body. Raises NotInstalled."""
+    address = namespace.address
     with ExitStack() as stack:
-        with place.entered():
+        with namespace.entered():
             postgres = stack.enter_context(run_postgres(address, POSTGRES_PORT, OPTIONS))
             options = ["--bind", address, "--port", str(VALKEY_PORT), "--protected-mode", "no"]
             valkey = stack.enter_context(serving_valkey(folder / "valkey", options))
@@ -61,22 +61,24 @@ def keeping(place: Place, folder: Path) -> Iterator[Data]:
 
 
 @contextmanager
-def watching(place: Place, folder: Path, hosts: Sequence[Place]) -> Iterator[Prometheus]:
-    """Prometheus at that place, with every host in each scrape job. Raises NotInstalled."""
+def run_prometheus(
+    namespace: Namespace, folder: Path, hosts: Sequence[Namespace]
+) -> Iterator[Prometheus]:
+    """Prometheus in a namespace, with every host in each scrape job. Raises NotInstalled."""
     targets = {job: [f"{host.address}:{port}" for host in hosts] for job, port in SCRAPES.items()}
     write_config(folder / prometheus.CONFIG, config(targets))
     command = prometheus.command(binary(*PROMETHEUS), PROMETHEUS_PORT, folder)
-    listen = f"{place.address}:{PROMETHEUS_PORT}"
+    listen = f"{namespace.address}:{PROMETHEUS_PORT}"
     command = [word.replace(f"127.0.0.1:{PROMETHEUS_PORT}", listen) for word in command]
     with ExitStack() as stack:
-        with place.entered():
+        with namespace.entered():
             started = running(command, f"http://{listen}", log=folder / "prometheus.log")
             stack.enter_context(started)
         yield Prometheus(f"http://{listen}")
 
 
 def config(targets: dict[str, list[str]]) -> Config:
-    """The shipped prometheus.yml with these targets: a scrape a second, and no rules."""
+    """The shipped prometheus.yml with these targets, one scrape a second and no rules."""
     first = {job: addresses[0] for job, addresses in targets.items()}
     made = prometheus_config(Settings(_env_file=None), addresses=first)
     for job in made["scrape_configs"]:

@@ -1,19 +1,19 @@
-"""A host that keeps nothing: the API and a job worker, as on every machine but the data's."""
+"""A stateless host: the API and a job worker."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from drills.crew import Crew, working
 from drills.hosts.data import API_METRICS_PORT, WORKER_METRICS_PORT
-from drills.hosts.network import Place
+from drills.hosts.network import Namespace
+from drills.job_workers import JobWorkers, run_job_workers
 from drills.server import OK, Server, await_ready, end, launch
+from drills.source_tree import copy_tree
 from drills.stack import PLUGINS
-from drills.tree import planted
 
 API_PORT = 8000
-QUICK, LONG = "drill", "errand"
+QUICK, LONG = "drill", "drill_job"
 SETTINGS: dict[str, object] = {
     "ENVIRONMENT": "production",
     "PORT": API_PORT,
@@ -29,59 +29,59 @@ SETTINGS: dict[str, object] = {
 
 @dataclass(frozen=True)
 class Host:
-    """One that runs. tree: the product's files, a copy of its own."""
+    """A running host. tree: its copy of the source tree."""
 
-    place: Place
+    namespace: Namespace
     tree: Path
     api: Server
-    crew: Crew
+    job_workers: JobWorkers
 
     @property
     def name(self) -> str:
-        """By which it is called."""
-        return self.place.name
+        """Name of the host."""
+        return self.namespace.name
 
     def hold(self) -> None:
-        """Have its worker end no job from now on."""
+        """Have its worker finish no job from now on."""
         (self.tree / "held").touch()
 
     def release(self) -> None:
-        """Let it go on."""
+        """Let its worker finish jobs again."""
         (self.tree / "held").unlink(missing_ok=True)
 
     def started(self, job_ids: set[str]) -> list[str]:
-        """Those of the jobs that it has begun to run, in that order."""
-        begun = self.crew.records("job_started")
+        """Those of the jobs that it has started, in order."""
+        begun = self.job_workers.records("job_started")
         return [line["job_id"] for line in begun if line["job_id"] in job_ids]
 
     def refused(self, job_id: str) -> bool:
-        """Whether what it did for a job was refused, as its lease was lost."""
-        return any(line["job_id"] == job_id for line in self.crew.records("job_lease_lost"))
+        """Whether its result of a job was refused, as it had lost the lease."""
+        return any(line["job_id"] == job_id for line in self.job_workers.records("job_lease_lost"))
 
     def kill(self) -> None:
-        """End every process of it at once, as a power cut does."""
+        """Kill all of its processes at once, as a power cut does."""
         end(self.api)
-        self.crew.end()
+        self.job_workers.end()
 
     def await_ready(self) -> None:
         """Wait until its API and its worker have started."""
         await_ready(self.api, OK, 1)
-        self.crew.await_ready(1)
+        self.job_workers.await_ready(1)
 
 
 @contextmanager
-def hosting(place: Place, folder: Path, variables: Mapping[str, object]) -> Iterator[Host]:
-    """A host at that place for the length of the body, which has to wait until it is ready.
+def run_host(namespace: Namespace, folder: Path, variables: Mapping[str, object]) -> Iterator[Host]:
+    """A host in a namespace for the length of the body; it may not be ready yet.
 
-    variables: what names the data.
+    variables: of the data services.
     """
-    tree = planted(folder / "tree", [PLUGINS / f"{name}.py" for name in (QUICK, LONG)])
-    given = {**SETTINGS, **variables, "HOST": place.address}
+    tree = copy_tree(folder / "tree", [PLUGINS / f"{name}.py" for name in (QUICK, LONG)])
+    given = {**SETTINGS, **variables, "HOST": namespace.address}
     api_settings = {**given, "MODELS": f"{QUICK},{LONG}"}
     with ExitStack() as stack:
-        with place.entered():
+        with namespace.entered():
             api = launch(folder, app=None, root=tree, **api_settings)
             stack.callback(end, api)
-            worker = working(folder, ready=False, root=tree, **{**given, "MODELS": LONG})
-            crew = stack.enter_context(worker)
-        yield Host(place, tree, api, crew)
+            worker = run_job_workers(folder, ready=False, root=tree, **{**given, "MODELS": LONG})
+            job_workers = stack.enter_context(worker)
+        yield Host(namespace, tree, api, job_workers)

@@ -1,7 +1,7 @@
-"""A network of hosts: Linux network namespaces on one bridge, which nothing outside can reach.
+"""A network of hosts: Linux network namespaces on one bridge, isolated from other networks.
 
-A namespace has no name: it is a file descriptor of this process, so it is gone with it, whatever
-ends it. A thread that enters one makes its sockets there, and what it starts lives there.
+A namespace has no name: it is a file descriptor of this process, and ends with it. A thread that
+enters one opens its sockets there, and so do the processes that it starts.
 """
 
 import ctypes
@@ -16,16 +16,16 @@ from drills.programs import binary
 
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET of <sched.h>
 CURRENT = Path("/proc/thread-self/ns/net")
-SUBNET = "10.77.0"  # private, and without a way out: the namespaces have no default route
+SUBNET = "10.77.0"  # private; the namespaces have no default route
 BRIDGE_NUMBER = 254
 
 
 class NoNamespaces(Exception):
-    """Network namespaces cannot be made here; the message says why."""
+    """Network namespaces cannot be created here; the message says why."""
 
 
 @dataclass(frozen=True)
-class Place:
+class Namespace:
     """A namespace. number: the last part of its address."""
 
     name: str
@@ -34,22 +34,22 @@ class Place:
 
     @property
     def address(self) -> str:
-        """Where others on the network find it."""
+        """IPv4 address."""
         return f"{SUBNET}.{self.number}"
 
     @property
     def mac(self) -> str:
-        """Its address on the bridge, of those that nobody sells."""
+        """MAC address, locally administered."""
         return f"02:00:00:00:00:{self.number:02x}"
 
     @property
     def port(self) -> str:
-        """The bridge's end of its cable."""
+        """Name of the bridge's end of its veth pair."""
         return f"port{self.number}"
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Have this thread in it for the length of the body, with all that it starts."""
+        """Move this thread and what it starts into it for the length of the body."""
         with CURRENT.open("rb") as before:
             _system("setns", self.descriptor, NEW_NETWORK)
             try:
@@ -68,24 +68,24 @@ class Place:
 
 
 class Network:
-    """Hosts on a bridge. bridge: a place of its own, where whoever calls the hosts stands."""
+    """Hosts on a bridge. bridge: the namespace of the clients."""
 
-    def __init__(self, bridge: Place, hosts: dict[str, Place]) -> None:
+    def __init__(self, bridge: Namespace, hosts: dict[str, Namespace]) -> None:
         self.bridge = bridge
         self.hosts = hosts
 
     def cut(self, name: str) -> None:
-        """Take a host's cable out: no packet comes or goes, and nobody is told."""
+        """Partition a host: packets in both directions are dropped silently."""
         self.bridge.ip("link", "set", self.hosts[name].port, "down")
 
-    def mend(self, name: str) -> None:
-        """Put it back in."""
+    def heal(self, name: str) -> None:
+        """End the partition."""
         self.bridge.ip("link", "set", self.hosts[name].port, "up")
 
 
 @contextmanager
 def network(names: Sequence[str]) -> Iterator[Network]:
-    """Hosts of these names, for the length of the body, which stands at the bridge.
+    """Hosts of these names for the length of the body, which runs in the bridge's namespace.
 
     Raises NoNamespaces, and NotInstalled where `ip` is missing.
     """
@@ -94,7 +94,7 @@ def network(names: Sequence[str]) -> Iterator[Network]:
         bridge = stack.enter_context(_namespace("bridge", BRIDGE_NUMBER))
         bridge.ip("link", "add", "bridge0", "address", bridge.mac, "type", "bridge")
         _up(bridge, "bridge0")
-        hosts: dict[str, Place] = {}
+        hosts: dict[str, Namespace] = {}
         for number, name in enumerate(names, 1):
             host = hosts[name] = stack.enter_context(_namespace(name, number))
             there = f"/proc/{os.getpid()}/fd/{host.descriptor}"
@@ -102,14 +102,14 @@ def network(names: Sequence[str]) -> Iterator[Network]:
             bridge.ip("link", "add", host.port, *cable)
             bridge.ip("link", "set", host.port, "master", "bridge0", "up")
             _up(host, "eth0")
-        _introduce([(bridge, "bridge0"), *((host, "eth0") for host in hosts.values())])
+        _fix_neighbours([(bridge, "bridge0"), *((host, "eth0") for host in hosts.values())])
         stack.enter_context(bridge.entered())
         yield Network(bridge, hosts)
 
 
 @contextmanager
-def _namespace(name: str, number: int) -> Iterator[Place]:
-    """A new one, with nothing but its loopback."""
+def _namespace(name: str, number: int) -> Iterator[Namespace]:
+    """A new namespace with a loopback only."""
     if not CURRENT.exists():
         raise NoNamespaces("network namespaces are Linux's")
     with CURRENT.open("rb") as before:
@@ -119,35 +119,35 @@ def _namespace(name: str, number: int) -> Iterator[Place]:
         finally:
             _system("setns", before.fileno(), NEW_NETWORK)
     try:
-        place = Place(name, descriptor, number)
-        place.ip("link", "set", "lo", "up")
-        yield place
+        namespace = Namespace(name, descriptor, number)
+        namespace.ip("link", "set", "lo", "up")
+        yield namespace
     finally:
         os.close(descriptor)
 
 
-def _up(place: Place, device: str) -> None:
-    """Give a device the place's address."""
-    place.ip("address", "add", f"{place.address}/24", "dev", device)
-    place.ip("link", "set", device, "up")
+def _up(namespace: Namespace, device: str) -> None:
+    """Assign the namespace's address to a device."""
+    namespace.ip("address", "add", f"{namespace.address}/24", "dev", device)
+    namespace.ip("link", "set", device, "up")
 
 
-def _introduce(devices: Sequence[tuple[Place, str]]) -> None:
-    """Tell each of the others, once for all.
+def _fix_neighbours(devices: Sequence[tuple[Namespace, str]]) -> None:
+    """Add permanent neighbour entries for all others.
 
-    Else a host that is away would be noticed within seconds, as nobody says where it is. Behind a
-    router, as in every cloud, nobody notices: what is sent goes nowhere.
+    Otherwise a partition would show within seconds, as ARP gets no answer. Behind a router, as in
+    every cloud, it does not: packets are lost.
     """
-    for place, device in devices:
+    for namespace, device in devices:
         for other, _ in devices:
-            if other is not place:
+            if other is not namespace:
                 known = ("lladdr", other.mac, "dev", device, "nud", "permanent")
-                place.ip("neighbour", "replace", other.address, *known)
+                namespace.ip("neighbour", "replace", other.address, *known)
 
 
 def _system(call: str, *arguments: int) -> None:
-    """Make a call of the system that Python has from 3.12 on. Raises NoNamespaces."""
+    """A system call that Python has from 3.12 on. Raises NoNamespaces."""
     library = ctypes.CDLL(None, use_errno=True)
     if getattr(library, call)(*arguments):
         reason = os.strerror(ctypes.get_errno())
-        raise NoNamespaces(f"network namespaces cannot be made here, by root alone: {reason}")
+        raise NoNamespaces(f"network namespaces cannot be created here, which takes root: {reason}")

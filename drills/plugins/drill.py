@@ -1,4 +1,4 @@
-"""drill: says whether a picture is light or dark; slow where asked, and raises where it is told."""
+"""drill: classifies an image as light or dark; slow on request, and raises on request."""
 
 import threading
 from collections.abc import Sequence
@@ -12,27 +12,27 @@ from pydantic import BaseModel, Field
 
 from project.models.base import Array, Model, Params
 
-# Beside project/ in the tree that the drill runs in. While it holds a share, such as 0.3, so many
-# of the predictions fail.
+# Beside project/ in the source tree of the drill. While it holds a share, such as 0.3, so many
+# predictions fail.
 RAISES = Path(__file__).parents[2] / "raises"
 MIDDLE = 127.5
 
 
 class Pace(Params):
-    """seconds: how long a prediction takes."""
+    """seconds: duration of a prediction."""
 
     seconds: float = Field(0, ge=0, le=10, description="Seconds that the prediction takes.")
 
 
 class Shade(BaseModel):
-    """Light or dark."""
+    """The class."""
 
     label: str
     confidence: float
 
 
 class Drill(Model[Pace, Shade]):
-    """Mean brightness; without weights, so that it is there at once."""
+    """Mean brightness; without weights, so that it loads at once."""
 
     version = "1"
     licence = "MIT"
@@ -45,10 +45,10 @@ class Drill(Model[Pace, Shade]):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.labels = ("light", "dark")
-        self._turns = count()
+        self._counter = count()
 
     def load(self) -> None:
-        """There is nothing to read."""
+        """Nothing to load."""
 
     def preprocess(self, image: Image.Image, params: Pace) -> Array:  # noqa: ARG002
         """Eight by eight grey values."""
@@ -64,10 +64,10 @@ class Drill(Model[Pace, Shade]):
         image_size: tuple[int, int],  # noqa: ARG002
         params: Pace,
     ) -> Shade:
-        """Light or dark; raises for the share that the file names, evenly spread."""
+        """Light or dark; raises for the share in RAISES, evenly spread."""
         share = float(RAISES.read_text()) if RAISES.exists() else 0.0
-        turn = next(self._turns)
-        if int((turn + 1) * share) > int(turn * share):
+        number = next(self._counter)
+        if int((number + 1) * share) > int(number * share):
             raise ValueError("the drill wants this prediction to fail")
         if params.seconds:
             threading.Event().wait(params.seconds)
@@ -75,5 +75,5 @@ class Drill(Model[Pace, Shade]):
         return Shade(label="light" if output > MIDDLE else "dark", confidence=confidence)
 
     def top_prediction(self, result: Shade) -> tuple[str, float]:
-        """What is counted."""
+        """Label and confidence that are counted."""
         return result.label, result.confidence

@@ -1,1 +1,1 @@
-"""Makes grafana/dashboards/*.json: one module for each dashboard, and what they share."""
+"""Builds grafana/dashboards/*.json: one module a dashboard, and the parts that they share."""

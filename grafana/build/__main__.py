@@ -1,4 +1,4 @@
-"""`python -m grafana.build` writes what is made here; `--check` tells what differs, and fails."""
+"""`python -m grafana.build` writes the files; `--check` prints the differences and fails."""
 
 import argparse
 import difflib

@@ -1,7 +1,7 @@
-"""The alerts of prometheus/alerts as rules of Grafana's own, for who has no Alertmanager.
+"""The alerts of prometheus/alerts as Grafana-managed rules, for installations without Alertmanager.
 
 Not the default: such rules cannot be tested by promtool, are no series on the dashboards, and stay
-in Grafana when their file goes.
+in Grafana when their file is deleted.
 """
 
 from pathlib import Path
@@ -12,13 +12,13 @@ import yaml
 ALERTS = Path(__file__).parent.parent.parent / "prometheus" / "alerts"
 SOURCE = "vitrine-prometheus"
 HEAD = (
-    "# Made by `python -m grafana.build` from prometheus/alerts; grafana/README.md tells when to\n"
+    "# Made by `python -m grafana.build` from prometheus/alerts; grafana/README.md says when to\n"
     "# use it. Off unless it is mounted into Grafana's provisioning/alerting.\n"
 )
-INTERVAL = "30s"  # Grafana wants a multiple of its own 10 s
-LONGEST_UID = 40  # Grafana's limit
-# Where Prometheus and Grafana name a thing differently. Of variables, Grafana expands those in
-# braces alone inside annotations.
+INTERVAL = "30s"  # Grafana requires a multiple of its own 10 s
+MAX_UID = 40  # Grafana's limit
+# Names that differ between Prometheus and Grafana. Inside annotations, Grafana expands only
+# variables in braces.
 NAMES = {
     "{{ $externalLabels.runbooks_url }}": "${RUNBOOKS_URL}",
     "{{ $externalLabels.grafana_url }}": "${GRAFANA_URL}",
@@ -48,14 +48,14 @@ def _group(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rule(rule: dict[str, Any]) -> dict[str, Any]:
-    """One rule: whatever its expression returns fires, as in Prometheus, a value of 0 too."""
+    """One rule: every series of its expression fires, as in Prometheus, a value of 0 too."""
     labels = rule["labels"]
-    # Several rules may share a name in Prometheus and tell themselves apart by these.
+    # Several rules may share a name in Prometheus and differ in one of these labels.
     variant = labels.get("burn") or labels.get("sign")
     title = " ".join(filter(None, (rule["alert"], variant)))
     uid = f"vitrine-{title}".replace(" ", "-").lower()
-    if len(uid) > LONGEST_UID:
-        raise ValueError(f"{uid}: Grafana takes {LONGEST_UID} characters at most")
+    if len(uid) > MAX_UID:
+        raise ValueError(f"{uid}: Grafana accepts {MAX_UID} characters at most")
     return {
         "uid": uid,
         "title": title,

@@ -8,13 +8,13 @@ from grafana.build.frame import choice, source
 from grafana.build.graphs import Lines, graph, heat
 from grafana.build.layout import Section, Shelf, dashboard
 from grafana.build.queries import API, INSTANCE, Query, aggregate, buckets, metric, quantile, rate
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 
 HERE = (API, INSTANCE)
 HANDLER = 'handler=~"$handler"'
 CHOSEN = (*HERE, HANDLER)
 DURATION = "http_request_duration_seconds"
-# No colour of a warning: a route is not good or bad. Unknown and operating routes are grey.
+# No warning colour: a route is not good or bad. Unknown and operating routes are grey.
 ROUTES = {
     ".+": "text",
     "/v1/": "green",
@@ -53,8 +53,8 @@ def _objectives() -> Section:
             Shelf(
                 4,
                 [
-                    (6, common.promise("availability")),
-                    (6, common.promise("latency")),
+                    (6, common.objective("availability")),
+                    (6, common.objective("latency")),
                     (6, _up()),
                     (6, processes.missing(*HERE)),
                 ],
@@ -67,12 +67,12 @@ def _objectives() -> Section:
 def _up() -> dash.Panel:
     about = About(
         "Instances up",
-        "Instances of the API that Prometheus can scrape, as a share of those it knows.",
+        "Share of the API's targets that Prometheus can scrape.",
         "100 %.",
-        "0 is ApiDown; less than 100 % is ApiInstanceDown: one that left or cannot start.",
+        "0 is ApiDown; less than 100 % is ApiInstanceDown: an instance stopped or cannot start.",
     )
-    look = Look("percentunit", 0, 0, 1, nothing="no target", steps=limits.above(1, 0.5))
-    return number(about, look, [Query(f"avg({metric('up', *HERE)})")])
+    display = Display("percentunit", 0, 0, 1, nothing="no target", steps=limits.above(1, 0.5))
+    return number(about, display, [Query(f"avg({metric('up', *HERE)})")])
 
 
 def _requests() -> Section:
@@ -94,62 +94,62 @@ def _by_handler() -> dash.Panel:
         "Requests by handler",
         "Requests answered in a second, stacked by route and method.",
         "the usual mixture.",
-        "one route that leaps is one caller: the log's `request_served` has `client`.",
+        "a jump of one route is usually one client: the log's `request_served` has `client`.",
     )
     query = rate("http_requests_total", *CHOSEN, by=("method", "handler"))
     how = Lines(stacked=True, families=ROUTES)
-    return graph(about, Look("reqps"), [Query(query, "{{method}} {{handler}}")], how)
+    return graph(about, Display("reqps"), [Query(query, "{{method}} {{handler}}")], how)
 
 
 def _faults() -> dash.Panel:
     about = About(
         "5xx by handler",
-        "Answers in a second for which we are to blame, by route and status.",
+        "5xx responses in a second, by route and status.",
         "no errors.",
         "500: a bug, in the log as `request_failed` or `prediction_failed` with traceback; 503: "
-        "overload, or something that /ready names; 504: `prediction_gave_up`.",
+        "overload, or a dependency that /ready names; 504: `prediction_gave_up`.",
     )
     query = rate("http_requests_total", *CHOSEN, traffic.FAULTS, by=("handler", "status"))
-    look = Look("reqps", nothing="no errors")
+    display = Display("reqps", nothing="no errors")
     colours = {"^500": "red", "^503": "orange", "^504": "purple"}
     how = Lines(stacked=True, colours=colours, values=("max",))
-    return graph(about, look, [Query(query, "{{status}} {{handler}}")], how)
+    return graph(about, display, [Query(query, "{{status}} {{handler}}")], how)
 
 
 def _refused() -> dash.Panel:
     about = About(
         "Refused, by reason",
-        "Requests refused before a prediction, in a second. The reasons are counted for the whole "
+        "Requests rejected before a prediction, in a second. The reasons are counted for the whole "
         "instance, not by handler.",
-        "no overload; some too_large, invalid and unauthorized is the open internet.",
-        "overload: InferenceSaturated. unauthorized that leaps: a caller's token has run out, "
-        "or somebody tries keys.",
+        "no overload; some too_large, invalid and unauthorized is normal on the open internet.",
+        "overload: InferenceSaturated. A jump of unauthorized: a client's token has expired, or "
+        "somebody guesses tokens.",
     )
     query = rate("http_requests_rejected_total", *HERE, by=("reason",))
     how = Lines(stacked=True, colours=REASONS)
-    return graph(about, Look("reqps"), [Query(query, "{{reason}}")], how)
+    return graph(about, Display("reqps"), [Query(query, "{{reason}}")], how)
 
 
 def _slow() -> dash.Panel:
     about = About(
         "p99 by handler",
-        "99 % of the requests of a route that were answered took at most so long.",
+        "99 % of the answered requests of a route took at most this long.",
         f"predictions below {limits.LATENCY_SECONDS} s, all else far below.",
-        "predictions: open Inference. All routes at once: see the event loop and the processors.",
+        "predictions: open Inference. All routes at once: check the event loop and the processors.",
     )
     steps = limits.steps("transparent", (limits.LATENCY_SECONDS, limits.RED))
     query = quantile(0.99, DURATION, *CHOSEN, by=("method", "handler"))
     how = Lines(limited=True, values=("max",))
-    return graph(about, Look("s", steps=steps), [Query(query, "{{method}} {{handler}}")], how)
+    return graph(about, Display("s", steps=steps), [Query(query, "{{method}} {{handler}}")], how)
 
 
 def _spread() -> dash.Panel:
     about = About(
         "How long requests take",
-        "How many requests took how long; the warmer a cell, the more.",
+        "The distribution of durations over time; the warmer a cell, the more requests.",
         "one narrow band.",
-        "two bands are two kinds of work, or kept results beside fresh ones; a band that climbs is "
-        "a queue.",
+        "two bands are two kinds of work, or cached results beside new ones; a rising band is a "
+        "queue.",
     )
     return heat(about, "s", buckets(DURATION, *CHOSEN))
 
@@ -174,27 +174,27 @@ def _saturation() -> Section:
 def _in_progress() -> dash.Panel:
     about = About(
         "Requests in progress",
-        "Requests that are being answered, by instance.",
+        "Requests in progress, by instance.",
         "even over the instances.",
-        "one instance alone: its neighbours are unready, or the balancer holds connections. All: "
-        "something slow, see the latency.",
+        "one instance alone: the others are not ready, or the load balancer reuses connections. "
+        "All: something is slow, check the latency.",
     )
     query = aggregate("sum", metric("http_requests_inprogress", *HERE), "instance")
-    return graph(about, Look("short", 0), [Query(query, "{{instance}}")])
+    return graph(about, Display("short", 0), [Query(query, "{{instance}}")])
 
 
 def _lost() -> dash.Panel:
     about = About(
         "Requests lost with a worker",
-        "Requests in a second that died unanswered as their worker was killed, timed out or "
-        "crashed; they are in no other metric.",
+        "Requests in a second without a response because their worker was killed, timed out or "
+        "crashed; no other metric counts them.",
         "0.",
         "the exits beside it name the reason: `killed` is often out of memory, `timeout` a blocked "
         "loop or a hung forward pass. The runbook is ApiWorkerCrashLoop.",
     )
     query = rate("http_requests_lost_total", *HERE, by=("instance",))
-    look = Look("reqps", nothing="no target")
-    return graph(about, look, [Query(query, "{{instance}}")], Lines(colours={".+": "purple"}))
+    display = Display("reqps", nothing="no target")
+    return graph(about, display, [Query(query, "{{instance}}")], Lines(colours={".+": "purple"}))
 
 
 def _inside() -> Section:
@@ -219,32 +219,32 @@ def _by_instance() -> dash.Panel:
         "Requests by instance",
         "Requests answered in a second, by instance.",
         "even.",
-        "an instance without requests is unready, or missing in the balancer.",
+        "an instance without requests is not ready, or missing in the load balancer.",
     )
     query = rate("http_requests_total", *CHOSEN, by=("instance",))
-    return graph(about, Look("reqps"), [Query(query, "{{instance}}")])
+    return graph(about, Display("reqps"), [Query(query, "{{instance}}")])
 
 
 def _bodies() -> dash.Panel:
     about = About(
         "Size of bodies",
-        "Half and 95 % of the request bodies had at most so many bytes.",
+        "Median and 95th percentile of the size of request bodies.",
         "below some megabytes.",
-        "larger uploads cost time to receive and to decode: ask callers to scale down before.",
+        "larger uploads take time to receive and to decode: ask clients to reduce images first.",
     )
     queries = [
         Query(quantile(q, "http_request_body_bytes", *CHOSEN), f"p{q * 100:g}") for q in (0.5, 0.95)
     ]
-    return graph(about, Look("decbytes"), queries, Lines(colours=traffic.QUANTILES))
+    return graph(about, Display("decbytes"), queries, Lines(colours=traffic.QUANTILES))
 
 
 def _check_times() -> dash.Panel:
     about = About(
         "Time of the readiness checks",
-        "How long each check of /ready took when it was last asked.",
+        "How long each check of /ready took the last time.",
         "some milliseconds.",
         "a slow database or storage is about to fail: see its own monitoring.",
     )
     query = aggregate("max", metric("readiness_check_duration_seconds", *HERE), "check")
-    look = Look("s", nothing="no scrape of the API")
-    return graph(about, look, [Query(query, "{{check}}")])
+    display = Display("s", nothing="no scrape of the API")
+    return graph(about, display, [Query(query, "{{check}}")])

@@ -1,4 +1,4 @@
-"""Panels that several dashboards show alike: objectives, alerts, readiness, what is up."""
+"""Panels that several dashboards share: objectives, alerts, readiness, workers."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
@@ -6,12 +6,12 @@ from grafana.build import limits
 from grafana.build.figures import number
 from grafana.build.graphs import Lines, graph, states
 from grafana.build.queries import Query, aggregate, metric
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 
 UP = {"0": ("down", limits.RED), "1": ("up", limits.GREEN)}
 STATES = {"1": ("pending", limits.AMBER), "2": ("firing", limits.RED)}
 NO_RULES = "no recording rules"
-KEPT = {  # what an objective promises, in words
+IN_WORDS = {  # what each objective measures
     "availability": "requests are answered, and not with a 5xx",
     "latency": f"predictions are answered within {limits.LATENCY_SECONDS} s",
     "jobs": "jobs succeed",
@@ -30,27 +30,27 @@ def of(slo: str) -> str:
     return f'slo="{slo}"'
 
 
-def promise(slo: str) -> dash.Panel:
-    """How well one objective was kept in the last hour, as a number."""
+def objective(slo: str) -> dash.Panel:
+    """How well one objective was met in the last hour, as a number."""
     objective = limits.OBJECTIVES[slo]
     about = About(
         f"{slo.capitalize()}, 1 h",
-        f"Share of the last hour in which {KEPT[slo]}.",
-        f"{objective:.1%} or more, the objective; red is where it pages.",
+        f"Share of the last hour in which {IN_WORDS[slo]}.",
+        f"{objective:.1%} or more, the objective; red is where an alert pages.",
         ELSEWHERE[slo],
     )
     pages = 1 - limits.BURN_PAGE * (1 - objective)
     steps = limits.above(objective, pages)
-    look = Look("percentunit", 2, None, 1, nothing=NO_RULES, steps=steps)
-    return number(about, look, [Query(f"1 - {metric('slo:sli_error:ratio_rate1h', of(slo))}")])
+    display = Display("percentunit", 2, None, 1, nothing=NO_RULES, steps=steps)
+    return number(about, display, [Query(f"1 - {metric('slo:sli_error:ratio_rate1h', of(slo))}")])
 
 
-def kept(slo: str) -> dash.Panel:
+def objective_history(slo: str) -> dash.Panel:
     """One objective over time, its limit as a line."""
     about = About(
         slo.capitalize(),
-        f"How often {KEPT[slo]}: over 5 minutes, over 1 hour, and the objective (dashed).",
-        "both lines above the dashed one; dips of the 5-minute line alone are spent budget.",
+        f"How often {IN_WORDS[slo]}: over 5 minutes, over 1 hour, and the objective (dashed).",
+        "both lines above the dashed one; short dips of the 5-minute line only spend budget.",
         ELSEWHERE[slo],
     )
     queries = [
@@ -58,15 +58,15 @@ def kept(slo: str) -> dash.Panel:
         Query(f"1 - {metric('slo:sli_error:ratio_rate1h', of(slo))}", "1 hour"),
         Query(metric("slo:objective:ratio", of(slo)), "objective"),
     ]
-    look = Look("percentunit", 2, None, 1, nothing=NO_RULES)
+    display = Display("percentunit", 2, None, 1, nothing=NO_RULES)
     colours = {"^5 minutes$": "super-light-blue", "^1 hour$": "dark-blue"}
     spread = 1 - (1 - limits.OBJECTIVES[slo]) * 5
     how = Lines(colours=colours, dashed="^objective$", from_=spread, soft=1, fill=0)
-    return graph(about, look, queries, how)
+    return graph(about, display, queries, how)
 
 
 def alerts(*components: str) -> dash.Panel:
-    """Which alerts of some parts were pending and firing, and when; of all where none is named."""
+    """Which alerts of some components were pending or firing, and when; of all if none is named."""
     matchers = ['service="vitrine"', 'severity!="none"']
     if components:
         matchers.append(f'component=~"{"|".join(components)}"')
@@ -83,13 +83,13 @@ def alerts(*components: str) -> dash.Panel:
 
 
 def readiness(*matchers: str) -> dash.Panel:
-    """What /ready found, over time."""
+    """The results of /ready, over time."""
     about = About(
         "Readiness checks",
-        "What /ready looks at: each model, the database, the storage, the broker.",
+        "The checks of /ready: each model, the database, the storage, the broker.",
         "green throughout.",
-        "a red lane names what is away: its runbook is ModelNotLoaded, DatabaseDown, StorageDown "
-        "or BrokerDown.",
+        "a red row names what is unavailable: its runbook is ModelNotLoaded, DatabaseDown, "
+        "StorageDown or BrokerDown.",
     )
     expr = aggregate("min", metric("readiness_check_up", *matchers), "check")
     words = {"0": ("fails", limits.RED), "1": ("ready", limits.GREEN)}
@@ -97,12 +97,12 @@ def readiness(*matchers: str) -> dash.Panel:
 
 
 def workers(*matchers: str) -> dash.Panel:
-    """Workers that serve against those that should."""
+    """Workers that serve, and those expected."""
     about = About(
         "Workers",
-        "Workers that are serving, by instance, and how many should be (dashed).",
+        "Workers that serve, by instance, and the expected number (dashed).",
         "each line on its dashed one.",
-        "see the exits beside it, then the log for `worker_not_started` and `model_load_failed`; "
+        "check the exits, then the log for `worker_not_started` and `model_load_failed`; "
         "the runbook is ApiWorkersMissing.",
     )
     queries = [
@@ -115,4 +115,6 @@ def workers(*matchers: str) -> dash.Panel:
             "expected {{job}} {{instance}}",
         ),
     ]
-    return graph(about, Look("short", 0, nothing="no target"), queries, Lines(dashed="^expected"))
+    return graph(
+        about, Display("short", 0, nothing="no target"), queries, Lines(dashed="^expected")
+    )

@@ -1,4 +1,4 @@
-"""Panels of what is so now: numbers, bars and tables."""
+"""Panels of current values: numbers, bars and tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,32 +7,32 @@ from grafana_foundation_sdk.models import bargauge, common, prometheus, stat, ta
 from grafana_foundation_sdk.models import dashboard as dash
 
 from grafana.build.queries import Query
-from grafana.build.style import About, Look, fixed, mappings, override, panel, targets
+from grafana.build.style import About, Display, fixed, mappings, override, panel, targets
 
-# Pixels: left to itself, a number grows with its panel until it shouts its neighbours down.
+# Pixels: by default a number grows with its panel until it dominates the others.
 ALONE = common.VizTextDisplayOptions(title_size=14, value_size=38)
 SEVERAL = common.VizTextDisplayOptions(title_size=14, value_size=28)
 BARS = common.VizTextDisplayOptions(title_size=12, value_size=16)
-NOT_KNOWN = "\N{EN DASH}"  # in a cell: a row that one of a table's queries does not know
+NOT_KNOWN = "\N{EN DASH}"  # in a cell: one of the table's queries has no such row
 LAST = common.ReduceDataOptions(values=False, calcs=["lastNotNull"], fields="")
 
 
 def number(
     about: About,
-    look: Look,
+    display: Display,
     queries: Sequence[Query],
     *,
     colours: Mapping[str, dash.ThresholdsConfig] | None = None,
 ) -> dash.Panel:
     """Large numbers, coloured by their thresholds. colours: those of one series, by its name.
 
-    They are asked for now, not over the window: its last sample may be an hour old, and a number
-    that nobody measures any more must not stand there in green.
+    The query is instant, not over the window: the last sample of a window may be an hour old, and a
+    number without a source must not stay green.
     """
     several = len(queries) > 1 or queries[0].legend.startswith("{{")
     options = stat.Options(
         color_mode=common.BigValueColorMode.BACKGROUND_SOLID
-        if look.words
+        if display.words
         else common.BigValueColorMode.VALUE,
         graph_mode=common.BigValueGraphMode.NONE,
         justify_mode=common.BigValueJustifyMode.AUTO,
@@ -47,11 +47,11 @@ def number(
         override("byName", name, thresholds=steps) for name, steps in (colours or {}).items()
     ]
     asked = targets(queries, instant=True)
-    return panel("stat", about, look, asked, options, overrides=overrides)
+    return panel("stat", about, display, asked, options, overrides=overrides)
 
 
-def bars(about: About, look: Look, query: Query) -> dash.Panel:
-    """One bar for each series, over the window that is looked at."""
+def bars(about: About, display: Display, query: Query) -> dash.Panel:
+    """One bar for each series, over the selected window."""
     options = bargauge.Options(
         display_mode=common.BarGaugeDisplayMode.BASIC,
         value_mode=common.BarGaugeValueMode.TEXT,
@@ -62,7 +62,7 @@ def bars(about: About, look: Look, query: Query) -> dash.Panel:
         text=BARS,
         reduce_options=LAST,
     )
-    return panel("bargauge", about, look, targets([query], instant=True), options)
+    return panel("bargauge", about, display, targets([query], instant=True), options)
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,18 @@ class Column:
 
     source: str
     title: str
-    look: Look | None = None
+    display: Display | None = None
     width: int | None = None
 
     @property
     def field(self) -> str:
-        """What Grafana calls it before it is renamed."""
+        """Grafana's name of the field before it is renamed."""
         return f"Value #{self.source}" if len(self.source) == 1 else self.source
 
 
 def rows(
     about: About,
-    look: Look,
+    display: Display,
     queries: Sequence[Query],
     columns: Sequence[Column],
     sort: tuple[str, bool],
@@ -99,7 +99,7 @@ def rows(
         sort_by=[common.TableSortByFieldState(display_name=title, desc=down)],
     )
     custom = table.FieldConfig(align=common.FieldTextAlignment.AUTO, inspect=False)
-    drawn = panel("table", about, replace(look, least=None), asked, options, custom)
+    drawn = panel("table", about, replace(display, minimum=None), asked, options, custom)
     drawn.field_config.overrides = [*map(_styled, columns)]  # type: ignore[union-attr]
     joined = [] if single else [dash.DataTransformerConfig(id_val="merge", options={})]
     drawn.transformations = [
@@ -119,18 +119,18 @@ def rows(
 
 
 def _styled(column: Column) -> dash.DashboardFieldConfigSourceOverrides:
-    """How one column reads."""
+    """The format of one column."""
     properties: dict[str, object] = {"noValue": NOT_KNOWN}  # of a cell; the panel's is of all rows
     if column.width:
         properties["custom.width"] = column.width
-    if look := column.look:
-        properties["unit"] = look.unit
-        if look.decimals is not None:
-            properties["decimals"] = look.decimals
-        if look.words:
-            properties["mappings"] = mappings(look.words)
-        if look.coloured:
-            properties["thresholds"] = look.steps
+    if display := column.display:
+        properties["unit"] = display.unit
+        if display.decimals is not None:
+            properties["decimals"] = display.decimals
+        if display.words:
+            properties["mappings"] = mappings(display.words)
+        if display.coloured:
+            properties["thresholds"] = display.steps
             properties["custom.cellOptions"] = {"type": "color-text"}
             properties["color"] = dash.FieldColor(mode=dash.FieldColorModeId.THRESHOLDS)
         else:

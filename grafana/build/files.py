@@ -1,4 +1,4 @@
-"""Every file that is made here, as text."""
+"""Every generated file, as text."""
 
 import json
 from pathlib import Path
@@ -18,9 +18,9 @@ DASHBOARDS = (overview, api, inference, jobs, runtime)
 
 
 def text(one: dash.Dashboard) -> str:
-    """A dashboard as Grafana stores it, its links and annotations in plain sight.
+    """A dashboard as Grafana stores it, with visible links and annotations.
 
-    The SDK would have them folded into a menu.
+    The SDK would fold them into a menu.
     """
     plain = json.loads(json.dumps(one, cls=JSONEncoder))
     for shown in (*plain["links"], *plain["annotations"]["list"]):
@@ -29,7 +29,7 @@ def text(one: dash.Dashboard) -> str:
 
 
 def files() -> dict[Path, str]:
-    """What stands in which file."""
+    """Path → content."""
     made = [make() for make in DASHBOARDS]
     found = {FOLDER / "dashboards" / f"{one.uid}.json": text(one) for one in made}
     return found | {FOLDER / "provisioning-alerting" / "vitrine.yml": alerting()}

@@ -1,4 +1,4 @@
-"""What stands around the panels of every dashboard: variables, links, annotations."""
+"""The parts around the panels of every dashboard: variables, links, annotations."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
@@ -13,8 +13,8 @@ NAMES = {
     "vitrine-runtime": "Runtime",
 }
 FIRING = 'alertstate="firing",service="vitrine",severity!="none"'
-# A version that runs now and did not run a while ago, where something did: neither a restart nor
-# the first scrape of all. The pause is long enough to be seen on a view of a month.
+# A version that runs now and did not run a while ago, if another did: neither a restart nor the
+# very first scrape. The offset is long enough to be visible on a view of a month.
 RUNS = metric("app_info", EITHER)
 RAN = f"last_over_time({RUNS}[10m] offset 5m)"
 DEPLOYED = (
@@ -24,7 +24,7 @@ DEPLOYED = (
 
 
 def source() -> dash.VariableModel:
-    """Which Prometheus."""
+    """The choice of the Prometheus data source."""
     return dash.VariableModel(
         type_val=dash.VariableType.DATASOURCE,
         name="datasource",
@@ -35,7 +35,7 @@ def source() -> dash.VariableModel:
 
 
 def choice(name: str, label: str, selector: str) -> dash.VariableModel:
-    """All or some values of a label, of what is there in the window that is looked at."""
+    """The choice of all or some values of a label in the selected window."""
     query = f"label_values({selector}, {name})"
     return dash.VariableModel(
         type_val=dash.VariableType.QUERY,
@@ -54,7 +54,7 @@ def choice(name: str, label: str, selector: str) -> dash.VariableModel:
 
 
 def links(own: str) -> list[dash.DashboardLink]:
-    """The other four, in the same window and with the same choices."""
+    """Links to the other four, with the same window and the same choices."""
     return [
         dash.DashboardLink(
             title=title,
@@ -71,7 +71,7 @@ def links(own: str) -> list[dash.DashboardLink]:
 
 
 def annotations() -> list[dash.AnnotationQuery]:
-    """Deploys, and alerts as long as they fire."""
+    """Deploys, and alerts while they fire."""
     firing = f"max by (alertname, severity, component) ({metric('ALERTS', FIRING)})"
     return [
         _annotation("Deploys", "blue", DEPLOYED, "Deploy of {{version}}", "revision {{revision}}"),

@@ -9,22 +9,22 @@ from grafana_foundation_sdk.models import timeseries as series
 
 from grafana.build import limits
 from grafana.build.queries import Query
-from grafana.build.style import About, Look, Tokenizer, fixed, override, panel, shades, targets
+from grafana.build.style import About, Display, ValueTexts, fixed, override, panel, shades, targets
 
-CELLS = 90  # columns of a heat map: wide enough to see one
-# Where an axis ends at least, by unit: Grafana draws lines of zeros on one from 0 to 100.
+CELLS = 90  # columns of a heat map, each wide enough to be visible
+# The smallest upper end of an axis, by unit: Grafana draws lines of zeros on one from 0 to 100.
 REACH = {"short": 1, "reqps": 0.1, "ops": 0.1}
 
 
 @dataclass(frozen=True)
 class Lines:
-    """How lines are drawn. Colours and dashes go by a regular expression on the legend."""
+    """How lines are drawn. A regular expression on the legend selects colours and dashes."""
 
     stacked: bool = False
     colours: Mapping[str, str] | None = None
     families: Mapping[str, str] | None = None  # several series in shades of one colour
     dashed: str | None = None
-    limited: bool = False  # the thresholds of the look are dashed lines
+    limited: bool = False  # the thresholds of the display are dashed lines
     values: Sequence[str] = ()  # of each line beside its name: last, max, mean
     soft: float | None = None  # the axis reaches at least to here
     from_: float | None = None  # and starts at least from here
@@ -32,7 +32,9 @@ class Lines:
     log: int | None = None  # base of a logarithmic axis
 
 
-def graph(about: About, look: Look, queries: Sequence[Query], how: Lines = Lines()) -> dash.Panel:
+def graph(
+    about: About, display: Display, queries: Sequence[Query], how: Lines = Lines()
+) -> dash.Panel:
     """Lines over time, or layers of a stack."""
     style = (
         common.GraphThresholdsStyleMode.DASHED
@@ -47,7 +49,7 @@ def graph(about: About, look: Look, queries: Sequence[Query], how: Lines = Lines
         show_points=common.VisibilityMode.NEVER,
         stacking=common.StackingConfig(mode=mode, group="A"),
         thresholds_style=common.GraphThresholdsStyleConfig(mode=style),
-        axis_soft_max=REACH.get(look.unit) if how.soft is None else how.soft,
+        axis_soft_max=REACH.get(display.unit) if how.soft is None else how.soft,
         axis_soft_min=how.from_,
         span_nulls=False,
         scale_distribution=_scale(how.log),
@@ -68,19 +70,19 @@ def graph(about: About, look: Look, queries: Sequence[Query], how: Lines = Lines
             mode=common.TooltipDisplayMode.MULTI, sort=common.SortOrder.DESCENDING
         ),
     )
-    plain = replace(look, coloured=False)
+    plain = replace(display, coloured=False)
     return panel("timeseries", about, plain, targets(queries), options, custom, overrides)
 
 
 def _scale(base: int | None) -> common.ScaleDistributionConfig | None:
-    """Equal ratios, where values lie orders of magnitude apart."""
+    """A logarithmic scale, for values that lie orders of magnitude apart."""
     if base is None:
         return None
     return common.ScaleDistributionConfig(type_val=common.ScaleDistribution.LOG, log=base)
 
 
 def _limit_line(pattern: str) -> dash.DashboardFieldConfigSourceOverrides:
-    """What others are compared with is dashed and grey, beside a stack and not part of it."""
+    """A limit is dashed and grey, beside a stack and not part of it."""
     return override(
         "byRegexp",
         f"/{pattern}/",
@@ -93,7 +95,7 @@ def _limit_line(pattern: str) -> dash.DashboardFieldConfigSourceOverrides:
 
 
 def _legend(values: Sequence[str]) -> common.VizLegendOptions:
-    """A table stands to the right: below, Grafana gives it a third of the height and cuts rows."""
+    """A table is on the right: below, Grafana gives it a third of the height and cuts off rows."""
     return common.VizLegendOptions(
         display_mode=common.LegendDisplayMode.TABLE if values else common.LegendDisplayMode.LIST,
         placement=common.LegendPlacement.RIGHT if values else common.LegendPlacement.BOTTOM,
@@ -103,7 +105,7 @@ def _legend(values: Sequence[str]) -> common.VizLegendOptions:
 
 
 def heat(about: About, unit: str, expr: str, nothing: str = "no traffic") -> dash.Panel:
-    """How a histogram's buckets fill over time."""
+    """The buckets of a histogram over time."""
     asked = targets([Query(expr, "{{le}}")], prometheus.PromQueryFormat.HEATMAP)
     options = heatmap.Options(
         calculate=False,
@@ -128,15 +130,15 @@ def heat(about: About, unit: str, expr: str, nothing: str = "no traffic") -> das
     custom = heatmap.FieldConfig(
         scale_distribution=common.ScaleDistributionConfig(type_val=common.ScaleDistribution.LINEAR)
     )
-    drawn = panel("heatmap", about, Look("short", nothing=nothing), asked, options, custom)
+    drawn = panel("heatmap", about, Display("short", nothing=nothing), asked, options, custom)
     drawn.max_data_points = CELLS
     return drawn
 
 
 def states(
-    about: About, queries: Sequence[Query], words: Tokenizer, nothing: str = "nothing fires"
+    about: About, queries: Sequence[Query], words: ValueTexts, nothing: str = "nothing fires"
 ) -> dash.Panel:
-    """One lane for each series, coloured by what its value means."""
+    """One row for each series, coloured by the meaning of its value."""
     options = statetimeline.Options(
         show_value=common.VisibilityMode.NEVER,
         row_height=0.8,
@@ -152,5 +154,5 @@ def states(
         ),
     )
     custom = statetimeline.FieldConfig(fill_opacity=80, line_width=0, span_nulls=False)
-    look = Look("short", nothing=nothing, words=words, steps=limits.steps(limits.GREY))
-    return panel("state-timeline", about, look, targets(queries), options, custom)
+    display = Display("short", nothing=nothing, words=words, steps=limits.steps(limits.GREY))
+    return panel("state-timeline", about, display, targets(queries), options, custom)

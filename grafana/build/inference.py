@@ -1,8 +1,8 @@
-"""The dashboard Inference answers: which model, which stage, how sure, how far from usual."""
+"""The dashboard Inference: which model, which stage, how sure, how far from the baseline."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
-from grafana.build import beliefs, common, limits, models, traffic
+from grafana.build import common, confidence, limits, models, traffic
 from grafana.build.figures import number
 from grafana.build.frame import choice, source
 from grafana.build.graphs import Lines, graph, heat
@@ -23,14 +23,14 @@ from grafana.build.queries import (
     rate,
     share,
 )
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 
 HERE = (API, INSTANCE, MODEL)
 ANYWHERE = (EITHER, INSTANCE, MODEL)  # long models are loaded by the job workers alone
 STAGE = "inference_stage_duration_seconds"
 WAITING = 'stage="queue"'
 OVERLOAD = 'outcome="overload"'
-STAGES = {  # from the upload to the answer, as the stack is read
+STAGES = {  # from the upload to the response, in the order of the stack
     "^queue$": "red",
     "^decode$": "orange",
     "^preprocess$": "yellow",
@@ -48,7 +48,7 @@ OUTCOMES = {
 
 
 def inference() -> dash.Dashboard:
-    """The models at work."""
+    """Requests, stages, queues and outputs of the models."""
     return dashboard(
         "vitrine-inference",
         "Inference",
@@ -62,7 +62,7 @@ def inference() -> dash.Dashboard:
             _objectives(),
             _requests(),
             _saturation(),
-            beliefs.section(*HERE),
+            confidence.section(*HERE),
             models.inside(HERE, ANYWHERE),
         ],
     )
@@ -75,12 +75,12 @@ def _objectives() -> Section:
             Shelf(
                 4,
                 [
-                    (4, common.promise("latency")),
+                    (4, common.objective("latency")),
                     (4, models.not_loaded(*ANYWHERE)),
                     (4, _overload()),
                     (4, _wait()),
-                    (4, beliefs.unsure(*HERE)),
-                    (4, beliefs.furthest(*HERE)),
+                    (4, confidence.unsure(*HERE)),
+                    (4, confidence.furthest(*HERE)),
                 ],
             ),
             Shelf(7, [(24, models.served(*ANYWHERE))]),
@@ -92,25 +92,25 @@ def _objectives() -> Section:
 def _overload() -> dash.Panel:
     about = About(
         "Turned away",
-        "Share of the predictions asked for that were refused as the queue was full.",
+        "Share of the requested predictions that were rejected for overload.",
         "0 %.",
-        f"above {limits.OVERLOAD_SHARE:.0%} for 5 minutes it pages: InferenceSaturated.",
+        f"above {limits.OVERLOAD_SHARE:.0%} for 5 minutes an alert pages: InferenceSaturated.",
     )
     part = rate("inference_requests_total", *HERE, OVERLOAD)
     steps = limits.below(limits.OVERLOAD_SHARE, 0.001)
-    look = Look("percentunit", 1, steps=steps)
-    return number(about, look, [Query(share(part, rate("inference_requests_total", *HERE)))])
+    display = Display("percentunit", 1, steps=steps)
+    return number(about, display, [Query(share(part, rate("inference_requests_total", *HERE)))])
 
 
 def _wait() -> dash.Panel:
     about = About(
         "Wait in the queue, p95",
-        "95 % of the predictions waited at most so long for a stream.",
+        "95 % of the predictions waited at most this long for a thread.",
         "some milliseconds.",
-        f"above {limits.QUEUE_SECONDS} s for 10 minutes it pages: InferenceSaturated.",
+        f"above {limits.QUEUE_SECONDS} s for 10 minutes an alert pages: InferenceSaturated.",
     )
-    look = Look("s", steps=limits.below(limits.QUEUE_SECONDS, limits.QUEUE_SECONDS / 2))
-    return number(about, look, [Query(known(quantile(0.95, STAGE, *HERE, WAITING)))])
+    display = Display("s", steps=limits.below(limits.QUEUE_SECONDS, limits.QUEUE_SECONDS / 2))
+    return number(about, display, [Query(known(quantile(0.95, STAGE, *HERE, WAITING)))])
 
 
 def _requests() -> Section:
@@ -118,16 +118,16 @@ def _requests() -> Section:
     outcomes = rate("inference_requests_total", *HERE, by=("outcome",))
     by_model = About(
         "Predictions by model",
-        "Predictions asked for in a second, by model.",
+        "Requested predictions in a second, by model.",
         "the usual mixture.",
-        "a model that falls to nothing while others go on has failed, or lost its caller.",
+        "a model that falls to zero while others continue has failed, or lost its client.",
     )
     by_outcome = About(
         "Predictions by outcome",
-        "Predictions asked for in a second, by how they ended.",
-        "green; invalid is callers' pictures.",
-        "overload: too much asked. timeout: too slow for the deadline. error: the model raised, in "
-        "the log as `prediction_failed`.",
+        "Requested predictions in a second, by outcome.",
+        "green; invalid is a fault of the client's image.",
+        "overload: too many requests. timeout: too slow for the deadline. error: the model raised, "
+        "in the log as `prediction_failed`.",
     )
     return Section(
         "Rate, errors, duration",
@@ -135,12 +135,12 @@ def _requests() -> Section:
             Shelf(
                 8,
                 [
-                    (8, graph(by_model, Look("reqps"), [requests], Lines(stacked=True))),
+                    (8, graph(by_model, Display("reqps"), [requests], Lines(stacked=True))),
                     (
                         8,
                         graph(
                             by_outcome,
-                            Look("reqps"),
+                            Display("reqps"),
                             [Query(outcomes, "{{outcome}}")],
                             Lines(stacked=True, colours=OUTCOMES),
                         ),
@@ -159,35 +159,35 @@ def _failing() -> dash.Panel:
         "Predictions that fail, by model",
         "Share of a model's predictions that ended in error, timeout or overload.",
         "0 %.",
-        "one model: its code, weights or pictures. All: the machine, or too many callers.",
+        "one model: its code, weights or images. All: the machine, or too many clients.",
     )
     whole = rate("inference_requests_total", *HERE, by=("model",))
     failed = 'outcome=~"error|timeout|overload"'
     part = rate("inference_requests_total", *HERE, failed, by=("model",))
-    look = Look("percentunit", 1)
-    return graph(about, look, [Query(share(part, whole), "{{model}}")], Lines(soft=0.02))
+    display = Display("percentunit", 1)
+    return graph(about, display, [Query(share(part, whole), "{{model}}")], Lines(soft=0.02))
 
 
 def _stages() -> dash.Panel:
     about = About(
         "Mean time by stage",
-        "What a prediction spends its time on, stacked: the height is the whole. The forward pass "
-        "is its batch's.",
+        "The mean time of each stage, stacked: the height is the total. The forward pass is that "
+        "of the batch.",
         "mostly blue, the forward pass; hardly any red, waiting.",
-        "red grows: load. orange: larger pictures. blue: another backend, a busy processor, "
+        "red grows: load. orange: larger images. blue: another backend, a busy processor, "
         "another version (a blue mark).",
     )
     how = Lines(stacked=True, colours=STAGES, values=("lastNotNull", "max"))
     queries = [Query(mean(STAGE, *HERE, f'stage="{stage[1:-1]}"'), stage[1:-1]) for stage in STAGES]
-    return graph(about, Look("s"), queries, how)
+    return graph(about, Display("s"), queries, how)
 
 
 def _spread() -> dash.Panel:
     about = About(
         "How long predictions take",
-        "How many predictions took how long, from the request's head to the answer's end.",
+        "The distribution of durations, from the request's head to the end of the response.",
         f"one band, below {limits.LATENCY_SECONDS} s.",
-        "a second band: kept results, or a second kind of pictures. A band that climbs: a queue.",
+        "a second band: cached results, or a second kind of images. A rising band: a queue.",
     )
     expr = buckets("http_request_duration_seconds", API, INSTANCE, PREDICTIONS)
     return heat(about, "s", expr)
@@ -196,12 +196,12 @@ def _spread() -> dash.Panel:
 def _slow_stages() -> dash.Panel:
     about = About(
         "p95 by stage",
-        "95 % of the predictions took at most so long in each stage.",
+        "95 % of the predictions took at most this long in each stage.",
         "waiting and decoding far below the forward pass.",
-        "the stage that rises says where to look; means hide what only some callers feel.",
+        "the rising stage is the cause; means hide what affects only some clients.",
     )
     query = quantile(0.95, STAGE, *HERE, by=("stage",))
-    return graph(about, Look("s"), [Query(query, "{{stage}}")], Lines(colours=STAGES))
+    return graph(about, Display("s"), [Query(query, "{{stage}}")], Lines(colours=STAGES))
 
 
 def _saturation() -> Section:
@@ -211,36 +211,36 @@ def _saturation() -> Section:
 def _depth() -> dash.Panel:
     about = About(
         "Queue against its limit",
-        "Predictions admitted and not yet answered, by model, and how many may be (dashed).",
+        "Predictions admitted and not yet answered, by model, and their limit (dashed).",
         "far below the dashed line.",
-        "at it callers get a 503 at once. More instances help; a higher QUEUE_LIMIT only makes "
-        "them wait.",
+        "at the limit clients get a 503 at once. More instances help; a higher QUEUE_LIMIT only "
+        "makes them wait.",
     )
     queries = [
         Query(aggregate("sum", metric("inference_queue_depth", *HERE), "model"), "{{model}}"),
         Query(aggregate("sum", metric("inference_queue_limit", *HERE), "model"), "limit {{model}}"),
     ]
-    return graph(about, Look("short", 0, nothing="no model"), queries, Lines(dashed="^limit "))
+    return graph(about, Display("short", 0, nothing="no model"), queries, Lines(dashed="^limit "))
 
 
 def _waits() -> dash.Panel:
     about = About(
         "Wait in the queue by model, p95",
-        "95 % of a model's predictions waited at most so long; dashed where it pages.",
+        "95 % of a model's predictions waited at most this long; dashed where an alert pages.",
         f"below {limits.QUEUE_SECONDS} s.",
-        "more instances, or fewer callers: InferenceSaturated.",
+        "more instances, or fewer clients: InferenceSaturated.",
     )
     steps = limits.steps("transparent", (limits.QUEUE_SECONDS, limits.RED))
     query = quantile(0.95, STAGE, *HERE, WAITING, by=("model",))
-    return graph(about, Look("s", steps=steps), [Query(query, "{{model}}")], Lines(limited=True))
+    return graph(about, Display("s", steps=steps), [Query(query, "{{model}}")], Lines(limited=True))
 
 
 def _batches() -> dash.Panel:
     about = About(
         "Pictures in a forward pass",
-        "The mean size of batches, by model; they form only from what already waits.",
+        "The mean size of batches, by model; a batch has only images that already wait.",
         "1 when idle, more under load.",
         "1 under load: INFERENCE_BATCH was measured as 1 at load (`model_loaded` in the log).",
     )
     query = mean("inference_batch_size", *HERE, by=("model",))
-    return graph(about, Look("short", 1), [Query(query, "{{model}}")])
+    return graph(about, Display("short", 1), [Query(query, "{{model}}")])

@@ -1,4 +1,4 @@
-"""The dashboard Jobs answers: how deep, how old, how fast, how many failed."""
+"""The dashboard Jobs: how deep, how old, how fast, how many failed."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
@@ -23,17 +23,17 @@ from grafana.build.queries import (
     rate,
     share,
 )
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 
-JOBS = (EITHER, MODEL)  # the API counts what it sends and cancels, the worker the rest
+JOBS = (EITHER, MODEL)  # the API counts the jobs that it sends and cancels, the worker the rest
 RUNS = (WORKER, INSTANCE, MODEL)
 FAILED = 'outcome=~"failed|expired"'
-AWAY = "broker or worker away"
+AWAY = "broker or worker not reachable"
 OLDEST = "jobs_oldest_message_age_seconds"
 
 
 def jobs() -> dash.Dashboard:
-    """The queue and those who work it off."""
+    """The queue and the job workers."""
     return dashboard(
         "vitrine-jobs",
         "Jobs",
@@ -54,8 +54,8 @@ def _objectives() -> Section:
             Shelf(
                 4,
                 [
-                    (4, common.promise("jobs")),
-                    (4, common.promise("freshness")),
+                    (4, common.objective("jobs")),
+                    (4, common.objective("freshness")),
                     (4, _broker()),
                     (4, _ready()),
                     (4, _oldest()),
@@ -66,8 +66,8 @@ def _objectives() -> Section:
                 7,
                 [
                     (8, common.alerts("jobs")),
-                    (8, common.kept("jobs")),
-                    (8, common.kept("freshness")),
+                    (8, common.objective_history("jobs")),
+                    (8, common.objective_history("freshness")),
                 ],
             ),
         ],
@@ -81,9 +81,9 @@ def _broker() -> dash.Panel:
         "up.",
         "jobs are accepted all the same and sent when it is back: BrokerDown.",
     )
-    look = Look("short", nothing="no worker", words=common.UP, steps=limits.above(1))
+    display = Display("short", nothing="no worker", words=common.UP, steps=limits.above(1))
     expr = aggregate("min", metric("jobs_broker_up", WORKER))
-    return number(about, look, [Query(expr)])
+    return number(about, display, [Query(expr)])
 
 
 def _ready() -> dash.Panel:
@@ -91,10 +91,10 @@ def _ready() -> dash.Panel:
         "Ready",
         "Messages that wait for a worker.",
         "hardly any.",
-        "more of them with no worker busy: JobsNotProcessing. Workers busy: add some.",
+        "a growing number without a busy worker: JobsNotProcessing. All workers busy: add some.",
     )
     counts = aggregate("max", metric("jobs_queue_messages", WORKER, 'state="ready"'), "queue")
-    return number(about, Look("short", 0, nothing=AWAY), [Query(f"sum({counts})")])
+    return number(about, Display("short", 0, nothing=AWAY), [Query(f"sum({counts})")])
 
 
 def _oldest() -> dash.Panel:
@@ -102,28 +102,28 @@ def _oldest() -> dash.Panel:
         "Oldest waits",
         "How long the first message in the queue has waited.",
         f"below {limits.FRESHNESS_SECONDS} s, the objective's edge.",
-        f"above {limits.OLDEST_SECONDS} s for 5 minutes it pages: JobsOldestMessageOld.",
+        f"above {limits.OLDEST_SECONDS} s for 5 minutes an alert pages: JobsOldestMessageOld.",
     )
     steps = limits.below(limits.OLDEST_SECONDS, limits.FRESHNESS_SECONDS)
-    look = Look("s", 0, nothing=AWAY, steps=steps)
-    return number(about, look, [Query(aggregate("max", metric(OLDEST, WORKER)))])
+    display = Display("s", 0, nothing=AWAY, steps=steps)
+    return number(about, display, [Query(aggregate("max", metric(OLDEST, WORKER)))])
 
 
 def _dead() -> dash.Panel:
     about = About(
         "Dead",
-        "Jobs that failed though they were tried again, in this window, and messages that no "
-        "worker understood.",
+        "Jobs that failed after all their attempts, in this window, and messages that no worker "
+        "understood.",
         "0 and 0.",
-        "`python -m project jobs list --status failed`, mend, `jobs retry ID`: JobsDeadLetters.",
+        "`python -m project jobs list --status failed`, fix, `jobs retry ID`: JobsDeadLetters.",
     )
     dead = metric("jobs_queue_messages", WORKER, 'state="dead"')
     queries = [
         Query(gained("jobs_dead_letters_total", *JOBS), "jobs"),
         Query(aggregate("max", dead), "messages"),
     ]
-    look = Look("short", 0, nothing="0", steps=limits.steps(limits.GREEN, (1, limits.RED)))
-    return number(about, look, queries)
+    display = Display("short", 0, nothing="0", steps=limits.steps(limits.GREEN, (1, limits.RED)))
+    return number(about, display, queries)
 
 
 def _requests() -> Section:
@@ -139,10 +139,10 @@ def _requests() -> Section:
 def _failing() -> dash.Panel:
     about = About(
         "Jobs that fail, by model",
-        "Share of a model's jobs that failed or ran for longer than a job may; dashed what the "
-        "objective allows.",
+        "Share of a model's jobs that failed or reached the time limit; dashed what the objective "
+        "allows.",
         "below the dashed line.",
-        "`job_failed` and `job_run_broke` in the log tell the job and the reason: "
+        "`job_failed` and `job_run_broke` in the log name the job and the reason: "
         "JobsErrorBudgetBurn.",
     )
     ended = 'outcome!="cancelled"'
@@ -150,15 +150,15 @@ def _failing() -> dash.Panel:
     whole = rate("jobs_total", *JOBS, ended, by=("model",))
     allowed = 1 - limits.OBJECTIVES["jobs"]
     steps = limits.steps("transparent", (allowed, limits.RED))
-    look = Look("percentunit", 1, nothing="no jobs", steps=steps)
+    display = Display("percentunit", 1, nothing="no jobs", steps=steps)
     how = Lines(limited=True, soft=5 * allowed)
-    return graph(about, look, [Query(share(part, whole), "{{model}}")], how)
+    return graph(about, display, [Query(share(part, whole), "{{model}}")], how)
 
 
 def _durations() -> dash.Panel:
     about = About(
         "Time of a run by model",
-        "Half and 99 % of a model's runs took at most so long; dashed the limit, JOB_SECONDS. "
+        "Median and 99th percentile of a model's attempts; dashed the limit, JOB_SECONDS. "
         "The axis is logarithmic.",
         f"p99 below {limits.TIME_LIMIT_SHARE:.0%} of the limit.",
         "raise JOB_SECONDS or make the work smaller, before jobs expire: JobsNearTimeLimit.",
@@ -172,15 +172,15 @@ def _durations() -> dash.Panel:
     ]
     queries.append(Query(aggregate("max", metric("jobs_time_limit_seconds", WORKER)), "limit"))
     how = Lines(dashed="^limit$", values=("lastNotNull", "max"), fill=0, log=10)
-    return graph(about, Look("s", least=None, nothing="no jobs"), queries, how)
+    return graph(about, Display("s", minimum=None, nothing="no jobs"), queries, how)
 
 
 def _spread() -> dash.Panel:
     about = About(
         "How long runs take",
-        "How many runs of jobs took how long.",
+        "The distribution of the durations of attempts.",
         "a band for each kind of job.",
-        "a band that climbs: the machine is shared or the work grew.",
+        "a rising band: the machine is shared or the work grew.",
     )
     return heat(about, "s", buckets("jobs_duration_seconds", *RUNS), "no jobs")
 
@@ -205,12 +205,12 @@ def _saturation() -> Section:
 def _ages() -> dash.Panel:
     about = About(
         "Age of the oldest message",
-        "How long the first message in the queue has waited; dashed where it pages.",
+        "How long the first message in the queue has waited; dashed where an alert pages.",
         f"below {limits.FRESHNESS_SECONDS} s.",
-        "a line that climbs by a second each second: nobody takes anything, JobsNotProcessing.",
+        "a line that rises by a second each second: no worker fetches messages, JobsNotProcessing.",
     )
     steps = limits.steps("transparent", (limits.OLDEST_SECONDS, limits.RED))
     query = aggregate("max", metric(OLDEST, WORKER), "queue")
-    look = Look("s", nothing=AWAY, steps=steps)
+    display = Display("s", nothing=AWAY, steps=steps)
     how = Lines(limited=True, soft=limits.FRESHNESS_SECONDS)
-    return graph(about, look, [Query(query, "{{queue}}")], how)
+    return graph(about, display, [Query(query, "{{queue}}")], how)

@@ -1,4 +1,4 @@
-"""A dashboard: its variables, links and annotations, and panels laid out on 24 columns."""
+"""A dashboard: its variables, links and annotations, and its panels on 24 columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def dashboard(
 
 
 def _placed(sections: Sequence[Section]) -> list[dash.Panel | dash.RowPanel]:
-    """Give every panel its id and place, from left to right and down."""
+    """Assign every panel its id and position, from left to right and down."""
     placed: list[dash.Panel | dash.RowPanel] = []
     y = 0
     for section in sections:

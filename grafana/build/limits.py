@@ -1,4 +1,4 @@
-"""The numbers from which on a panel turns amber or red: those of the alerts, once."""
+"""The thresholds of the panels, amber and red: those of the alerts, defined once."""
 
 from grafana_foundation_sdk.models.dashboard import Threshold, ThresholdsConfig, ThresholdsMode
 
@@ -7,7 +7,7 @@ GREEN, AMBER, ORANGE, RED, BLUE, GREY = "green", "yellow", "orange", "red", "blu
 BURN_PAGE = 14.4  # a 30-day budget in two days: pages within minutes
 BURN_SLOW_PAGE = 6  # in five days: pages within the hour
 BURN_TICKET = 1  # exactly the budget in 30 days
-BUDGET_LOW = 0.25  # share of the budget from which on risky changes wait
+BUDGET_LOW = 0.25  # share of the budget below which risky changes wait
 OBJECTIVES = {"availability": 0.999, "latency": 0.99, "jobs": 0.99, "freshness": 0.99}
 LATENCY_SECONDS = 0.5  # the edge of the latency objective
 FRESHNESS_SECONDS = 60  # the edge of the freshness objective
@@ -18,8 +18,8 @@ RETRY_SHARE = 0.5  # JobsRetryStorm
 TIME_LIMIT_SHARE = 0.8  # JobsNearTimeLimit
 LAG_SECONDS = 1  # EventLoopBlocked, p99
 MEMORY_SHARE = 0.9  # MemoryNearLimit
-DRIFT_WATCH, DRIFT = 0.1, 0.25  # Siddiqi 2006: below no change, between some, above InputDrift
-DRIFT_SAMPLES = 500  # fewer say nothing
+DRIFT_WATCH, DRIFT = 0.1, 0.25  # Siddiqi 2006: below 0.1 no change, above 0.25 drift
+DRIFT_SAMPLES = 500  # with fewer the index is chance
 LOW_CONFIDENCE = "0.3"  # bucket edge of LowConfidence, and its share of predictions
 LOW_CONFIDENCE_SHARE = 0.3
 ONE_LABEL_SHARE = 0.95  # PredictionsCollapsed
@@ -45,7 +45,7 @@ def below(red: float, amber: float | None = None) -> ThresholdsConfig:
 
 
 def above(green: float, amber: float | None = None) -> ThresholdsConfig:
-    """Green from `green` on, red below `amber`, or below `green` where there is no amber."""
+    """Green from `green` on, red below `amber`, or below `green` without an amber."""
     middle = () if amber is None else ((amber, AMBER),)
     return steps(RED, *middle, (green, GREEN))
 

@@ -1,4 +1,4 @@
-"""Panels of the models themselves: what is served by what, and how loading went."""
+"""Panels of the models themselves: versions, backends, loading."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
@@ -7,7 +7,7 @@ from grafana.build.figures import Column, number, rows
 from grafana.build.graphs import graph
 from grafana.build.layout import Section, Shelf
 from grafana.build.queries import Query, aggregate, gained, known, metric, quantile, rate, share
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 
 STAGE = "inference_stage_duration_seconds"
 LOADED = {"0": ("not loaded", limits.RED), "1": ("loaded", limits.GREEN)}
@@ -16,24 +16,26 @@ FAILED = 'outcome=~"error|timeout|overload"'
 
 
 def not_loaded(*matchers: str) -> dash.Panel:
-    """How many models lack their weights."""
+    """The number of models that are not loaded."""
     about = About(
         "Models not loaded",
-        "Models whose weights at least one worker lacks.",
+        "Models that at least one worker has not loaded.",
         "0.",
         "the table below names them; `model_load_failed` in the log says why: ModelNotLoaded.",
     )
     loaded = aggregate("min", metric("model_loaded", *matchers), "model")
-    look = Look("short", 0, nothing="no model", steps=limits.steps(limits.GREEN, (1, limits.RED)))
-    return number(about, look, [Query(f"count({loaded}) - sum({loaded})")])
+    display = Display(
+        "short", 0, nothing="no model", steps=limits.steps(limits.GREEN, (1, limits.RED))
+    )
+    return number(about, display, [Query(f"count({loaded}) - sum({loaded})")])
 
 
 def served(*matchers: str) -> dash.Panel:
     """One row for each model of the API, and of the job workers."""
     about = About(
         "Models",
-        "What is served by the API and by the job workers: version, backend, weights, whether "
-        "every worker has it, and how it does now.",
+        "The models of the API and of the job workers: version, backend, weights, whether every "
+        "worker has loaded it, and its current figures.",
         "one row for each model and kind of process, loaded, without failures.",
         "two rows of one model in one kind are two versions or backends at once: a deploy, or "
         "machines that differ.",
@@ -53,22 +55,22 @@ def served(*matchers: str) -> dash.Panel:
     failing = limits.below(limits.OVERLOAD_SHARE, 0.001)
     columns = [
         Column("model", "model", width=200),
-        Column("job", "served by", Look("string", words=KINDS, coloured=False), 100),
-        Column("B", "state", Look("short", words=LOADED, steps=limits.above(1)), 100),
+        Column("job", "served by", Display("string", words=KINDS, coloured=False), 100),
+        Column("B", "state", Display("short", words=LOADED, steps=limits.above(1)), 100),
         Column("version", "version", width=80),
         Column("backend", "backend", width=130),
         Column("weights", "weights"),
-        Column("A", "instances", Look("short", 0, coloured=False), 85),
-        Column("C", "asked", Look("reqps", 1, coloured=False), 90),
-        Column("D", "failing", Look("percentunit", 1, steps=failing), 75),
-        Column("E", "forward p95", Look("s", coloured=False), 100),
-        Column("F", "load time", Look("s", 1, coloured=False), 85),
+        Column("A", "instances", Display("short", 0, coloured=False), 85),
+        Column("C", "asked", Display("reqps", 1, coloured=False), 90),
+        Column("D", "failing", Display("percentunit", 1, steps=failing), 75),
+        Column("E", "forward p95", Display("s", coloured=False), 100),
+        Column("F", "load time", Display("s", 1, coloured=False), 85),
     ]
-    return rows(about, Look("short", nothing="no model"), queries, columns, ("model", False))
+    return rows(about, Display("short", nothing="no model"), queries, columns, ("model", False))
 
 
 def inside(here: tuple[str, ...], anywhere: tuple[str, ...]) -> Section:
-    """Kept results, loading, backends, batches that broke."""
+    """Result cache, loading, backends, failed batches."""
     return Section(
         "Inside",
         [
@@ -88,21 +90,21 @@ def inside(here: tuple[str, ...], anywhere: tuple[str, ...]) -> Section:
 def _cache(*matchers: str) -> dash.Panel:
     about = About(
         "Kept results that were used",
-        "Share of predictions that were found among the kept results, by model.",
-        "as high as your callers repeat themselves.",
-        "a fall: kept results were forgotten (`DELETE /v1/cache`), or "
+        "Share of predictions that came from the result cache, by model.",
+        "as high as your clients' share of repeated images.",
+        "a drop: the cache was cleared (`DELETE /v1/cache`), or "
         "`result_cache_not_answering` in the log.",
     )
     whole = rate("inference_cache_total", *matchers, by=("model",))
     part = rate("inference_cache_total", *matchers, 'result="hit"', by=("model",))
-    look = Look("percentunit", None, 0, 1, nothing="RESULT_CACHE is off, or no traffic")
-    return graph(about, look, [Query(share(part, whole), "{{model}}")])
+    display = Display("percentunit", None, 0, 1, nothing="RESULT_CACHE is off, or no traffic")
+    return graph(about, display, [Query(share(part, whole), "{{model}}")])
 
 
 def _loads(*matchers: str) -> dash.Panel:
     about = About(
         "Loads that failed",
-        "How often loading a model failed in this window; it is tried again.",
+        "Failed loads of a model in this window; the worker retries.",
         "none.",
         "`model_load_failed` in the log has the traceback: ModelNotLoaded.",
     )
@@ -112,9 +114,9 @@ def _loads(*matchers: str) -> dash.Panel:
 def _backends(*matchers: str) -> dash.Panel:
     about = About(
         "Backends passed over",
-        "Backends that broke or gave other answers than torch, so that a slower one serves.",
+        "Backends that broke or returned other outputs than torch, so that a slower one is used.",
         "none.",
-        "the model is right but slower than it might be: `backend_passed_over` in the log.",
+        "the predictions are right but slower than possible: `backend_passed_over` in the log.",
     )
     expr = gained("model_backend_failures_total", *matchers, by=("backend",))
     return _counts(about, expr, "{{backend}}")
@@ -123,13 +125,13 @@ def _backends(*matchers: str) -> dash.Panel:
 def _batches(*matchers: str) -> dash.Panel:
     about = About(
         "Batches that failed",
-        "Forward passes for several pictures that raised, and whose pictures were run singly.",
+        "Forward passes for several images that raised, so that each image ran again alone.",
         "none.",
-        "the model costs twice the time then: `batch_failed_and_is_run_one_by_one` in the log.",
+        "each such batch takes twice the time: `batch_failed_and_is_run_one_by_one` in the log.",
     )
     return _counts(about, gained("inference_batch_failures_total", *matchers, by=("model",)))
 
 
 def _counts(about: About, expr: str, legend: str = "{{model}}") -> dash.Panel:
-    look = Look("short", 0, nothing="none", steps=limits.steps(limits.GREEN, (1, limits.RED)))
-    return number(about, look, [Query(expr, legend)])
+    display = Display("short", 0, nothing="none", steps=limits.steps(limits.GREEN, (1, limits.RED)))
+    return number(about, display, [Query(expr, legend)])

@@ -1,4 +1,4 @@
-"""Panels of Prometheus and Alertmanager themselves: whether an alert can reach anybody."""
+"""Panels of Prometheus and Alertmanager themselves: whether alerts are delivered."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
@@ -7,7 +7,7 @@ from grafana.build.figures import number
 from grafana.build.graphs import Lines, graph
 from grafana.build.layout import Section, Shelf
 from grafana.build.queries import Query, aggregate, metric, rate
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 
 PROMETHEUS, ALERTMANAGER = 'job="prometheus"', 'job="alertmanager"'
 BOTH = 'job=~"prometheus|alertmanager"'
@@ -29,9 +29,9 @@ def section() -> Section:
 def _configured() -> dash.Panel:
     about = About(
         "Configuration",
-        "Whether the last reload was taken.",
+        "Whether the last reload succeeded.",
         "loaded, both.",
-        "the old one goes on: the log of that process says what is wrong. ConfigReloadFailed.",
+        "the old configuration stays: that process's log says what is wrong. ConfigReloadFailed.",
     )
     queries = [
         Query(
@@ -43,30 +43,30 @@ def _configured() -> dash.Panel:
             "Alertmanager",
         ),
     ]
-    look = Look("short", nothing=NOTHING, words=LOADED, steps=limits.above(1))
-    return number(about, look, queries)
+    display = Display("short", nothing=NOTHING, words=LOADED, steps=limits.above(1))
+    return number(about, display, queries)
 
 
 def _watchdog() -> dash.Panel:
     about = About(
         "Watchdog",
-        "The alert that always fires, so that its silence tells that alerting is broken.",
+        "The alert that always fires, so that its absence shows that alerting is broken.",
         "fires.",
         "Prometheus evaluates no rules: see its log. RuleEvaluationFailing.",
     )
     firing = metric("ALERTS", 'alertname="Watchdog"', 'alertstate="firing"', 'service="vitrine"')
     expr = f"count({firing}) or vector(0)"
     words = {"0": ("silent", limits.RED), "1": ("fires", limits.GREEN)}
-    look = Look("short", nothing="silent", words=words, steps=limits.above(1))
-    return number(about, look, [Query(expr)])
+    display = Display("short", nothing="silent", words=words, steps=limits.above(1))
+    return number(about, display, [Query(expr)])
 
 
 def _rules() -> dash.Panel:
     about = About(
         "Rules",
-        "Evaluations of rules in a second that failed, and those that came too late to be made.",
+        "Evaluations of rules in a second that failed, and those skipped for lack of time.",
         "0.",
-        "alerts of that group are blind: RuleEvaluationFailing.",
+        "alerts of that group cannot fire: RuleEvaluationFailing.",
     )
     queries = [
         Query(
@@ -79,15 +79,15 @@ def _rules() -> dash.Panel:
         ),
     ]
     colours = {"failed": "red", "missed": "orange"}
-    return graph(about, Look("ops", nothing=NOTHING), queries, Lines(colours=colours))
+    return graph(about, Display("ops", nothing=NOTHING), queries, Lines(colours=colours))
 
 
 def _sent() -> dash.Panel:
     about = About(
         "From Prometheus to Alertmanager",
         "Alerts in a second that were sent, that failed, and that were dropped.",
-        "sent alone.",
-        "Alertmanager is away or another one is named: NotificationsFailing.",
+        "only sent.",
+        "Alertmanager is down or its address is wrong: NotificationsFailing.",
     )
     queries = [
         Query(rate("prometheus_notifications_sent_total", PROMETHEUS), "sent"),
@@ -95,7 +95,7 @@ def _sent() -> dash.Panel:
         Query(rate("prometheus_notifications_dropped_total", PROMETHEUS), "dropped"),
     ]
     colours = {"sent": "green", "failed": "red", "dropped": "dark-red"}
-    return graph(about, Look("ops", nothing=NOTHING), queries, Lines(colours=colours))
+    return graph(about, Display("ops", nothing=NOTHING), queries, Lines(colours=colours))
 
 
 def _received() -> dash.Panel:
@@ -103,14 +103,14 @@ def _received() -> dash.Panel:
         "From Alertmanager to people",
         "Notifications in a second that Alertmanager tried to send, and those that failed.",
         "no failures.",
-        "nobody was told: the log of Alertmanager has the receiver's answer. NotificationsFailing.",
+        "notifications are lost: see Alertmanager's log for the reply. NotificationsFailing.",
     )
     queries = [
         Query(rate("alertmanager_notifications_total", ALERTMANAGER), "tried"),
         Query(rate("alertmanager_notifications_failed_total", ALERTMANAGER), "failed"),
     ]
     colours = {"tried": "green", "failed": "red"}
-    return graph(about, Look("ops", nothing=NOTHING), queries, Lines(colours=colours))
+    return graph(about, Display("ops", nothing=NOTHING), queries, Lines(colours=colours))
 
 
 def _series() -> dash.Panel:
@@ -118,10 +118,10 @@ def _series() -> dash.Panel:
         "Series in Prometheus",
         "Series that Prometheus holds in memory, all targets together.",
         "level.",
-        "a steady rise: some target's labels are open. See the series of each instance.",
+        "a steady rise: a label of some target grows. See the series of each instance.",
     )
     query = aggregate("sum", metric("prometheus_tsdb_head_series", PROMETHEUS))
-    return graph(about, Look("short", nothing=NOTHING), [Query(query, "series")])
+    return graph(about, Display("short", nothing=NOTHING), [Query(query, "series")])
 
 
 def _memory() -> dash.Panel:
@@ -129,7 +129,7 @@ def _memory() -> dash.Panel:
         "Memory of the monitoring",
         "Resident memory of Prometheus and Alertmanager.",
         "level.",
-        "Prometheus grows with the series; give it more, or find who makes them.",
+        "Prometheus grows with the series; give it more memory, or find what exposes them.",
     )
     query = aggregate("sum", metric("process_resident_memory_bytes", BOTH), "job")
-    return graph(about, Look("bytes", nothing=NOTHING), [Query(query, "{{job}}")])
+    return graph(about, Display("bytes", nothing=NOTHING), [Query(query, "{{job}}")])

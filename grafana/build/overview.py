@@ -1,4 +1,4 @@
-"""The dashboard Overview answers: are we keeping our promises."""
+"""The dashboard Overview: are the objectives met."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
@@ -9,7 +9,7 @@ from grafana.build.frame import FIRING, source
 from grafana.build.graphs import Lines, graph, states
 from grafana.build.layout import Section, Shelf, dashboard
 from grafana.build.queries import API, EITHER, EVERY_PREDICTION, Query, aggregate, metric
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 
 SLOS = tuple(limits.OBJECTIVES)
 COLOURS = {
@@ -20,15 +20,15 @@ COLOURS = {
 }
 BURN = "slo:sli_error:ratio_rate1h / on (slo) slo:error_budget:ratio"
 LEFT = "slo:period_error_budget_remaining:ratio"
-YOUNG = "A Prometheus younger than that judges the budget on what it has seen."
+YOUNG = "A Prometheus younger than that computes the budget from the data it has."
 
 
 def overview() -> dash.Dashboard:
-    """The first place to look."""
+    """Objectives, alerts and traffic: the first dashboard to open."""
     return dashboard(
         "vitrine-overview",
         "Overview",
-        "Are we keeping our promises? If not, which one, since when, and what changed?",
+        "Are the objectives met? If not, which one, since when, and what changed?",
         [source()],
         [_objectives(), _requests(), _saturation(), _running()],
     )
@@ -40,7 +40,7 @@ def _objectives() -> Section:
         [
             Shelf(5, [(10, _budget()), (10, _burn()), (4, _count())]),
             Shelf(7, [(12, _firing()), (12, common.alerts())]),
-            Shelf(7, [(6, common.kept(slo)) for slo in SLOS]),
+            Shelf(7, [(6, common.objective_history(slo)) for slo in SLOS]),
             Shelf(7, [(12, _burn_history()), (12, _budget_history())]),
         ],
     )
@@ -49,14 +49,14 @@ def _objectives() -> Section:
 def _budget() -> dash.Panel:
     about = About(
         "Error budget left, 30 days",
-        f"What is left of the errors that 30 days may have, by objective. {YOUNG}",
+        f"The remaining share of the errors that 30 days allow, by objective. {YOUNG}",
         "above 25 %.",
-        "below 25 % put off risky changes; below 0 the promise is broken and reliability "
-        "comes before features.",
+        "below 25 % postpone risky changes; below 0 the objective is missed and reliability comes "
+        "before features.",
     )
     steps = limits.steps(limits.RED, (0, limits.AMBER), (limits.BUDGET_LOW, limits.GREEN))
-    look = Look("percentunit", 0, None, 1, nothing=common.NO_RULES, steps=steps)
-    return number(about, look, [Query(LEFT, "{{slo}}")])
+    display = Display("percentunit", 0, None, 1, nothing=common.NO_RULES, steps=steps)
+    return number(about, display, [Query(LEFT, "{{slo}}")])
 
 
 def _burn() -> dash.Panel:
@@ -65,26 +65,26 @@ def _burn() -> dash.Panel:
         "How many times faster than allowed the budget was spent in the last hour: at 1 it lasts "
         "exactly 30 days, at 14.4 two days.",
         "below 1.",
-        "from 6 on somebody is paged; the objective's name says which dashboard to open.",
+        "from 6 on an alert pages; the objective's name says which dashboard to open.",
     )
-    look = Look("short", 1, nothing=common.NO_RULES, steps=limits.BURN)
-    return number(about, look, [Query(BURN, "{{slo}}")])
+    display = Display("short", 1, nothing=common.NO_RULES, steps=limits.BURN)
+    return number(about, display, [Query(BURN, "{{slo}}")])
 
 
 def _count() -> dash.Panel:
     about = About(
         "Alerts firing",
-        "How many alerts fire now: those that page, and those that can wait for the morning.",
+        "How many alerts fire now: pages, and tickets, which can wait for the morning.",
         "0 and 0.",
-        "the table below names them; begin with the page that fires longest.",
+        "the table below names them; begin with the oldest page.",
     )
     queries = [
         Query(_firing_of("page"), "pages"),
         Query(_firing_of("ticket"), "tickets"),
     ]
     ticket = limits.steps(limits.GREEN, (1, limits.ORANGE))
-    look = Look("short", 0, nothing="0", steps=limits.steps(limits.GREEN, (1, limits.RED)))
-    return number(about, look, queries, colours={"tickets": ticket})
+    display = Display("short", 0, nothing="0", steps=limits.steps(limits.GREEN, (1, limits.RED)))
+    return number(about, display, queries, colours={"tickets": ticket})
 
 
 def _firing_of(severity: str) -> str:
@@ -97,14 +97,14 @@ def _firing_of(severity: str) -> str:
 def _firing() -> dash.Panel:
     about = About(
         "What fires now",
-        "Each alert that fires, and since when its condition has held.",
+        "Each firing alert, and since when its condition has held.",
         "empty.",
         "open the runbook of that name, docs/runbooks/NAME.md, and the dashboard of its component.",
     )
     labels = ("severity", "alertname", "burn", "component", "model")
     since = metric("ALERTS_FOR_STATE", 'service="vitrine"', 'severity!="none"')
     firing = f"{since} * 1000 and ignoring (alertstate) {metric('ALERTS', FIRING)}"
-    severity = Look(
+    severity = Display(
         "string",
         words={"page": ("page", limits.RED), "ticket": ("ticket", limits.ORANGE)},
         steps=limits.steps(limits.GREY),
@@ -115,39 +115,39 @@ def _firing() -> dash.Panel:
         Column("burn", "burn", width=80),
         Column("component", "component", width=110),
         Column("model", "model"),
-        Column("A", "since", Look("dateTimeFromNow", coloured=False), 140),
+        Column("A", "since", Display("dateTimeFromNow", coloured=False), 140),
     ]
     expr = aggregate("min", firing, *labels)
-    look = Look("short", nothing="nothing fires")
-    return rows(about, look, [Query(expr)], columns, ("severity", False))
+    display = Display("short", nothing="nothing fires")
+    return rows(about, display, [Query(expr)], columns, ("severity", False))
 
 
 def _burn_history() -> dash.Panel:
     about = About(
         "Burn rate over 1 hour",
-        "The same over time; dashed where a ticket is written (1), and where somebody is paged "
-        "when it lasts (6) or at once (14.4).",
+        "The same over time; dashed where a ticket is written (1), and where an alert pages if it "
+        "lasts (6) or at once (14.4).",
         "below 1, apart from short peaks.",
-        "look for a blue mark, a deploy, where a line begins to rise.",
+        "check for a blue mark, a deploy, where a line begins to rise.",
     )
-    look = Look("short", 1, nothing=common.NO_RULES, steps=limits.BURN)
+    display = Display("short", 1, nothing=common.NO_RULES, steps=limits.BURN)
     how = Lines(colours=COLOURS, limited=True, values=("lastNotNull", "max"), soft=2)
-    return graph(about, look, [Query(BURN, "{{slo}}")], how)
+    return graph(about, display, [Query(BURN, "{{slo}}")], how)
 
 
 def _budget_history() -> dash.Panel:
     about = About(
         "Error budget left over time",
-        "How the budget of 30 days went, down to where it is spent twice; a cliff is an incident, "
-        f"a slope a fault that stays. {YOUNG}",
+        "The budget of 30 days over time, down to where it is spent twice; a cliff is an incident, "
+        f"a slope a lasting fault. {YOUNG}",
         "level lines.",
-        "choose the window of the cliff: all panels follow.",
+        "select the window of the cliff: all panels follow.",
     )
     steps = limits.steps("transparent", (0, limits.RED))
-    # One objective that is far below must not press the others into a line.
-    look = Look("percentunit", None, -1, 1, nothing=common.NO_RULES, steps=steps)
+    # One objective far below must not flatten the others.
+    display = Display("percentunit", None, -1, 1, nothing=common.NO_RULES, steps=steps)
     how = Lines(colours=COLOURS, limited=True, values=("lastNotNull", "min"), from_=0)
-    return graph(about, look, [Query(LEFT, "{{slo}}")], how)
+    return graph(about, display, [Query(LEFT, "{{slo}}")], how)
 
 
 def _requests() -> Section:
@@ -186,19 +186,19 @@ def _saturation() -> Section:
 def _running() -> Section:
     about = About(
         "Versions",
-        "What runs where.",
+        "The versions and revisions that run, by job.",
         "one version and revision everywhere, apart from the minutes of a deploy.",
-        "two that stay are a deploy that got stuck: roll it on or back.",
+        "two for longer are a stuck deploy: finish it or roll it back.",
     )
     columns = [
         Column("job", "job"),
         Column("version", "version", width=80),
         Column("revision", "revision", width=100),
-        Column("A", "instances", Look("short", 0, coloured=False), 90),
+        Column("A", "instances", Display("short", 0, coloured=False), 90),
     ]
     expr = aggregate("count", metric("app_info", EITHER), "job", "version", "revision")
-    look = Look("short", nothing="no target")
-    versions = rows(about, look, [Query(expr)], columns, ("job", False))
+    display = Display("short", nothing="no target")
+    versions = rows(about, display, [Query(expr)], columns, ("job", False))
     return Section(
         "What runs", [Shelf(7, [(8, versions), (8, common.readiness(API)), (8, _targets())])]
     )
@@ -209,7 +209,7 @@ def _targets() -> dash.Panel:
         "Targets",
         "Whether Prometheus can scrape each instance.",
         "green throughout.",
-        "red is a process that is away or does not answer: ApiDown, ApiInstanceDown, "
+        "red is a process that is down or does not answer: ApiDown, ApiInstanceDown, "
         "WorkerMetricsDown.",
     )
     expr = metric("up", EITHER)

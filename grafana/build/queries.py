@@ -14,7 +14,7 @@ WINDOW = "[$__rate_interval]"
 
 @dataclass(frozen=True)
 class Query:
-    """One question to Prometheus. legend: how its series are called, `{{label}}` allowed."""
+    """One query. legend: the name of its series, `{{label}}` allowed."""
 
     expr: str
     legend: str = ""
@@ -32,17 +32,17 @@ def aggregate(how: str, expr: str, *by: str) -> str:
 
 
 def rate(name: str, *matchers: str, by: tuple[str, ...] = ()) -> str:
-    """What a counter gains in a second, summed over all else than `by`."""
+    """A counter's increase per second, summed over all labels but `by`."""
     return aggregate("sum", f"rate({metric(name, *matchers)}{WINDOW})", *by)
 
 
 def gained(name: str, *matchers: str, over: str = "$__range", by: tuple[str, ...] = ()) -> str:
-    """What a counter gained in a window, by default the one that is looked at."""
+    """A counter's increase in a window, by default the selected one."""
     return aggregate("sum", f"increase({metric(name, *matchers)}[{over}])", *by)
 
 
 def mean(histogram: str, *matchers: str, by: tuple[str, ...] = ()) -> str:
-    """The mean of what a histogram observed."""
+    """The mean of a histogram's observations."""
     return (
         f"{rate(histogram + '_sum', *matchers, by=by)} / "
         f"{rate(histogram + '_count', *matchers, by=by)}"
@@ -50,7 +50,7 @@ def mean(histogram: str, *matchers: str, by: tuple[str, ...] = ()) -> str:
 
 
 def quantile(q: float, histogram: str, *matchers: str, by: tuple[str, ...] = ()) -> str:
-    """A quantile of what a histogram observed."""
+    """A quantile of a histogram's observations."""
     buckets = rate(histogram + "_bucket", *matchers, by=("le", *by))
     return f"histogram_quantile({q}, {buckets})"
 
@@ -63,17 +63,17 @@ def quantiles(
 
 
 def buckets(histogram: str, *matchers: str) -> str:
-    """What a heat map is drawn from: the count of each bucket in each step."""
+    """The data of a heat map: the count of each bucket in each step."""
     return aggregate("sum", f"increase({metric(histogram + '_bucket', *matchers)}{WINDOW})", "le")
 
 
 def padded(part: str, whole: str) -> str:
-    """A part whose series may not exist yet: 0 wherever the whole exists."""
+    """A part whose series may not exist yet: 0 if the whole exists."""
     return f"({part} or 0 * {whole})"
 
 
 def share(part: str, whole: str) -> str:
-    """How much of the whole the part is; nothing, not NaN, where the whole is 0."""
+    """The part divided by the whole; nothing, not NaN, if the whole is 0."""
     return f"{padded(part, whole)} / ({whole} > 0)"
 
 

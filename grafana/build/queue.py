@@ -1,11 +1,11 @@
-"""Panels of jobs that more than one dashboard shows: what ends, how long it waits, what is left."""
+"""Panels of jobs for several dashboards: outcomes, waiting time, messages."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
 from grafana.build import limits
 from grafana.build.graphs import Lines, graph
 from grafana.build.queries import WORKER, Query, aggregate, metric, quantiles, rate
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 from grafana.build.traffic import QUANTILES
 
 OUTCOMES = {
@@ -18,10 +18,10 @@ STATES = {"^ready$": "yellow", "^running$": "green", "^delayed$": "blue", "^dead
 
 
 def finished(*matchers: str) -> dash.Panel:
-    """Jobs that ended, by how, against those that were sent."""
+    """Jobs that ended, by outcome, and those that were sent."""
     about = About(
         "Jobs by outcome",
-        "Jobs that ended in a second, by how; dashed the messages that were sent for jobs.",
+        "Jobs that ended in a second, by outcome; dashed the messages that were sent for jobs.",
         "green, and as high as the dashed line.",
         "red: `python -m project jobs list --status failed` says why. A dashed line that stays "
         "above the rest: the queue grows.",
@@ -31,34 +31,34 @@ def finished(*matchers: str) -> dash.Panel:
         Query(rate("jobs_enqueued_total", *matchers), "sent"),
     ]
     how = Lines(stacked=True, colours=OUTCOMES, dashed="^sent$")
-    return graph(about, Look("ops", nothing="no jobs"), queries, how)
+    return graph(about, Display("ops", nothing="no jobs"), queries, how)
 
 
 def waiting(*matchers: str) -> dash.Panel:
-    """From acceptance to the first run."""
+    """From acceptance to the first attempt."""
     about = About(
         "Time that jobs wait",
-        "From acceptance to the first run, of jobs that began then; dashed the edge of the "
-        "objective.",
+        "The time from acceptance to the first attempt, of jobs that began then; dashed the limit "
+        "of the objective.",
         f"below {limits.FRESHNESS_SECONDS} s.",
-        "more work than workers, or workers that are away: see the queue and the workers.",
+        "more work than workers, or missing workers: check the queue and the workers.",
     )
     steps = limits.steps("transparent", (limits.FRESHNESS_SECONDS, limits.RED))
     queries = quantiles("jobs_wait_seconds", *matchers)
     how = Lines(colours=QUANTILES, limited=True)
-    return graph(about, Look("s", steps=steps, nothing="no jobs"), queries, how)
+    return graph(about, Display("s", steps=steps, nothing="no jobs"), queries, how)
 
 
 def messages() -> dash.Panel:
-    """The queue as the broker knows it."""
+    """The queue as the broker reports it."""
     about = About(
         "Messages in the queue",
-        "What the broker holds: ready to be taken, in hand, delayed for another try, dead.",
+        "Messages in the broker: ready, running, delayed for a retry, dead.",
         "hardly any ready, none dead.",
-        "ready that grows: too few workers (JobsOldestMessageOld). Dead: messages of another "
+        "ready grows: too few workers (JobsOldestMessageOld). Dead: messages of another "
         "release (JobsDeadLetters).",
     )
     counts = aggregate("max", metric("jobs_queue_messages", WORKER), "queue", "state")
     queries = [Query(aggregate("sum", counts, "state"), "{{state}}")]
     how = Lines(stacked=True, colours=STATES)
-    return graph(about, Look("short", 0, nothing="broker or worker away"), queries, how)
+    return graph(about, Display("short", 0, nothing="broker or worker not reachable"), queries, how)

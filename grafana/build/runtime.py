@@ -1,4 +1,4 @@
-"""Runtime: processes, memory, the loop, the broker's server, the telemetry itself."""
+"""The dashboard Runtime: processes, memory, the event loop, Valkey, the telemetry itself."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
@@ -8,7 +8,7 @@ from grafana.build.frame import choice, source
 from grafana.build.graphs import Lines, graph, states
 from grafana.build.layout import Section, Shelf, dashboard
 from grafana.build.queries import API, EITHER, INSTANCE, Query, aggregate, metric, rate
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 
 HERE = (EITHER, INSTANCE)
 EVERY_JOB = 'job=~"vitrine-.+|valkey|prometheus|alertmanager"'
@@ -18,11 +18,11 @@ NOTHING = "no target"
 
 
 def runtime() -> dash.Dashboard:
-    """What everything else stands on."""
+    """Processes, Valkey and the telemetry."""
     return dashboard(
         "vitrine-runtime",
         "Runtime",
-        "Are all processes there, do they have air, and can the telemetry be trusted?",
+        "Are all processes up, do they have resources left, and can the telemetry be trusted?",
         [source(), choice("instance", "Instance", metric("up", EITHER))],
         [
             _objectives(),
@@ -55,27 +55,29 @@ def _objectives() -> Section:
 def _down() -> dash.Panel:
     about = About(
         "Targets down",
-        "Targets that Prometheus cannot scrape, of ours and of the monitoring itself.",
+        "Targets that Prometheus cannot scrape: ours, and those of the monitoring itself.",
         "0.",
         "the timeline below names them.",
     )
     up = metric("up", EVERY_JOB)
-    look = Look("short", 0, nothing=NOTHING, steps=limits.steps(limits.GREEN, (1, limits.RED)))
-    return number(about, look, [Query(f"count({up}) - sum({up})")])
+    display = Display(
+        "short", 0, nothing=NOTHING, steps=limits.steps(limits.GREEN, (1, limits.RED))
+    )
+    return number(about, display, [Query(f"count({up}) - sum({up})")])
 
 
 def _fullest() -> dash.Panel:
     about = About(
         "Memory, fullest instance",
-        "Resident memory of all workers of the instance that is nearest to its limit.",
+        "Resident memory of all workers of the instance nearest to its limit.",
         f"below {limits.MEMORY_SHARE:.0%}.",
         "find the instance below: MemoryNearLimit.",
     )
     used = aggregate("sum", metric("process_worker_resident_memory_bytes", *HERE), *BY)
     limit = aggregate("max", metric("process_memory_limit_bytes", *HERE), *BY)
     steps = limits.below(limits.MEMORY_SHARE, 0.75)
-    look = Look("percentunit", 0, 0, 1, nothing=NOTHING, steps=steps)
-    return number(about, look, [Query(f"max({used} / {limit})")])
+    display = Display("percentunit", 0, 0, 1, nothing=NOTHING, steps=steps)
+    return number(about, display, [Query(f"max({used} / {limit})")])
 
 
 def _targets() -> dash.Panel:
@@ -84,7 +86,7 @@ def _targets() -> dash.Panel:
         "Whether Prometheus can scrape each target.",
         "green throughout.",
         "ours: ApiDown, ApiInstanceDown, WorkerMetricsDown. valkey: its exporter. The others: "
-        "the monitoring itself, restart it.",
+        "the monitoring itself; restart it.",
     )
     expr = metric("up", EVERY_JOB)
     return states(about, [Query(expr, NAME)], common.UP, nothing=NOTHING)
@@ -113,7 +115,7 @@ def _memory() -> dash.Panel:
         "Memory",
         "Resident memory of all workers of an instance, and of its largest worker.",
         "level, after the models are loaded.",
-        "one worker alone that rises: a leak on the way of some requests. All: larger pictures or "
+        "one rising worker: a leak in the path of some requests. All: larger images or "
         "batches. MemoryNearLimit.",
     )
     queries = [
@@ -124,18 +126,18 @@ def _memory() -> dash.Panel:
         ),
     ]
     how = Lines(values=("lastNotNull", "max"))
-    return graph(about, Look("bytes", nothing=NOTHING), queries, how)
+    return graph(about, Display("bytes", nothing=NOTHING), queries, how)
 
 
 def _processors() -> dash.Panel:
     about = About(
         "Processors in use",
-        "Processor time that the workers of an instance used in a second: 1 is one processor.",
-        "below what the instance has.",
+        "Processor time of an instance's workers in a second: 1 is one processor.",
+        "below the instance's processors.",
         "at its limit the instance is full: more instances.",
     )
     query = rate("process_worker_cpu_seconds_total", *HERE, by=BY)
-    return graph(about, Look("short", 2, nothing=NOTHING), [Query(query, NAME)])
+    return graph(about, Display("short", 2, nothing=NOTHING), [Query(query, NAME)])
 
 
 def _threads() -> dash.Panel:
@@ -143,7 +145,7 @@ def _threads() -> dash.Panel:
         "Threads",
         "Threads of all workers of an instance.",
         "level.",
-        "a steady rise is a leak of threads: restart the instance, and look for what starts them.",
+        "a steady rise is a leak of threads: restart the instance, and find what starts them.",
     )
     query = aggregate("sum", metric("process_worker_threads", *HERE), *BY)
-    return graph(about, Look("short", 0, nothing=NOTHING), [Query(query, NAME)], Lines())
+    return graph(about, Display("short", 0, nothing=NOTHING), [Query(query, NAME)], Lines())

@@ -1,4 +1,4 @@
-"""What all panels share: a description, how values read, queries as Grafana stores them."""
+"""Parts of all panels: the description, the display of values, queries as Grafana stores them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from grafana.build.queries import Query
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 QUIET = "no traffic"
-Tokenizer = Mapping[str, tuple[str, str]]
+ValueTexts = Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class About:
-    """What a panel says, what good looks like, what to do when it does not."""
+    """What a panel shows, what is good, and what to do if it is not."""
 
     title: str
     shows: str
@@ -26,21 +26,21 @@ class About:
 
     @property
     def text(self) -> str:
-        """As Grafana shows it, in Markdown."""
+        """The description in Markdown."""
         return f"{self.shows}\n\n**Good:** {self.good}\n\n**If not:** {self.bad}"
 
 
 @dataclass(frozen=True)
-class Look:
-    """How values are written and coloured. words: a value, what it means, its colour."""
+class Display:
+    """How values are formatted and coloured. words: value → its text and its colour."""
 
     unit: str
     decimals: float | None = None
-    least: float | None = 0
-    most: float | None = None
+    minimum: float | None = 0
+    maximum: float | None = None
     nothing: str = QUIET
     steps: dash.ThresholdsConfig = limits.PLAIN
-    words: Tokenizer | None = None
+    words: ValueTexts | None = None
     coloured: bool = True  # by the steps; else each series by its name
 
 
@@ -54,8 +54,8 @@ def shades(colour: str) -> dash.FieldColor:
     return dash.FieldColor(mode=dash.FieldColorModeId.SHADES, fixed_color=colour)
 
 
-def mappings(words: Tokenizer) -> list[dash.ValueMapping]:
-    """Words instead of numbers."""
+def mappings(words: ValueTexts) -> list[dash.ValueMapping]:
+    """Texts instead of numbers."""
     results = {
         value: dash.ValueMappingResult(text=text, color=colour, index=index)
         for index, (value, (text, colour)) in enumerate(words.items())
@@ -66,7 +66,7 @@ def mappings(words: Tokenizer) -> list[dash.ValueMapping]:
 def override(
     matcher: str, on: str, **properties: object
 ) -> dash.DashboardFieldConfigSourceOverrides:
-    """Options for some series alone. matcher: byName or byRegexp; `__` reads as a dot."""
+    """Options of some series. matcher: byName or byRegexp; `__` reads as a dot."""
     return dash.DashboardFieldConfigSourceOverrides(
         matcher=dash.MatcherConfig(id_val=matcher, options=on),
         properties=[
@@ -82,7 +82,7 @@ def targets(
     *,
     instant: bool = False,
 ) -> list[prometheus.Dataquery]:
-    """Queries as Grafana stores them, with a reference each."""
+    """Queries as Grafana stores them, each with a reference."""
     return [
         prometheus.Dataquery(
             datasource=SOURCE,
@@ -101,15 +101,17 @@ def targets(
 def panel(
     kind: str,
     about: About,
-    look: Look,
+    display: Display,
     asked: list[prometheus.Dataquery],
     options: object,
     custom: object = None,
     overrides: list[dash.DashboardFieldConfigSourceOverrides] | None = None,
 ) -> dash.Panel:
-    """A panel of any kind; the layout gives it its id and place."""
+    """A panel of any kind; the layout assigns its id and position."""
     mode = (
-        dash.FieldColorModeId.THRESHOLDS if look.coloured else dash.FieldColorModeId.PALETTE_CLASSIC
+        dash.FieldColorModeId.THRESHOLDS
+        if display.coloured
+        else dash.FieldColorModeId.PALETTE_CLASSIC
     )
     return dash.Panel(
         type_val=kind,
@@ -120,13 +122,13 @@ def panel(
         options=options,
         field_config=dash.FieldConfigSource(
             defaults=dash.FieldConfig(
-                unit=look.unit,
-                decimals=look.decimals,
-                min_val=look.least,
-                max_val=look.most,
-                no_value=look.nothing,
-                thresholds=look.steps,
-                mappings=mappings(look.words) if look.words else None,
+                unit=display.unit,
+                decimals=display.decimals,
+                min_val=display.minimum,
+                max_val=display.maximum,
+                no_value=display.nothing,
+                thresholds=display.steps,
+                mappings=mappings(display.words) if display.words else None,
                 color=dash.FieldColor(mode=mode),
                 custom=custom,
             ),

@@ -1,4 +1,4 @@
-"""Panels of requests that more than one dashboard shows: rate, errors, duration, saturation."""
+"""Panels of requests for several dashboards: rate, errors, duration, saturation."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
@@ -12,10 +12,10 @@ from grafana.build.queries import (
     rate,
     share,
 )
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 
 FAULTS = 'status=~"5.."'
-STATUSES = {  # a colour for each class, and a shade of it for those that are told apart; last wins
+STATUSES = {  # a colour for each class, and a shade of it for single statuses; the last match wins
     "^2..$": "green",
     "^202$": "super-light-green",
     "^204$": "dark-green",
@@ -37,18 +37,18 @@ def by_status(*matchers: str) -> dash.Panel:
     about = About(
         "Requests by status",
         "Requests answered in a second; 2xx green, 4xx yellow, 5xx red.",
-        "green; some yellow is callers' mistakes, or 401 of strangers.",
-        "red is ours: 500 a bug, 503 overload or something away, 504 a missed deadline.",
+        "green; some yellow is clients' mistakes, or 401 of strangers.",
+        "red is ours: 500 a bug, 503 overload or a missing dependency, 504 a missed deadline.",
     )
     queries = [Query(rate("http_requests_total", *matchers, by=("status",)), "{{status}}")]
     how = Lines(stacked=True, colours=STATUSES)
-    return graph(about, Look("reqps"), queries, how)
+    return graph(about, Display("reqps"), queries, how)
 
 
 def failing(*matchers: str, only: tuple[str, ...] = ()) -> dash.Panel:
-    """The share of requests that fail, whether or not somebody was left to answer.
+    """The share of requests that fail, with a response or without.
 
-    only: which handlers; nobody knows what a lost request was for, so that is a share of all.
+    only: which handlers; the handler of a lost request is unknown, so those are a share of all.
     """
     about = About(
         "Requests that fail",
@@ -67,46 +67,46 @@ def failing(*matchers: str, only: tuple[str, ...] = ()) -> dash.Panel:
     steps = limits.steps("transparent", (allowed, limits.RED))
     colours = {"5xx": "red", "lost": "purple"}
     how = Lines(colours=colours, limited=True, soft=5 * allowed)
-    return graph(about, Look("percentunit", 2, steps=steps), queries, how)
+    return graph(about, Display("percentunit", 2, steps=steps), queries, how)
 
 
 def latency(*matchers: str) -> dash.Panel:
-    """Quantiles of the time that requests take."""
+    """Quantiles of the duration of requests."""
     about = About(
         "Latency of predictions",
-        "Half, 95 % and 99 % of the predictions that were answered took at most so long; dashed "
-        "the edge of the objective.",
+        "Median, 95th and 99th percentile of the answered predictions; dashed the limit of the "
+        "objective.",
         f"p99 below {limits.LATENCY_SECONDS} s.",
         "open Inference: a longer queue is load, a longer forward pass the model or its processor.",
     )
     steps = limits.steps("transparent", (limits.LATENCY_SECONDS, limits.RED))
     queries = quantiles("http_request_duration_seconds", *matchers)
     how = Lines(colours=QUANTILES, limited=True, soft=limits.LATENCY_SECONDS)
-    return graph(about, Look("s", steps=steps), queries, how)
+    return graph(about, Display("s", steps=steps), queries, how)
 
 
 def admitted(*matchers: str) -> dash.Panel:
-    """How full the queues of the models are."""
+    """The fill of the models' queues."""
     about = About(
         "Queues of the models",
-        "Predictions admitted and not yet answered, as a share of those that may be, by model.",
+        "Predictions admitted and not yet answered, as a share of the limit, by model.",
         "well below 100 %.",
-        "at 100 % callers get a 503 at once: add instances, or find what made the model slow. "
+        "at 100 % clients get a 503 at once: add instances, or find what made the model slow. "
         "The runbook is InferenceSaturated.",
     )
     depth = aggregate("sum", metric("inference_queue_depth", *matchers), "model")
     limit = aggregate("sum", metric("inference_queue_limit", *matchers), "model")
     steps = limits.steps("transparent", (1, limits.RED))
     queries = [Query(f"{depth} / {limit}", "{{model}}")]
-    look = Look("percentunit", steps=steps, nothing="no model")
-    return graph(about, look, queries, Lines(limited=True, soft=1))
+    display = Display("percentunit", steps=steps, nothing="no model")
+    return graph(about, display, queries, Lines(limited=True, soft=1))
 
 
 def memory(*matchers: str) -> dash.Panel:
-    """Memory as a share of what the container may have."""
+    """Memory as a share of the container's limit."""
     about = About(
         "Memory of the limit",
-        "Resident memory of all workers of an instance, as a share of what it may have.",
+        "Resident memory of all workers of an instance, as a share of its limit.",
         f"below {limits.MEMORY_SHARE:.0%} and level.",
         "a steady rise is a leak: MAX_REQUESTS replaces workers meanwhile; the runbook is "
         "MemoryNearLimit.",
@@ -116,5 +116,5 @@ def memory(*matchers: str) -> dash.Panel:
     limit = aggregate("max", metric("process_memory_limit_bytes", *matchers), *by)
     steps = limits.steps("transparent", (limits.MEMORY_SHARE, limits.RED))
     queries = [Query(f"{used} / {limit}", "{{job}} {{instance}}")]
-    look = Look("percentunit", steps=steps, nothing="no target")
-    return graph(about, look, queries, Lines(limited=True, soft=1))
+    display = Display("percentunit", steps=steps, nothing="no target")
+    return graph(about, display, queries, Lines(limited=True, soft=1))

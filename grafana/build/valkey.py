@@ -1,4 +1,4 @@
-"""Panels of Valkey or Redis, from prometheus-redis-exporter where that is installed."""
+"""Panels of Valkey or Redis, from prometheus-redis-exporter if that is installed."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
@@ -8,11 +8,11 @@ from grafana.build.figures import number
 from grafana.build.graphs import Lines, graph
 from grafana.build.layout import Section, Shelf
 from grafana.build.queries import Query, aggregate, metric, rate
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 
 VALKEY = 'job="valkey"'
 ABSENT = "no exporter of Valkey"
-NOTE = " Empty where the exporter is not installed; `jobs_broker_up` on Jobs works without it."
+NOTE = " Empty if the exporter is not installed; `jobs_broker_up` on Jobs works without it."
 
 
 def section() -> Section:
@@ -30,31 +30,30 @@ def _up() -> dash.Panel:
         "up.",
         "BrokerDown, if the workers do not reach it either.",
     )
-    look = Look("short", nothing=ABSENT, words=UP, steps=limits.above(1))
+    display = Display("short", nothing=ABSENT, words=UP, steps=limits.above(1))
     query = aggregate("min", metric("redis_up", VALKEY))
-    return number(about, look, [Query(query)])
+    return number(about, display, [Query(query)])
 
 
 def _memory() -> dash.Panel:
     about = About(
         "Memory of Valkey",
-        "What its data take; dashed the most that it may have (`maxmemory`), 0 where that is not "
-        "set." + NOTE,
+        "Memory of the data; dashed the limit (`maxmemory`), 0 if that is not set." + NOTE,
         "far below the limit.",
-        "with `noeviction`, as it must be, a full Valkey refuses new messages: give it more.",
+        "with `noeviction`, as it must be, a full Valkey rejects messages: give it more memory.",
     )
     queries = [
         Query(aggregate("max", metric("redis_memory_used_bytes", VALKEY)), "used"),
         Query(aggregate("max", metric("redis_memory_max_bytes", VALKEY)), "limit"),
     ]
     how = Lines(dashed="^limit$", fill=0)
-    return graph(about, Look("bytes", nothing=ABSENT), queries, how)
+    return graph(about, Display("bytes", nothing=ABSENT), queries, how)
 
 
 def _clients() -> dash.Panel:
     about = About(
         "Clients of Valkey",
-        "Connections that are open, and those that wait in a blocking command." + NOTE,
+        "Open connections, and those that wait in a blocking command." + NOTE,
         "level.",
         "a steady rise is a leak of connections.",
     )
@@ -62,7 +61,7 @@ def _clients() -> dash.Panel:
         Query(aggregate("max", metric("redis_connected_clients", VALKEY)), "connected"),
         Query(aggregate("max", metric("redis_blocked_clients", VALKEY)), "blocked"),
     ]
-    return graph(about, Look("short", 0, nothing=ABSENT), queries)
+    return graph(about, Display("short", 0, nothing=ABSENT), queries)
 
 
 def _commands() -> dash.Panel:
@@ -70,17 +69,16 @@ def _commands() -> dash.Panel:
         "Commands of Valkey",
         "Commands processed in a second." + NOTE,
         "in step with the jobs.",
-        "0 while jobs wait: nobody fetches any, JobsNotProcessing.",
+        "0 while jobs wait: no worker fetches any, JobsNotProcessing.",
     )
     query = rate("redis_commands_processed_total", VALKEY)
-    return graph(about, Look("ops", nothing=ABSENT), [Query(query, "commands")])
+    return graph(about, Display("ops", nothing=ABSENT), [Query(query, "commands")])
 
 
 def _losses() -> dash.Panel:
     about = About(
         "Losses of Valkey",
-        "Keys that were thrown out for lack of memory, and connections refused, in a second."
-        + NOTE,
+        "Keys that were evicted for lack of memory, and connections refused, in a second." + NOTE,
         "0.",
         "evicted: set `maxmemory-policy noeviction`, or messages are lost until a sweep sends "
         "them again. refused: raise `maxclients`.",
@@ -90,4 +88,4 @@ def _losses() -> dash.Panel:
         Query(rate("redis_rejected_connections_total", VALKEY), "refused"),
     ]
     colours = {"evicted": "red", "refused": "orange"}
-    return graph(about, Look("ops", nothing=ABSENT), queries, Lines(colours=colours))
+    return graph(about, Display("ops", nothing=ABSENT), queries, Lines(colours=colours))

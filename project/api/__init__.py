@@ -1,1 +1,1 @@
-"""HTTP: routes, documents and the page; everything else knows nothing of it."""
+"""HTTP: routes, problem documents and the page; no other part knows of HTTP but server/."""

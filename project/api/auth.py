@@ -1,24 +1,24 @@
-"""Routes for operators alone: a bearer token from the settings."""
+"""Authorization: routes that demand a token from the settings."""
 
 from pydantic import SecretStr
 from starlette.requests import Request
 
 from project.errors import Unauthorized
-from project.observability.access import is_token, may_scrape
+from project.observability.access import equals_token, may_scrape
 
 
-def demand(request: Request, token: SecretStr, setting: str) -> None:
-    """Raise Unauthorized unless the request carries the token. setting: its name, for advice.
+def require_bearer(request: Request, token: SecretStr, setting: str) -> None:
+    """Raise Unauthorized unless the request carries the token as a bearer token.
 
-    A browser sends a password that it once learnt with every request, whatever page makes it: what
-    changes anything takes none.
+    setting: its name, for the advice. A browser adds a password that it has stored to every
+    request, whatever page makes it: what changes anything takes no password.
     """
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not is_token(given.encode(), token):
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not equals_token(credentials.encode(), token):
         raise Unauthorized(f"send the header `Authorization: Bearer` with {setting}")
 
 
-def demand_to_scrape(request: Request, token: SecretStr) -> None:
+def require_scrape_token(request: Request, token: SecretStr) -> None:
     """Raise Unauthorized unless the request carries METRICS_TOKEN, in one of two ways."""
     if not may_scrape(request.headers.get("authorization", ""), token):
         raise Unauthorized(

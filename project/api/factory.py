@@ -6,22 +6,25 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from loguru import logger
+from opentelemetry.sdk.trace import TracerProvider
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
 from project import __version__, models
-from project.api import problems
-from project.api.dependencies import Services
+from project.api import openapi, problems
 from project.api.jobs.services import open_job_services
 from project.api.middleware import BodyLimit, MetricsPort
+from project.api.overload import OverloadGuard
+from project.api.readiness import ReadinessChecks
 from project.api.routes import cache, documentation, jobs, operations, page
 from project.api.routes import models as model_routes
 from project.api.routes.files import files_router
 from project.api.routes.job_submission import submit_router
 from project.api.routes.predictions import predictions_router
+from project.api.state import Application, State
 from project.db.engine import read_url
 from project.inference.runner import Runner
-from project.jobs.send import Sender
+from project.jobs.queue import JobQueue
 from project.models.base import AnyModel
 from project.observability import metrics, sentry
 from project.observability.http import RequestContext, instrument
@@ -40,12 +43,12 @@ def create_app(
     settings: Settings,
     served: Sequence[AnyModel] | None = None,
     *,
-    make_sender: Callable[[Settings], Sender] = Sender.of,
+    make_queue: Callable[[Settings], JobQueue] = JobQueue.of,
 ) -> FastAPI:
-    """The application for these settings.
+    """Build the application for these settings.
 
-    served: models to serve instead of those that settings.models names. make_sender: what sends
-    jobs to the workers; called in the process that serves.
+    served: models to serve instead of those that settings.models names. make_queue: makes the
+    queue of jobs; the lifespan calls it, in the process that serves.
     Raises ConfigurationError where a model named there has no file, or jobs cannot be had so.
     """
     served = models.create(settings.models, settings.weights_by_model) if served is None else served
@@ -54,29 +57,35 @@ def create_app(
     served = served if settings.jobs else quick
     storage = _job_storage(settings)
     tracing = make_provider(settings)
+    runner = Runner.of(quick, settings)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         configure_logging(settings)
         sentry.configure_sentry(settings)
-        services: Services = app.state.services
-        try:
-            async with AsyncExitStack() as stack:
-                if storage is not None:
-                    metrics.declare(jobs=services.models)
-                    desk = open_job_services(settings, storage, make_sender)
-                    services.desk = await stack.enter_async_context(desk)
-                await stack.enter_async_context(services.runner)
-                await stack.enter_async_context(watch_process(settings.revision))
-                if left_out:
-                    logger.bind(models=left_out).warning("models_without_jobs")
-                logger.info("worker_ready")
-                yield
-        finally:
-            services.door.tell()
-            logger.info("worker_stopped")
-            closers = [sentry.close, *([tracing.shutdown] if tracing else [])]
-            await asyncio.gather(*(asyncio.to_thread(close) for close in closers))
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(_stop, tracing)
+            guard = OverloadGuard(runner, excluded_port=settings.metrics_port)
+            stack.callback(guard.flush_log)
+            job_services = None
+            if storage is not None:
+                metrics.declare(jobs=[model.name for model in served])
+                opening = open_job_services(settings, storage, make_queue)
+                job_services = await stack.enter_async_context(opening)
+            await stack.enter_async_context(runner)
+            await stack.enter_async_context(watch_process(settings.revision))
+            readiness = ReadinessChecks(runner.queues, job_services.probes if job_services else {})
+            if left_out:
+                logger.bind(models=left_out).warning("models_without_jobs")
+            logger.info("worker_ready")
+            yield State(
+                settings=settings,
+                models={model.name: model for model in served},
+                runner=runner,
+                readiness=readiness,
+                job_services=job_services,
+                application=Application(guard, runner, readiness, job_services),
+            )
 
     app = FastAPI(
         title="Vitrine",
@@ -97,13 +106,12 @@ def create_app(
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ],
     )
-    runner = Runner(quick, settings)
-    app.state.services = Services(settings, runner, {model.name: model for model in served})
     problems.register(app)
+    app.openapi = openapi.problems_alone(app.openapi)  # type: ignore[method-assign]
     instrument(app)
     app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")
     app.mount("/docs/files", StaticFiles(directory=documentation.swagger_files()), name="docs")
-    routers = [predictions_router(model) for model in quick]  # first, as tried in their order
+    routers = [predictions_router(model) for model in quick]  # first, as Starlette tries in order
     routers += _job_routers(served, storage) if storage else []
     routers += [
         page.router,
@@ -117,13 +125,19 @@ def create_app(
     if settings.metrics_port is None:
         app.include_router(operations.metrics_router)
     else:
-        metrics_app = _metrics_app(app.state.services)
-        app.add_middleware(MetricsPort, metrics=metrics_app, port=settings.metrics_port)
+        app.add_middleware(MetricsPort, metrics=_metrics_app(), port=settings.metrics_port)
     return app
 
 
+async def _stop(tracing: TracerProvider | None) -> None:
+    """Log the end, then send what Sentry and the tracer still hold."""
+    logger.info("worker_stopped")
+    closers = [sentry.close, *([tracing.shutdown] if tracing else [])]
+    await asyncio.gather(*(asyncio.to_thread(close) for close in closers))
+
+
 def _job_storage(settings: Settings) -> Storage | None:
-    """Where files of jobs go; None with JOBS=off. Raises ConfigurationError."""
+    """Return the storage of jobs' files; None with JOBS=off. Raises ConfigurationError."""
     if not settings.jobs:
         return None
     read_url(settings)
@@ -137,10 +151,9 @@ def _job_routers(served: Sequence[AnyModel], storage: Storage) -> list[APIRouter
     return [*routers, jobs.router]
 
 
-def _metrics_app(services: Services) -> FastAPI:
-    """What answers on METRICS_PORT: /metrics, and nothing else."""
+def _metrics_app() -> FastAPI:
+    """Build what answers on METRICS_PORT: /metrics alone, with the state of the application."""
     app = FastAPI(openapi_url=None, redirect_slashes=False, telemetry={"tracing": False})
-    app.state.services = services
     problems.register(app)
     app.include_router(operations.metrics_router)
     return app

@@ -2,68 +2,82 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from project.errors import ContentTooLarge
 
-DISCARD_BYTES = 100 * 2**20  # of a body that was refused, so much is still taken in
-DISCARD_SECONDS = 30.0  # and for so long, as nginx's lingering_time has it
-SILENCE_SECONDS = 5.0  # and while no pause is longer, as its lingering_timeout
+DISCARD_BYTES = 100 * 2**20  # of a rejected body that are still read, at most
+DISCARD_SECONDS = 30.0  # for which it is still read, at most: as nginx's lingering_time
+IDLE_SECONDS = 5.0  # between two pieces of it, at most: as nginx's lingering_timeout
 MAX_DIGITS = 18  # of a Content-Length; Python refuses to read numbers of thousands
 
 
-class BodyLimit:
-    """Stop reading a request's body at the limit, with or without a Content-Length."""
+@dataclass(frozen=True)
+class Discard:
+    """How much of a rejected body is read before the connection closes."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    max_bytes: int = DISCARD_BYTES
+    seconds: float = DISCARD_SECONDS
+    idle_seconds: float = IDLE_SECONDS
+
+
+class BodyLimit:
+    """Stops reading a request's body at the limit, with or without a Content-Length."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int, discard: Discard | None = None) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._discard = discard or Discard()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a `receive` that raises ContentTooLarge beyond the limit."""
         if scope["type"] == "http":
-            upload = _Upload(scope, receive, send, self._max_bytes)
+            headers = Headers(scope=scope)
+            upload = _Upload(headers, receive, send, self._max_bytes, self._discard)
             receive, send = upload.receive, upload.send
         await self._app(scope, receive, send)
 
 
 class _Upload:
-    """One request's body.
+    """The body of one request.
 
-    Where it is refused, the rest is thrown away for a while before the connection closes: one that
-    closes on unread bytes is torn down, and a client still sending would never see the refusal.
+    The rest of a rejected body is read and discarded before the connection closes: closing with
+    unread bytes resets the connection, and a client that still sends would never see the response.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int) -> None:
-        headers = Headers(scope=scope)
+    def __init__(
+        self, headers: Headers, receive: Receive, send: Send, max_bytes: int, discard: Discard
+    ) -> None:
         declared = headers.get("content-length", "0")
         digits = declared.lstrip("0") if declared.isascii() and declared.isdigit() else ""
         self._too_large = len(digits) > MAX_DIGITS or int(digits or 0) > max_bytes
-        self._awaits_leave = headers.get("expect", "").lower() == "100-continue"
+        self._expects_continue = headers.get("expect", "").lower() == "100-continue"
         self._receive = receive
         self._send = send
         self._max_bytes = max_bytes
+        self._limits = discard
         self._read = 0
-        self._over = False  # all of it has come, or its sender has gone
-        self._refused = False
+        self._complete = False  # all of it is read, or the client has disconnected
+        self._rejected = False
 
     async def receive(self) -> Message:
-        """The next piece. Raises ContentTooLarge beyond the limit."""
+        """Return the next piece. Raises ContentTooLarge beyond the limit."""
         if not self._too_large:
             message = await self._next()
             if self._read <= self._max_bytes:
                 return message
-        self._refused = True
+        self._rejected = True
         raise ContentTooLarge(
             f"the body is larger than {self._max_bytes:,} bytes; send a smaller image"
         )
 
     async def send(self, message: Message) -> None:
-        """Send on; the end of a refusal waits until its client can have read it."""
+        """Pass the message on; the end of a rejection waits until the client can have read it."""
         ends = message["type"] == "http.response.body" and not message.get("more_body")
-        if not (self._refused and ends):
+        if not (self._rejected and ends):
             await self._send(message)
             return
         await self._send({**message, "more_body": True})
@@ -72,23 +86,23 @@ class _Upload:
         await self._send({"type": "http.response.body"})
 
     async def _discard(self) -> None:
-        if self._awaits_leave and not self._read:
-            return  # it was never told to send
-        most = self._read + DISCARD_BYTES
-        async with asyncio.timeout(DISCARD_SECONDS):
-            while not self._over and self._read < most:
-                async with asyncio.timeout(SILENCE_SECONDS):
+        if self._expects_continue and not self._read:
+            return  # the client got no 100 Continue, so it sends no body
+        end = self._read + self._limits.max_bytes
+        async with asyncio.timeout(self._limits.seconds):
+            while not self._complete and self._read < end:
+                async with asyncio.timeout(self._limits.idle_seconds):
                     await self._next()
 
     async def _next(self) -> Message:
         message = await self._receive()
         self._read += len(message.get("body", b""))
-        self._over = not message.get("more_body", False)
+        self._complete = not message.get("more_body", False)
         return message
 
 
 class MetricsPort:
-    """Send what arrives on the metrics port to the metrics, and nothing else there."""
+    """Serves the metrics alone on the metrics port, and the application on every other."""
 
     def __init__(self, app: ASGIApp, metrics: ASGIApp, port: int) -> None:
         self._app = app
@@ -96,7 +110,7 @@ class MetricsPort:
         self._port = port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Choose by the local port of the connection, which no header can forge."""
+        """Route by the local port of the connection, which no header can forge."""
         server = scope.get("server")
         on_metrics_port = scope["type"] == "http" and server and server[1] == self._port
         await (self._metrics if on_metrics_port else self._app)(scope, receive, send)

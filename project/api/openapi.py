@@ -1,11 +1,14 @@
-"""OpenAPI for what a model takes: its parameters in the query, and every body it can come in."""
+"""OpenAPI: the parameters and bodies of the model routes, and the problems of every route."""
 
 import base64
 import io
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, cast
 
 from PIL import Image
 
+from project.api.problems import MEDIA_TYPE, Problem
 from project.api.requests.messages import JSON, MULTIPART, URLENCODED, Names
 from project.inference.images.decoding import MEDIA_TYPES, READABLE
 from project.models.base import Params
@@ -14,8 +17,34 @@ BINARY = {"type": "string", "format": "binary", "description": f"A {READABLE}."}
 BASE64 = {"type": "string", "description": f"A {READABLE} in base64 or as a data URL."}
 
 
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route that may answer with problems of these statuses."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content, "model": Problem}
+        for status in statuses
+    }
+
+
+def problems_alone(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Wrap FastAPI's `openapi`, which describes each response as plain JSON too; no problem is."""
+
+    def openapi() -> dict[str, Any]:
+        document = make()
+        operations = [one for item in document["paths"].values() for one in item.values()]
+        for response in [one for each in operations for one in each["responses"].values()]:
+            if MEDIA_TYPE in response.get("content", {}):
+                response["content"].pop("application/json", None)
+        return document
+
+    return openapi
+
+
 def takes(names: Names, params: type[Params]) -> dict[str, Any]:
-    """The query parameters and the bodies of a model that takes images of these names."""
+    """Return the query parameters and the request bodies of a model.
+
+    names: of the images that it takes.
+    """
     fields = _parameter_schemas(params)
     query = [
         {
@@ -38,7 +67,7 @@ def takes(names: Names, params: type[Params]) -> dict[str, Any]:
         }
 
     content: dict[str, Any] = {
-        JSON: {  # first, since Swagger UI shows the example of the first alone as it stands
+        JSON: {  # first: of the first alone, Swagger UI shows the example unchanged
             "schema": form(BASE64),
             "example": {**dict.fromkeys(names, example_image()), **_defaults(fields)},
         },
@@ -52,7 +81,7 @@ def takes(names: Names, params: type[Params]) -> dict[str, Any]:
 
 
 def _parameter_schemas(params: type[Params]) -> dict[str, Any]:
-    """Name → JSON Schema of each parameter, with what it refers to (an enum, say) put in place."""
+    """Return name → JSON Schema of each parameter, with every `$ref` (an enum, say) inlined."""
     schema = params.model_json_schema()
     definitions = schema.get("$defs", {})
 
@@ -61,24 +90,24 @@ def _parameter_schemas(params: type[Params]) -> dict[str, Any]:
             return [inline(item) for item in value]
         if not isinstance(value, dict):
             return value
-        referred = definitions.get(value.get("$ref", "").removeprefix("#/$defs/"), {})
+        definition = definitions.get(value.get("$ref", "").removeprefix("#/$defs/"), {})
         rest = {key: item for key, item in value.items() if key != "$ref"}
-        return {key: inline(item) for key, item in (referred | rest).items()}
+        return {key: inline(item) for key, item in (definition | rest).items()}
 
     return cast("dict[str, Any]", inline(schema.get("properties", {})))
 
 
 def _defaults(fields: dict[str, Any]) -> dict[str, Any]:
-    """What an example says of each parameter: its default, or else the first of its examples."""
-    told = {name: [*schema.get("examples", [])] for name, schema in fields.items()}
+    """Return the example value of each parameter: its default, else the first of its examples."""
+    candidates = {name: [*schema.get("examples", [])] for name, schema in fields.items()}
     for name, schema in fields.items():
         if "default" in schema:
-            told[name].insert(0, schema["default"])
-    return {name: values[0] for name, values in told.items() if values}
+            candidates[name].insert(0, schema["default"])
+    return {name: values[0] for name, values in candidates.items() if values}
 
 
 def example_image() -> str:
-    """A small picture as a data URL, for the documentation's working example."""
+    """Return a small picture as a data URL, for the documentation's working example."""
     buffer = io.BytesIO()
     Image.linear_gradient("L").resize((32, 32)).convert("RGB").save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

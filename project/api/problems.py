@@ -1,8 +1,9 @@
-"""Every error as a problem document (RFC 9457) that says what to do and shows no inside."""
+"""Problem documents (RFC 9457): every error says what to do and reveals no internals."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -39,7 +40,7 @@ _ADVICE = {
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 has it."""
+    """An error, as RFC 9457 defines it."""
 
     type: str = Field(description="Which error: `urn:vitrine:problem:` and a name that stays.")
     title: str = Field(description="The error's name for people.")
@@ -50,6 +51,19 @@ class Problem(BaseModel):
     errors: dict[str, str] | None = Field(None, description="Parameter → what is wrong with it.")
 
 
+@dataclass(frozen=True)
+class Ids:
+    """The ids of a request, which its problem document and its log lines carry."""
+
+    request_id: str | None
+    trace_id: str | None
+
+    @classmethod
+    def current(cls) -> Self:
+        """Those of the request that runs now."""
+        return cls(REQUEST_ID.get(), current_trace()[0])
+
+
 def problem(
     status: int,
     title: str,
@@ -58,15 +72,21 @@ def problem(
     slug: str | None = None,
     headers: Mapping[str, str] | None = None,
     fields: dict[str, str] | None = None,
+    ids: Ids | None = None,
 ) -> Response:
-    """Build the response. slug: the last part of `type`; without one it is about:blank."""
+    """Build the response, the one builder of every problem document.
+
+    slug: the last part of `type`; without one it is about:blank. fields: parameter → what is wrong
+    with it. ids: by default those of the request that runs now.
+    """
+    ids = ids or Ids.current()
     body = Problem(
         type=problem_type(slug) if slug else "about:blank",
         title=title,
         status=status,
         detail=detail,
-        request_id=REQUEST_ID.get(),
-        trace_id=current_trace()[0],
+        request_id=ids.request_id,
+        trace_id=ids.trace_id,
         errors=fields or None,
     )
     return JSONResponse(
@@ -74,8 +94,21 @@ def problem(
     )
 
 
+def problem_of(error: ProjectError, ids: Ids | None = None) -> Response:
+    """Build the response to one of our errors."""
+    return problem(
+        error.status,
+        error.title,
+        error.detail,
+        slug=error.slug,
+        headers=error.headers,
+        fields=error.fields,
+        ids=ids,
+    )
+
+
 def unexpected(_error: Exception) -> Response:
-    """The answer to an error that nobody caught; what it was stands in the log alone."""
+    """Build the response to an error that nothing caught; the log alone says what it was."""
     return problem(
         500,
         "Internal error",
@@ -92,43 +125,20 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(ProjectError, cast("Any", _project_error))
     app.add_exception_handler(HTTPException, cast("Any", _http_error))
     app.add_exception_handler(RequestValidationError, cast("Any", _validation_error))
-    app.add_exception_handler(ClientDisconnect, _hung_up)
-    app.openapi = _exact_openapi(app.openapi)  # type: ignore[method-assign]
-
-
-def _exact_openapi(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """FastAPI describes each model as plain JSON too; a problem never is."""
-
-    def openapi() -> dict[str, Any]:
-        document = make()
-        operations = [one for item in document["paths"].values() for one in item.values()]
-        for response in [one for each in operations for one in each["responses"].values()]:
-            if MEDIA_TYPE in response.get("content", {}):
-                response["content"].pop("application/json", None)
-        return document
-
-    return openapi
+    app.add_exception_handler(ClientDisconnect, _client_disconnected)
 
 
 async def _project_error(_request: Request, error: ProjectError) -> Response:
     if isinstance(error, CallerGone):
         return Response(status_code=error.status)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.__cause__ is not None:
-        _report_fault(error)
-    reason = "overload" if error.slug == "overloaded" else _REASONS.get(error.status)
-    _count_rejection(reason)
-    return problem(
-        error.status,
-        error.title,
-        error.detail,
-        slug=error.slug,
-        headers=error.headers,
-        fields=error.fields,
-    )
+        _log_fault(error)
+    _count_rejection("overload" if error.slug == "overloaded" else _REASONS.get(error.status))
+    return problem_of(error)
 
 
-def _report_fault(error: ProjectError) -> None:
-    """A fault of ours is logged as an error with its cause; what may pass is a warning."""
+def _log_fault(error: ProjectError) -> None:
+    """Log a fault of ours as an error with its cause, and what may pass as a warning."""
     about = error.about if isinstance(error, ModelFailed) else {}
     log = logger.bind(problem=error.slug, **about)
     if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -158,19 +168,10 @@ async def _validation_error(_request: Request, error: RequestValidationError) ->
     )
 
 
-async def _hung_up(_request: Request, _error: Exception) -> Response:
+async def _client_disconnected(_request: Request, _error: Exception) -> Response:
     return Response(status_code=CallerGone.status)
 
 
 def _count_rejection(reason: str | None) -> None:
     if reason:
         HTTP_REJECTED.labels(reason).inc()
-
-
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these problems."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": content, "model": Problem}
-        for status in statuses
-    }

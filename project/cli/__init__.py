@@ -1,6 +1,6 @@
-"""`python -m project`: models, jobs and logs from the command line, and the chores of a server.
+"""`python -m project`: models, jobs, logs and maintenance from the command line.
 
-What is slow to import (torch, NumPy, an HTTP client, Rich) is imported by the commands that use it.
+Slow imports (torch, NumPy, an HTTP client, Rich) are inside the commands that use them.
 """
 
 import typer

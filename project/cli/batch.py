@@ -1,4 +1,4 @@
-"""Runs many jobs at a server at once: send, follow, save; one that fails costs no other."""
+"""Runs many jobs at a server concurrently: send, follow, save; a failure affects no other job."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,28 +7,28 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from project.cli.connection import Refused, Server, said
-from project.cli.following import NEEDED, View, follow, path_of
+from project.cli.connection import Refused, Server, problem_line
+from project.cli.following import REQUIRED, View, follow, path_of
 from project.cli.orders import Item, form, key_of
 from project.cli.saving import save
 from project.errors import ConfigurationError, ProjectError
 
-SENT_AT_ONCE = 4
-FOLLOWED_AT_ONCE = 16  # each is a connection to the server
+MAX_SENDING = 4
+MAX_FOLLOWED = 16  # each is a connection to the server
 
 
 class Display(Protocol):
-    """Shows how far the jobs are."""
+    """Shows the progress of the jobs."""
 
     def show(self, item: Item) -> None:
-        """Something about the job has changed."""
+        """Show a job that has changed."""
 
 
 Send = Callable[[Item], Awaitable[View]]
 
 
 class Batch:
-    """The jobs of one command. items: kept up to date, so that they tell what is open."""
+    """The jobs of one command. items: updated as the jobs proceed."""
 
     def __init__(
         self, server: Server, items: Sequence[Item], folder: Path, display: Display
@@ -37,16 +37,16 @@ class Batch:
         self._items = items
         self._folder = folder
         self._display = display
-        self._sending = asyncio.Semaphore(SENT_AT_ONCE)
-        self._following = asyncio.Semaphore(FOLLOWED_AT_ONCE)
+        self._sending = asyncio.Semaphore(MAX_SENDING)
+        self._following = asyncio.Semaphore(MAX_FOLLOWED)
 
     async def run(self, send: Send) -> None:
-        """See every job to its end. send: gives the job of an item."""
+        """Process every job to its end. send: submits or finds the job of an item."""
         async with asyncio.TaskGroup() as group:
             for item in self._items:
-                group.create_task(self._see_to(item, send))
+                group.create_task(self._process(item, send))
 
-    async def _see_to(self, item: Item, send: Send) -> None:
+    async def _process(self, item: Item, send: Send) -> None:
         def show(view: View) -> None:
             item.job = view
             self._display.show(item)
@@ -60,45 +60,49 @@ class Batch:
                 if job["status"] == "succeeded":
                     item.saved = await save(self._server, job, self._folder, item.stem)
                 else:
-                    item.failure = why(job)
+                    item.failure = failure_of(job)
         except ProjectError as error:
             item.failure = "; ".join([error.detail, *map(": ".join, error.fields.items())])
         self._display.show(item)
 
 
-def why(job: View) -> str:
-    """Why a job that has ended has no result."""
+def failure_of(job: View) -> str:
+    """Why a finished job has no result."""
     problem = job.get("problem")
-    known = said(problem) if isinstance(problem, dict) and job["status"] == "failed" else ""
-    return known or str(job["status"])
+    reason = (
+        problem_line(problem) if isinstance(problem, dict) and job["status"] == "failed" else ""
+    )
+    return reason or str(job["status"])
 
 
 def path_of_model(model: str) -> str:
-    """Where a model is."""
+    """Path of a model."""
     return f"/v1/models/{quote(model, safe='', errors='replace')}"
 
 
 async def images_of(server: Server, model: str) -> list[str]:
-    """The names of the images that a model takes. Raises ConfigurationError if it takes no jobs."""
+    """Names of the images that a model takes. Raises ConfigurationError if it accepts no jobs."""
     try:
-        detail = await server.ask("GET", path_of_model(model), having=("name", "jobs", "images"))
+        detail = await server.request(
+            "GET", path_of_model(model), required=("name", "jobs", "images")
+        )
     except Refused as error:
         if error.code != HTTPStatus.NOT_FOUND:
             raise
-        served = await server.ask("GET", "/v1/models", having=("models",))
+        served = await server.request("GET", "/v1/models", required=("models",))
         names = ", ".join(str(each["name"]) for each in served["models"])
         raise ConfigurationError(
             f"the server at {server.url} has no model {model}; there are: {names}"
         ) from error
     if detail["jobs"] is None:
-        raise ConfigurationError(f"the server at {server.url} takes no jobs: JOBS is off there")
+        raise ConfigurationError(f"the server at {server.url} accepts no jobs: JOBS is off there")
     return [str(name) for name in detail["images"]]
 
 
 def submission(
     server: Server, model: str, params: Sequence[tuple[str, str]], key: str | None, *, alone: bool
 ) -> Send:
-    """Sends a job; sent again after a broken connection it is the same job by its key."""
+    """Submits a job; its idempotency key makes a retry the same job."""
 
     async def send(item: Item) -> View:
         parts = await asyncio.to_thread(form, item, params)
@@ -106,15 +110,15 @@ def submission(
         item.sending = True
         path = f"{path_of_model(model)}/jobs"
         body: dict[str, Any] = {"files": parts} if parts else {"json": {}}
-        return await server.ask("POST", path, having=NEEDED, headers=headers, **body)
+        return await server.request("POST", path, required=REQUIRED, headers=headers, **body)
 
     return send
 
 
-def known(server: Server) -> Send:
-    """Finds a job that is there already, by its id."""
+def existing(server: Server) -> Send:
+    """Finds an existing job by its id."""
 
     async def send(item: Item) -> View:
-        return await server.ask("GET", path_of(item.label), having=NEEDED)
+        return await server.request("GET", path_of(item.label), required=REQUIRED)
 
     return send

@@ -1,4 +1,4 @@
-"""`preflight`, `warm` and `docs`: the chores around a server."""
+"""`preflight`, `warm` and `docs`: maintenance commands of a server."""
 
 import asyncio
 from pathlib import Path
@@ -14,7 +14,7 @@ from project.settings.loading import load_settings
 
 
 def check_before_start() -> None:
-    """Check settings, models and ports; print where to look, and on stdout what honcho needs."""
+    """Check settings, models and ports; print addresses, and on stdout honcho's arguments."""
     from project.local_stack.configs import alertmanager_config  # noqa: PLC0415 - see __init__.py
     from project.local_stack.programs import plan  # noqa: PLC0415
 
@@ -26,7 +26,7 @@ def check_before_start() -> None:
             alertmanager_config(settings)
     except ConfigurationError as error:
         fail(error)
-    shown = {**preflight.urls(settings), **monitoring.urls, **monitoring.notes}
+    shown = {**preflight.urls(settings), **monitoring.urls, **monitoring.skipped}
     for name, url in shown.items():
         typer.echo(f"  {name:18} {url}", err=True)
     processes = preflight.processes(settings) + ["monitoring"] * bool(monitoring.commands)
@@ -34,13 +34,13 @@ def check_before_start() -> None:
 
 
 def warm() -> None:
-    """Load each model of MODELS once: what is converted for it is then in CACHE_DIR."""
-    from project.inference.warming import failures  # noqa: PLC0415 - see __init__.py
+    """Load each model of MODELS once, so that its compiled net is in CACHE_DIR."""
+    from project.inference.runner import load_all  # noqa: PLC0415 - see __init__.py
 
     settings = load_settings()
     configure_logging(settings)
     try:
-        failed = asyncio.run(failures(settings))
+        failed = asyncio.run(load_all(settings))
     except ConfigurationError as error:
         fail(error)
     if failed:

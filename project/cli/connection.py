@@ -1,4 +1,4 @@
-"""Talks to a server of ours: JSON in answers, problem documents as errors, patience where asked."""
+"""An HTTP client of the API: JSON answers, problem documents as errors, and retries."""
 
 import asyncio
 import json
@@ -15,9 +15,8 @@ from project.cli.output import plain
 from project.errors import ConfigurationError, ProjectError
 
 TIMEOUT = httpx2.Timeout(60, connect=5)
-SILENCE_SECONDS = 45.0  # of an event stream, which says something every 15 s
-PASSING = {429, 502, 503, 504}  # statuses that another try may not meet
-LONGEST_SECONDS = 60.0  # the longest Retry-After that is waited out
+TRANSIENT = {429, 502, 503, 504}  # statuses that a retry may not meet
+MAX_RETRY_AFTER_SECONDS = 60.0  # a longer Retry-After is not waited for
 CLIENT_ERROR = 400
 LAST_PORT = 65_535
 MAX_TEXT = 500
@@ -25,14 +24,14 @@ MAX_TEXT = 500
 T = TypeVar("T")
 
 
-class Trouble(ProjectError):
-    """Base of both. after: seconds to wait before another try; full: the server has no room."""
+class RequestFailed(ProjectError):
+    """Base of both. after: seconds of Retry-After; full: the server is overloaded."""
 
     after: float | None = None
     full = False
 
 
-class Refused(Trouble):
+class Refused(RequestFailed):
     """The server's answer is an error. code: its status; problem: the last part of its type."""
 
     def __init__(
@@ -51,21 +50,21 @@ class Refused(Trouble):
         self.full = problem == "overloaded"
 
 
-class Unreachable(Trouble):
+class Unreachable(RequestFailed):
     """The server does not answer."""
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to try again: silence, and pauses that double from the first to the longest.
+class RetryPolicy:
+    """How requests are retried: for how long, and with pauses that double up to a maximum.
 
-    tell: is told why, at every try.
+    seconds: without an answer; then the last error is raised. on_retry: called with the reason.
     """
 
     seconds: float = 180
-    first: float = 0.25
-    longest: float = 5
-    tell: Callable[[str], None] = lambda _why: None
+    first_pause: float = 0.25
+    max_pause: float = 5
+    on_retry: Callable[[str], None] = lambda _reason: None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
 
@@ -73,26 +72,26 @@ class Patience:
 class Server:
     """One server; every method raises Refused or Unreachable.
 
-    patience: with one that restarts or has no room; None to try everything once. transport: what
-    carries requests there, other than the network.
+    retry: for a server that restarts or is overloaded; None: every request is sent once. transport:
+    other than the network.
     """
 
     def __init__(
         self,
         url: str,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self.patience = patience
+        self.retry = retry
         try:
             base = httpx2.URL(self.url)
         except (httpx2.InvalidURL, ValueError):
             base = httpx2.URL()
-        known = base.scheme in {"http", "https"}
-        if not known or not base.host or (base.port or 0) > LAST_PORT:
+        is_http = base.scheme in {"http", "https"}
+        if not is_http or not base.host or (base.port or 0) > LAST_PORT:
             raise ConfigurationError(f"--url {url}: write it as http://localhost:8000")
-        limits = httpx2.Limits(max_connections=None)  # who follows many jobs has many streams
+        limits = httpx2.Limits(max_connections=None)  # one stream for each followed job
         self._client = httpx2.AsyncClient(
             base_url=base,
             timeout=TIMEOUT,
@@ -102,7 +101,7 @@ class Server:
         )
 
     async def __aenter__(self) -> Self:
-        """Connections are opened when they are needed."""
+        """Connections are opened on demand."""
         await self._client.__aenter__()
         return self
 
@@ -112,78 +111,78 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close them."""
+        """Close the connections."""
         await self._client.__aexit__(kind, error, traceback)
 
-    async def ask(
-        self, method: str, path: str, *, having: Sequence[str] = (), **options: Any
+    async def request(
+        self, method: str, path: str, *, required: Sequence[str] = (), **options: Any
     ) -> dict[str, Any]:
-        """The JSON object that the server answers with. having: names that it must have."""
+        """The JSON object that the server answers with. required: keys that it must have."""
 
         async def once() -> dict[str, Any]:
             async with self.stream(method, path, **options) as answer:
                 data = await answer.aread()
-            value = as_object(data)
-            if not value.keys() >= set(having):
+            value = json_object(data)
+            if not value.keys() >= set(required):
                 raise Refused(f"what answers at {self.url} is not Vitrine: see --url", code=0)
             return value
 
-        return await self.patiently(once)
+        return await self.with_retries(once)
 
     @asynccontextmanager
     async def stream(
         self, method: str, path: str, **options: Any
     ) -> AsyncIterator[httpx2.Response]:
-        """An answer that is no error, whose body is yet to be read; tried once."""
+        """A response without an error status, its body unread; sent once."""
         try:
             async with self._client.stream(method, path, **options) as answer:
                 if answer.status_code >= CLIENT_ERROR:
                     await answer.aread()
                     raise refusal(answer)
                 yield answer
-        except UnicodeEncodeError as error:  # an argument whose bytes are none of UTF-8
-            raise Refused("what is to be sent is no UTF-8 text: see --param", code=0) from error
+        except UnicodeEncodeError as error:  # an argument that is not UTF-8
+            raise Refused("a parameter is not UTF-8 text: see --param", code=0) from error
         except (httpx2.RequestError, httpx2.StreamError) as error:
             raise Unreachable(
                 f"no answer from {self.url} ({_reason(error)}): is the server running there? "
                 "--url names another"
             ) from error
 
-    async def patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """What an attempt gives, made again while the server is away or has no room.
+    async def with_retries(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """The result of an attempt, repeated while the server is away or overloaded.
 
-        A server that says it is full is alive, and waited for as long as it says so.
+        An overloaded server is alive, and retried as long as it reports that.
         """
-        if self.patience is None:
+        if self.retry is None:
             return await attempt()
-        pause, since = self.patience.first, self.patience.clock()
+        pause, since = self.retry.first_pause, self.retry.clock()
         while True:
             try:
                 return await attempt()
             except (Refused, Unreachable) as error:
-                if isinstance(error, Refused) and error.code not in PASSING:
+                if isinstance(error, Refused) and error.code not in TRANSIENT:
                     raise
                 if error.full:
-                    since = self.patience.clock()
-                elif self.patience.clock() - since >= self.patience.seconds:
+                    since = self.retry.clock()
+                elif self.retry.clock() - since >= self.retry.seconds:
                     raise
-                asked = min(error.after or 0, LONGEST_SECONDS)
-                self.patience.tell(error.detail)
-            wait = max(asked, self.patience.first) if asked else pause
-            pause = min(2 * pause, self.patience.longest)
-            await self.patience.sleep(wait)
+                asked = min(error.after or 0, MAX_RETRY_AFTER_SECONDS)
+                self.retry.on_retry(error.detail)
+            wait = max(asked, self.retry.first_pause) if asked else pause
+            pause = min(2 * pause, self.retry.max_pause)
+            await self.retry.sleep(wait)
 
 
 def refusal(answer: httpx2.Response) -> Refused:
-    """The error that an answer tells of, whose body has been read."""
-    document = as_object(answer.content)
-    if "title" not in document:  # a proxy's, or another program's
+    """The error in a response whose body has been read."""
+    document = json_object(answer.content)
+    if "title" not in document:  # from a proxy or another program
         document["title"] = f"{answer.status_code} {answer.reason_phrase} from {answer.url.host}"
     errors = document.get("errors")
     faults = errors.items() if isinstance(errors, dict) else ()
     after = answer.headers.get("retry-after", "")
     return Refused(
-        said(document),
+        problem_line(document),
         code=answer.status_code,
         problem=str(document.get("type", "")).rpartition(":")[2],
         fields={str(name): str(fault) for name, fault in faults},
@@ -191,14 +190,14 @@ def refusal(answer: httpx2.Response) -> Refused:
     )
 
 
-def said(problem: Mapping[str, Any]) -> str:
-    """A problem document in a line: title: detail."""
+def problem_line(problem: Mapping[str, Any]) -> str:
+    """A problem document in one line: title: detail."""
     parts = (str(problem.get(name) or "") for name in ("title", "detail"))
     return plain(": ".join(filter(None, parts)))[:MAX_TEXT]
 
 
-def as_object(data: bytes) -> dict[str, Any]:
-    """What the bytes say as JSON, or nothing where that is no object."""
+def json_object(data: bytes) -> dict[str, Any]:
+    """Parse a JSON object; {} where the bytes are none."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):

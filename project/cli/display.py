@@ -1,4 +1,4 @@
-"""Shows how far many jobs are: a bar for each on a terminal, plain lines anywhere else."""
+"""Shows the progress of many jobs: bars on a terminal, plain lines anywhere else."""
 
 import sys
 from contextlib import suppress
@@ -11,18 +11,18 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from project.cli.batch import FOLLOWED_AT_ONCE
+from project.cli.batch import MAX_FOLLOWED
 from project.cli.orders import Item
 from project.cli.output import plain
 from project.cli.showing import GAP, progress_of
 
-WIDEST = 40  # characters of a name
-MAX_BARS = FOLLOWED_AT_ONCE
+MAX_NAME_WIDTH = 40  # characters
+MAX_BARS = MAX_FOLLOWED
 MARKS = {True: ("✓", "green"), False: ("✗", "red")}
 
 
 def line(item: Item) -> str:
-    """What there is to say of a job now."""
+    """Label, state and id of a job."""
     job = item.job or {}
     if item.saved:
         state = f"succeeded{GAP}{item.saved}"
@@ -36,41 +36,41 @@ def line(item: Item) -> str:
 
 
 class Lines:
-    """A line whenever a job's state is another; progress is left out."""
+    """A line whenever the state of a job changes; progress is left out."""
 
     def __init__(self) -> None:
-        self._said: dict[int, str] = {}
-        self._told: set[str] = set()
+        self._printed: dict[int, str] = {}
+        self._reasons: set[str] = set()
 
     def __enter__(self) -> Self:
-        """There is nothing to prepare."""
+        """Nothing to prepare."""
         return self
 
     def __exit__(self, *_what: object) -> None:
-        """There is nothing to tidy up."""
+        """Nothing to clean up."""
 
     def show(self, item: Item) -> None:
-        """Say it unless it was said."""
+        """Print the job's line unless it was the last one."""
         if (item.job or {}).get("status") == "succeeded" and not item.over:
-            return  # the next line says where its result is
+            return  # the next line has the path of its result
         text = line(item)
-        if self._said.get(id(item)) != text:
-            self._said[id(item)] = text
-            with suppress(BrokenPipeError):  # nobody reads; results are saved all the same
+        if self._printed.get(id(item)) != text:
+            self._printed[id(item)] = text
+            with suppress(BrokenPipeError):  # the reader is gone; results are saved all the same
                 typer.echo(text)
 
-    def tell(self, why: str) -> None:
-        """Say why nothing moves, once."""
-        if why not in self._told:
-            self._told.add(why)
-            typer.echo(f"{why}; trying again", err=True)
+    def show_retry(self, reason: str) -> None:
+        """Print why a request is retried, once for each reason."""
+        if reason not in self._reasons:
+            self._reasons.add(reason)
+            typer.echo(f"{reason}; retrying", err=True)
 
 
 class Bars:
-    """A bar for each job that is followed, a line above for each that is over, and their count."""
+    """A bar for each running job, a line above for each finished one, and their count."""
 
     def __init__(self, count: int) -> None:
-        column = Column(max_width=WIDEST, no_wrap=True, overflow="ellipsis")
+        column = Column(max_width=MAX_NAME_WIDTH, no_wrap=True, overflow="ellipsis")
         self._progress = Progress(
             TextColumn("{task.description}", markup=False, table_column=column),
             BarColumn(),
@@ -82,10 +82,10 @@ class Bars:
         self._count = count
         self._tasks: dict[int, TaskID] = {}
         self._over = 0
-        self._told: set[str] = set()
+        self._reasons: set[str] = set()
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Start drawing."""
         self._progress.start()
         return self
 
@@ -95,11 +95,11 @@ class Bars:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        """Leave the lines, take the bars away."""
+        """Remove the bars; the lines stay."""
         self._progress.stop()
 
     def show(self, item: Item) -> None:
-        """Move the job's bar, or put its line in place of it."""
+        """Update the job's bar, or replace it with its line."""
         if item.over:
             self._end(item)
             return
@@ -107,18 +107,18 @@ class Bars:
         task = self._tasks.get(id(item))
         if task is None:
             if len(self._tasks) == MAX_BARS:
-                return  # there will be room when one of them is over
+                return  # until another one is finished
             name = plain(item.label)
             task = self._tasks[id(item)] = self._progress.add_task(name, total=1.0, state="")
         share = progress_of(job)
-        state = "waits" if job.get("status") == "accepted" else f"{share:.0%}"
+        state = "waiting" if job.get("status") == "accepted" else f"{share:.0%}"
         self._progress.update(task, completed=share, state=state)
 
-    def tell(self, why: str) -> None:
-        """Say why nothing moves, once, above the bars."""
-        if why not in self._told:
-            self._told.add(why)
-            self._progress.console.print(Text(f"{why}; trying again", "yellow"), soft_wrap=True)
+    def show_retry(self, reason: str) -> None:
+        """Print why a request is retried, once for each reason, above the bars."""
+        if reason not in self._reasons:
+            self._reasons.add(reason)
+            self._progress.console.print(Text(f"{reason}; retrying", "yellow"), soft_wrap=True)
 
     def _end(self, item: Item) -> None:
         task = self._tasks.pop(id(item), None)
@@ -132,5 +132,5 @@ class Bars:
 
 
 def display(count: int) -> "Bars | Lines":
-    """What suits where stdout leads."""
+    """Bars on a terminal, else lines."""
     return Bars(count) if sys.stdout.isatty() else Lines()

@@ -1,7 +1,4 @@
-"""`drift`: what a model's predictions are compared with, made from pictures that are as they ought.
-
-The baseline says what is usual: from these pictures as the model sees them, it is made in process.
-"""
+"""`drift`: builds the baseline of a model's predictions from typical images."""
 
 import asyncio
 from pathlib import Path
@@ -9,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from project.cli.output import fail, plain, say_error
+from project.cli.output import fail, plain, print_error
 from project.cli.predicting import files_of, quick
 from project.errors import ConfigurationError, ProjectError
 from project.settings import Settings
@@ -18,24 +15,24 @@ from project.settings.loading import load_settings
 if TYPE_CHECKING:
     from project.models.base import Model
 
-app = typer.Typer(no_args_is_help=True, help="How far predictions are from the usual.")
+app = typer.Typer(no_args_is_help=True, help="How far predictions are from a baseline.")
 Features = dict[str, float | str]
 
 
 @app.callback()
 def drift() -> None:
-    """How far predictions are from the usual."""
+    """How far predictions are from a baseline."""
 
 
 @app.command()
 def baseline(
-    folder: Annotated[Path, typer.Argument(help="Folder of images as they usually come.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of typical images.")],
     model: Annotated[str, typer.Option(help="Name of a model; see `models`.")] = "classification",
     out: Annotated[
-        Path | None, typer.Option(help="File to write; without it where the server looks.")
+        Path | None, typer.Option(help="File to write; default: where the server reads it.")
     ] = None,
 ) -> None:
-    """Write down what is usual: predict for a folder's images, a hundred or better a thousand."""
+    """Build a baseline from the predictions for a folder of images, 100 or better 1000."""
     from project.inference.drift.baseline import path_of  # noqa: PLC0415 - slow to import: __init__.py
     from project.inference.drift.build import build_baseline  # noqa: PLC0415
 
@@ -45,11 +42,11 @@ def baseline(
         if not folder.is_dir() or not files:
             raise ConfigurationError(f"no image files in {folder}")
         one = quick(model)
-        seen, refused = asyncio.run(_look_through(settings, one, files))
-        for path, reason in refused:
-            say_error(f"left out: {path}: {reason}")
-        typer.echo(f"{len(seen)} pictures read, {len(refused)} left out", err=True)
-        made = build_baseline(one.name, one.version, seen)
+        features, skipped = asyncio.run(_collect_features(settings, one, files))
+        for path, reason in skipped:
+            print_error(f"left out: {path}: {reason}")
+        typer.echo(f"{len(features)} images read, {len(skipped)} left out", err=True)
+        made = build_baseline(one.name, one.version, features)
         target = out or path_of(one.name, settings.drift_baseline_dir)
         _write(target, made.model_dump_json(indent=1) + "\n")
     except ProjectError as error:
@@ -57,10 +54,10 @@ def baseline(
     typer.echo(plain(f"wrote {target}"))
 
 
-async def _look_through(
+async def _collect_features(
     settings: Settings, model: "Model[Any, Any]", files: list[Path]
 ) -> tuple[list[Features], list[tuple[Path, str]]]:
-    """The features of each picture, and why those that gave none did not."""
+    """The features of each image, and the error of each image that has none."""
     from rich.console import Console  # noqa: PLC0415 - see __init__.py
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
 
@@ -71,10 +68,10 @@ async def _look_through(
     alone = {"log_level": "ERROR", "prometheus_multiproc_dir": None, "result_cache": "off"}
     settings = settings.model_copy(update=alone)
     configure_logging(settings)
-    seen: list[Features] = []
-    refused: list[tuple[Path, str]] = []
+    features: list[Features] = []
+    skipped: list[tuple[Path, str]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    async with Runner([model], settings) as runner:
+    async with Runner.of([model], settings) as runner:
         if failure := runner.queues[model.name].failure:
             raise ConfigurationError(f"{model.name} cannot be loaded: {failure}")
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -82,14 +79,14 @@ async def _look_through(
                 try:
                     prediction = await runner.predict(model.name, path.read_bytes(), model.params())
                 except ProjectError as error:
-                    refused.append((path, error.detail))
+                    skipped.append((path, error.detail))
                 except OSError as error:
-                    refused.append((path, f"cannot read the file: {error.strerror}"))
+                    skipped.append((path, f"cannot read the file: {error.strerror}"))
                 else:
-                    if prediction.look:
+                    if prediction.image_features:
                         top_prediction = top_prediction_of(model, prediction.result)
-                        seen.append(features_of(prediction.look, top_prediction))
-    return seen, refused
+                        features.append(features_of(prediction.image_features, top_prediction))
+    return features, skipped
 
 
 def _write(target: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Follows a job to its end by server-sent events; where the stream breaks, it asks and goes on."""
+"""Follows a job to its end by server-sent events; where the stream breaks, it polls and resumes."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
@@ -6,56 +6,58 @@ from typing import Any
 
 import httpx2
 
-from project.cli.connection import Patience, Refused, Server, Trouble, as_object
+from project.cli.connection import Refused, RequestFailed, RetryPolicy, Server, json_object
 
-View = dict[str, Any]  # a job as the API shows it
+View = dict[str, Any]  # a job as the API represents it
 
 ENDED = {"succeeded", "failed", "cancelled"}
-NEEDED = ("id", "status")
-SILENCE = httpx2.Timeout(45, connect=5)  # a stream says something every 15 s
-LOOK = Patience()
-NO_CONTENT = 204  # the job has ended, and its last event was seen
+REQUIRED = ("id", "status")
+STREAM_TIMEOUT = httpx2.Timeout(45, connect=5)  # a stream sends something every 15 s
+POLLING = RetryPolicy()  # where the server has none
+NO_CONTENT = 204  # the job has ended, and its last event was delivered
 
 
 def path_of(job_id: str) -> str:
-    """Where a job is. Raises Refused for what can be no id, as the server would."""
+    """Path of a job. Raises Refused for an invalid id, as the server does."""
     if not job_id.isalnum() or not job_id.isascii():
-        raise Refused(f"Job not found: {job_id} is no id of a job", code=404)
+        raise Refused(f"Job not found: {job_id} is not a job id", code=404)
     return f"/v1/jobs/{job_id}"
 
 
 async def follow(server: Server, job: View, show: Callable[[View], None]) -> View:
-    """The job once it has ended; it is shown at every change on the way.
+    """The job once it has ended. show: called at every change on the way.
 
-    Raises Refused where the job is gone, Unreachable where the server is, for longer than its
-    patience.
+    Raises Refused where the job is gone, and Unreachable where the server is, for longer than its
+    retry policy allows.
     """
-    look = server.patience or LOOK
-    pause, last = look.first, ""
+    policy = server.retry or POLLING
+    pause, last = policy.first_pause, ""
     while job["status"] not in ENDED:
-        pause = min(2 * pause, look.longest)
-        with suppress(Trouble):  # asking tells whether it has passed, or raises it
+        pause = min(2 * pause, policy.max_pause)
+        with suppress(RequestFailed):  # the request below decides whether it was temporary
             async with _stream(server, job["id"], last) as answer:
                 if answer.status_code != NO_CONTENT:
                     async for event in httpx2.EventSource(answer):
-                        job, last, pause = _view(event.data), event.id, look.first
+                        job, last, pause = _view(event.data), event.id, policy.first_pause
                         show(job)
         if job["status"] in ENDED:
             break
-        await look.sleep(pause)
-        job = await server.ask("GET", path_of(job["id"]), having=NEEDED)
+        await policy.sleep(pause)
+        job = await server.request("GET", path_of(job["id"]), required=REQUIRED)
         show(job)
     return job
 
 
 def _stream(server: Server, job_id: str, last: str) -> AbstractAsyncContextManager[httpx2.Response]:
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
-    return server.stream("GET", f"{path_of(job_id)}/events", headers=headers, timeout=SILENCE)
+    return server.stream(
+        "GET", f"{path_of(job_id)}/events", headers=headers, timeout=STREAM_TIMEOUT
+    )
 
 
 def _view(data: str) -> View:
-    """The job in an event. Raises Refused where there is none."""
-    view = as_object(data.encode())
-    if not view.keys() >= set(NEEDED):
-        raise Refused("the server sent an event that is no job", code=0)
+    """The job in an event. Raises Refused where the event has none."""
+    view = json_object(data.encode())
+    if not view.keys() >= set(REQUIRED):
+        raise Refused("the server sent an event that is not a job", code=0)
     return view

@@ -1,4 +1,4 @@
-"""Options that several commands of jobs have."""
+"""Options that several commands share."""
 
 from typing import Annotated
 
@@ -8,12 +8,14 @@ from project.settings.loading import load_settings
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", help="The server; without it http://localhost with this machine's PORT."),
+    typer.Option(
+        "--url", help="Address of the server; default: http://localhost with PORT of the settings."
+    ),
 ]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a job.")]
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of jobs.")]
 
 
-def where(url: str | None) -> str:
+def server_url(url: str | None) -> str:
     """The address of the server."""
     return url or f"http://localhost:{load_settings().port}"

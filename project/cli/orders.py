@@ -1,4 +1,4 @@
-"""From what stands on a command line to the jobs that are to be sent, by what the model takes."""
+"""From a command line to the jobs to submit, according to the images that the model takes."""
 
 import hashlib
 import mimetypes
@@ -12,7 +12,7 @@ from typing import Any
 from project.cli.following import View
 from project.errors import ConfigurationError
 
-MAX_BYTES = 2**30  # of a file; no server takes that, and some files never end
+MAX_BYTES = 2**30  # of a file; no server accepts more, and special files never end
 
 _KEY = re.compile(r"[!-~]{1,222}")
 
@@ -21,10 +21,10 @@ Form = list[tuple[str, Any]]
 
 @dataclass
 class Item:
-    """One job of a command. label: what it is called; stem: what its result's name begins with.
+    """One job of a command. label: its name in the output; stem: of its result's filename.
 
-    images: name → file, for one that is to be sent. job: as the server last showed it. saved:
-    where its result is. failure: what went wrong, in a line. sending: it may have come through.
+    images: name → file, for a job to submit. job: the server's last representation. saved: path of
+    its result. failure: its error, in a line. sending: it may have reached the server.
     """
 
     label: str
@@ -37,17 +37,17 @@ class Item:
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing left to do."""
+        """Whether it is finished."""
         return bool(self.saved or self.failure)
 
 
 def items(
     model: str, takes: Sequence[str], paths: Sequence[Path], named: Sequence[tuple[str, str]]
 ) -> list[Item]:
-    """The jobs to send. takes: names of the model's images; named: what --image says.
+    """The jobs to submit. takes: names of the model's images; named: the values of --image.
 
-    Each path is the first image of a job of its own; the others are the same for all. Raises
-    ConfigurationError that says what is missing, or what is too much.
+    Each path is the first image of its own job; the other images are shared by all. Raises
+    ConfigurationError where an image is missing or superfluous.
     """
     shared = _shared(model, takes, named)
     if not takes:
@@ -73,7 +73,7 @@ def _item(images: dict[str, Path]) -> Item:
 
 
 def _shared(model: str, takes: Sequence[str], named: Sequence[tuple[str, str]]) -> dict[str, Path]:
-    """Name → file of the images that all jobs have, in the model's order."""
+    """Name → file of the images that all jobs share, in the model's order."""
     given: dict[str, Path] = {}
     for name, path in named:
         if name not in takes:
@@ -82,7 +82,7 @@ def _shared(model: str, takes: Sequence[str], named: Sequence[tuple[str, str]]) 
         if name in given:
             raise ConfigurationError(f"--image {name}: give it once")
         given[name] = Path(path)
-        read(given[name])  # else every job would fail by it
+        read(given[name])  # otherwise every job would fail on it
     return {name: given[name] for name in takes if name in given}
 
 
@@ -90,7 +90,7 @@ def read(path: Path) -> bytes:
     """A file's bytes. Raises ConfigurationError."""
     try:
         if path.exists() and not path.is_file():
-            raise ConfigurationError(f"cannot read {path}: it is no file")
+            raise ConfigurationError(f"cannot read {path}: it is not a file")
         if path.stat().st_size > MAX_BYTES:
             raise ConfigurationError(f"{path} has more than {MAX_BYTES} bytes; send a smaller one")
         return path.read_bytes()
@@ -99,7 +99,7 @@ def read(path: Path) -> bytes:
 
 
 def form(item: Item, params: Sequence[tuple[str, str]]) -> Form:
-    """The parts of a request for a job. Raises ConfigurationError where a file cannot be read."""
+    """The form of a job submission. Raises ConfigurationError where a file cannot be read."""
     parts: Form = [(name, (None, value)) for name, value in params]
     for name, path in item.images.items():
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
@@ -109,16 +109,16 @@ def form(item: Item, params: Sequence[tuple[str, str]]) -> Form:
 
 
 def check_key(key: str | None) -> None:
-    """Raise ConfigurationError for what can be no Idempotency-Key, with room for a hash."""
+    """Raise ConfigurationError for an invalid Idempotency-Key; a hash must fit behind it."""
     if key is not None and not _KEY.fullmatch(key):
         raise ConfigurationError("--idempotency-key: write 1 to 222 visible ASCII characters")
 
 
 def key_of(given: str | None, parts: Form, *, alone: bool) -> str:
-    """The Idempotency-Key: one of its own for each job, so that a request sent again makes none.
+    """The Idempotency-Key of a job, so that a retried request creates no second job.
 
-    A key that was given is used as it is for one job. For several each has that key and a hash of
-    its files, so that the same command gives the same jobs, whatever else it names.
+    given: used unchanged where the job is alone; several jobs each append a hash of their files, so
+    that the same files are the same jobs in another command. None: a random key.
     """
     if given is None:
         return uuid.uuid4().hex

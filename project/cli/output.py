@@ -1,4 +1,4 @@
-"""What every command says and how: errors in red on stderr, text of others without its controls."""
+"""Output of every command: errors in red on stderr, foreign text without control characters."""
 
 from typing import NoReturn
 
@@ -9,28 +9,28 @@ from project.observability.control import CONTROL, CONTROL_IN_LINES
 
 
 def fail(error: ProjectError) -> NoReturn:
-    """Say what went wrong and what to do, and exit with 1."""
-    say_error(error.detail)
+    """Print an error with its advice, and exit with 1."""
+    print_error(error.detail)
     for name, fault in error.fields.items():
-        say_error(f"  {name}: {fault}")
+        print_error(f"  {name}: {fault}")
     raise typer.Exit(1)
 
 
-def say_error(text: str) -> None:
-    """One line on stderr."""
+def print_error(text: str) -> None:
+    """Print one line on stderr."""
     typer.secho(plain(text), fg="red", err=True)
 
 
 def plain(text: str) -> str:
-    """Text that came from elsewhere, on one line and harmless to a terminal."""
-    return _whole(text).translate(CONTROL)
+    """Foreign text on one line, with its control characters escaped."""
+    return _encodable(text).translate(CONTROL)
 
 
 def plain_lines(text: str) -> str:
-    """The same for text of several lines."""
-    return _whole(text).translate(CONTROL_IN_LINES)
+    """The same, but line breaks stay."""
+    return _encodable(text).translate(CONTROL_IN_LINES)
 
 
-def _whole(text: str) -> str:
-    """Without halves of characters, which no terminal takes: names of files may have them."""
+def _encodable(text: str) -> str:
+    """Replace lone surrogates, which filenames may have and no terminal accepts."""
     return text.encode("utf-8", "replace").decode()

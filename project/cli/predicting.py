@@ -1,4 +1,4 @@
-"""`models` and `predict`: the same models as over HTTP, for files and folders, without a server."""
+"""`models` and `predict`: run models on files and folders without a server."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 
 
 def list_models() -> None:
-    """List the models that there are, and which of them MODELS names."""
+    """List the available models, and which of them MODELS names."""
     from rich.console import Console  # noqa: PLC0415 - slow to import, see __init__.py
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -48,7 +48,7 @@ def predict(
         list[str] | None, typer.Option("--param", "-p", help="A parameter: top_k=3; repeatable.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line instead of a table.")
+        bool, typer.Option("--json", help="One JSON object per line instead of a table.")
     ] = False,
 ) -> None:
     """Predict for files; exits with 1 if any of them failed."""
@@ -76,7 +76,7 @@ Outcomes = list[tuple[Path, dict[str, Any]]]
 async def _predict_all(
     settings: Settings, name: str, files: list[Path], values: dict[str, str]
 ) -> Outcomes:
-    """Predict for one file after the other, as the server would."""
+    """Predict for one file after another, with the server's runner."""
     from rich.console import Console  # noqa: PLC0415 - see __init__.py
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
 
@@ -89,7 +89,7 @@ async def _predict_all(
     params = validate(model.params, values)
     outcomes: Outcomes = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    async with Runner([model], settings) as runner:
+    async with Runner.of([model], settings) as runner:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             for path in progress.track(files, description=name):
                 try:
@@ -97,7 +97,9 @@ async def _predict_all(
                     outcomes.append((path, {"result": prediction.result.model_dump()}))
                 except ProjectError as error:
                     if isinstance(error, ModelFailed) and error.__cause__:
-                        traceback.print_exception(error.__cause__)  # here its author is the caller
+                        traceback.print_exception(
+                            error.__cause__
+                        )  # here the caller is the author of the model
                     outcomes.append((path, {"error": error.detail}))
                 except OSError as error:
                     outcomes.append((path, {"error": f"cannot read the file: {error.strerror}"}))
@@ -105,19 +107,19 @@ async def _predict_all(
 
 
 def quick(name: str) -> "Model[Any, Any]":
-    """The model of that name. Raises ConfigurationError where it takes too long to wait for."""
+    """The model of that name. Raises ConfigurationError where it only runs as a job."""
     from project.models.base import Model  # noqa: PLC0415 - NumPy is slow to import as well
 
     (model,) = plugins.create([name])
     if isinstance(model, Model):
         return model
     raise ConfigurationError(
-        f"{name} runs as a job alone: `python -m project jobs submit {name}`, with the server up"
+        f"{name} only runs as a job: `python -m project jobs submit {name}`, with the server up"
     )
 
 
 def files_of(paths: list[Path]) -> Iterator[Path]:
-    """The files named, and the images inside the folders named, in order."""
+    """The files, and the images inside the folders, in order."""
     for path in paths:
         if path.is_dir():
             inside = (item for item in sorted(path.rglob("*")) if item.suffix.lower() in SUFFIXES)

@@ -1,4 +1,4 @@
-"""`jobs submit` and `jobs fetch`: send jobs, follow them to their end, save what they give."""
+"""`jobs submit` and `jobs fetch`: submit jobs, follow them to their end, save their results."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from project.cli.options import Ids, Url, where
-from project.cli.output import fail, say_error
+from project.cli.options import Ids, Url, server_url
+from project.cli.output import fail, print_error
 from project.errors import ConfigurationError, ProjectError
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from project.cli.orders import Item
 
 INTERRUPTED = 130
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if need be.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder for the results; created if necessary.")
+]
 
 
 def submit(
@@ -25,21 +27,21 @@ def submit(
     out: Out,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Image files, or folders of them: a job for each."),
+        typer.Argument(help="Image files, or folders of them: one job each."),
     ] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", help="A parameter: steps=20; repeatable.")
     ] = None,
     image: Annotated[
         list[str] | None,
-        typer.Option("--image", "-i", help="An image by its name: style=b.jpg; repeatable."),
+        typer.Option("--image", "-i", help="An image by name: style=b.jpg; repeatable."),
     ] = None,
     url: Url = None,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="The same command with the same key makes no other jobs.")
+        str | None, typer.Option(help="The same command with the same key creates no further jobs.")
     ] = None,
 ) -> None:
-    """Send jobs, follow them and save their results; exits with 1 if any of them failed."""
+    """Submit jobs, follow them and save their results; exits with 1 if any of them failed."""
     from project.cli import batch, orders, saving  # noqa: PLC0415 - see __init__.py
     from project.cli.connection import Server  # noqa: PLC0415
     from project.cli.predicting import files_of, split  # noqa: PLC0415
@@ -50,7 +52,7 @@ def submit(
         orders.check_key(idempotency_key)
         params = [split(item, "--param") for item in param or []]
         named = [split(item, "--image") for item in image or []]
-        async with Server(where(url)) as server:
+        async with Server(server_url(url)) as server:
             takes = await batch.images_of(server, model)
             files = list(files_of(paths or []))
             if paths and not files:
@@ -59,9 +61,9 @@ def submit(
             saving.make_folder(out)
             alone = len(items) == 1
             send = batch.submission(server, model, params, idempotency_key, alone=alone)
-            await _all(server, items, out, send)
+            await _process_all(server, items, out, send)
 
-    _see_through(go, items, where(url))
+    _run(go, items, server_url(url))
 
 
 def fetch(ids: Ids, out: Out, url: Url = None) -> None:
@@ -73,46 +75,44 @@ def fetch(ids: Ids, out: Out, url: Url = None) -> None:
 
     async def go() -> None:
         saving.make_folder(out)
-        async with Server(where(url)) as server:
-            await server.ask("GET", "/v1/jobs", params={"limit": 1}, having=("jobs",))
-            await _all(server, items, out, batch.known(server))
+        async with Server(server_url(url)) as server:
+            await server.request("GET", "/v1/jobs", params={"limit": 1}, required=("jobs",))
+            await _process_all(server, items, out, batch.existing(server))
 
-    _see_through(go, items, where(url))
+    _run(go, items, server_url(url))
 
 
-async def _all(server: "Server", items: "Sequence[Item]", out: Path, send: "Send") -> None:
-    """See to all jobs at a server that was there a moment ago, so it will be there again."""
+async def _process_all(server: "Server", items: "Sequence[Item]", out: Path, send: "Send") -> None:
+    """Process all jobs, with retries: the server answered a moment ago, so it will again."""
     from project.cli.batch import Batch  # noqa: PLC0415 - see __init__.py
-    from project.cli.connection import Patience  # noqa: PLC0415
+    from project.cli.connection import RetryPolicy  # noqa: PLC0415
     from project.cli.display import display  # noqa: PLC0415
 
     with display(len(items)) as shown:
-        server.patience = Patience(tell=shown.tell)
+        server.retry = RetryPolicy(on_retry=shown.show_retry)
         await Batch(server, items, out, shown).run(send)
 
 
-def _see_through(
-    go: Callable[[], Coroutine[None, None, None]], items: "Sequence[Item]", url: str
-) -> None:
-    """Run to the end, or until somebody stops it, and say what is to be said then."""
+def _run(go: Callable[[], Coroutine[None, None, None]], items: "Sequence[Item]", url: str) -> None:
+    """Run to the end or to Ctrl-C, then print failures, or how to resume."""
     try:
         asyncio.run(go())
     except ProjectError as error:
         fail(error)
     except KeyboardInterrupt:
-        for line in left(items, url):
+        for line in resume_advice(items, url):
             typer.echo(line, err=True)
         raise typer.Exit(INTERRUPTED) from None
     failed = [item for item in items if item.failure]
     for item in failed:
         job_id = (item.job or {}).get("id")
-        say_error(f"{item.label}: {item.failure}" + (f" (job {job_id})" if job_id else ""))
+        print_error(f"{item.label}: {item.failure}" + (f" (job {job_id})" if job_id else ""))
     if failed:
         raise typer.Exit(1)
 
 
-def left(items: "Sequence[Item]", url: str) -> list[str]:
-    """What goes on at the server, and how to go on with it, for who stopped following."""
+def resume_advice(items: "Sequence[Item]", url: str) -> list[str]:
+    """What continues at the server after Ctrl-C, and the commands to follow or cancel it."""
     open_items = [item for item in items if not item.over]
     ids = [str(item.job["id"]) for item in open_items if item.job]
     unsure = [item.label for item in open_items if not item.job and item.sending]
@@ -121,7 +121,7 @@ def left(items: "Sequence[Item]", url: str) -> list[str]:
     if ids:
         command, many = "python -m project jobs", " ".join(ids)
         lines += [
-            "At the server they go on; to follow and save them, or to cancel them:",
+            "The jobs continue at the server; to follow and save them, or to cancel them:",
             f"  {command} fetch {many} --out DIR --url {url}",
             f"  {command} cancel {many} --url {url}",
         ]

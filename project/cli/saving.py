@@ -1,4 +1,4 @@
-"""Downloads a job's result into a folder: whole or not at all, and never over another file."""
+"""Downloads a job's result into a folder: complete or not at all, and never over another file."""
 
 import asyncio
 import mimetypes
@@ -16,11 +16,11 @@ from project.cli.following import View, path_of
 from project.errors import ConfigurationError
 
 SUFFIXES = {"image/png": ".png", "application/json": ".json"}
-LONGEST_STEM = 200  # bytes; file systems take 255, and a number and a suffix follow
+MAX_STEM_BYTES = 200  # file systems allow 255; a number and a suffix follow
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder for results. Raises ConfigurationError where none could be put there."""
+    """Create the folder for results. Raises ConfigurationError where it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -30,7 +30,7 @@ def make_folder(folder: Path) -> None:
 
 
 async def save(server: Server, job: View, folder: Path, stem: str) -> Path:
-    """Download the result of a job that has succeeded; returns where it is.
+    """Download the result of a job that has succeeded; returns its path.
 
     Raises Refused, Unreachable, or ConfigurationError where it cannot be written.
     """
@@ -41,19 +41,21 @@ async def save(server: Server, job: View, folder: Path, stem: str) -> Path:
         temporary = folder / f".{uuid.uuid4().hex}.part"
         try:
             with temporary.open("xb") as file:
-                await server.patiently(lambda: _download(server, job, file))
-            return _put(temporary, folder, stem, suffix_of(str(result.get("media_type"))))
+                await server.with_retries(lambda: _download(server, job, file))
+            return move_to_free_name(
+                temporary, folder, stem, suffix_of(str(result.get("media_type")))
+            )
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigurationError(
-            f"cannot write its result into {folder}: {error.strerror}; it is kept at the server: "
+            f"cannot write its result into {folder}: {error.strerror}; it is still at the server: "
             f"python -m project jobs fetch {job['id']} --out DIR"
         ) from error
 
 
 async def _download(server: Server, job: View, file: BinaryIO) -> None:
-    """Write the result from the file's start; a size other than the job says is a cut download."""
+    """Write the result to the file's start. Raises Unreachable where the download is truncated."""
     file.seek(0)
     file.truncate()
     path = f"{path_of(job['id'])}/result"
@@ -62,14 +64,14 @@ async def _download(server: Server, job: View, file: BinaryIO) -> None:
             await asyncio.to_thread(file.write, chunk)
     size = job["result"].get("size")
     if isinstance(size, int) and file.tell() != size:
-        raise Unreachable(f"its result has {size} bytes, but {file.tell()} came")
+        raise Unreachable(f"its result has {size} bytes, but {file.tell()} arrived")
 
 
-def _put(temporary: Path, folder: Path, stem: str, suffix: str) -> Path:
-    """Give a whole file its name, or the next that is free: a.png, a-2.png, a-3.png."""
+def move_to_free_name(temporary: Path, folder: Path, stem: str, suffix: str) -> Path:
+    """Rename a complete file to the first free name: a.png, a-2.png, a-3.png."""
     for path in _names(folder, shortened(stem), suffix):
         with suppress(FileExistsError):
-            path.touch(exist_ok=False)  # ours from here on, whoever else looks for a name
+            path.touch(exist_ok=False)  # reserves the name
             return temporary.replace(path)
     raise AssertionError("there is always another number")  # pragma: no cover
 
@@ -81,12 +83,12 @@ def _names(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
 
 
 def shortened(stem: str) -> str:
-    """A stem of as many bytes as there is room for, without half a character at its end."""
+    """The stem within MAX_STEM_BYTES, cut between characters."""
     data = os.fsencode(stem)
-    return stem if len(data) <= LONGEST_STEM else data[:LONGEST_STEM].decode("utf-8", "ignore")
+    return stem if len(data) <= MAX_STEM_BYTES else data[:MAX_STEM_BYTES].decode("utf-8", "ignore")
 
 
 def suffix_of(media_type: str) -> str:
-    """How the name of a file of this type ends."""
+    """Filename suffix of a media type."""
     known = media_type.partition(";")[0].strip().lower()
     return SUFFIXES.get(known) or mimetypes.guess_extension(known) or ".bin"

@@ -1,11 +1,11 @@
-"""Jobs for people: a line of a table for each of many, and all there is to say of one."""
+"""Jobs as text: a table of many, and the details of one."""
 
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from project.cli.connection import said
+from project.cli.connection import problem_line
 from project.cli.following import View
 from project.cli.output import plain
 
@@ -15,7 +15,7 @@ GAP = "  "
 
 
 def table(jobs: Sequence[View]) -> Iterator[str]:
-    """A heading and a line for each job, in columns as wide as they need to be."""
+    """A header and a line for each job, in aligned columns."""
     rows = [COLUMNS, *(_row(job) for job in jobs)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     for row in rows:
@@ -35,19 +35,19 @@ def _row(job: View) -> tuple[str, ...]:
 
 
 def status_of(job: View) -> str:
-    """The status, and that its worker is about to cancel it."""
+    """The status, and whether cancellation was requested."""
     asked = job.get("cancel_requested") and job.get("status") == "running"
     return f"{job.get('status')}{', to be cancelled' if asked else ''}"
 
 
 def progress_of(job: View) -> float:
-    """The share done, 0 to 1."""
+    """Progress, 0 to 1."""
     share = job.get("progress")
     return min(1.0, max(0.0, share)) if isinstance(share, int | float) else 0.0
 
 
-def whole(job: View) -> Iterator[str]:
-    """All there is to say of a job, a line for each thing."""
+def details(job: View) -> Iterator[str]:
+    """Everything that is known of a job, one line each."""
     facts = {
         "id": job.get("id"),
         "model": " ".join(str(job[name]) for name in ("model", "model_version") if job.get(name)),
@@ -69,13 +69,13 @@ def whole(job: View) -> Iterator[str]:
 
 
 def local(time: object) -> str:
-    """A time of the API in this machine's own, to the second; as it is where it is none."""
+    """A timestamp of the API in local time, to the second; unchanged where it cannot be parsed."""
     found = _parsed(time)
     return f"{found:%Y-%m-%d %H:%M:%S}" if found else str(time or "")
 
 
 def between(job: View, start: str, end: str) -> float | None:
-    """Seconds from one time of a job to another, where it has both."""
+    """Seconds between two timestamps of a job, where it has both."""
     first, last = _parsed(job.get(start)), _parsed(job.get(end))
     return (last - first).total_seconds() if first and last else None
 
@@ -109,7 +109,7 @@ def _text(value: object) -> str:
 
 
 def _problem(problem: Any) -> str:
-    return said(problem) if isinstance(problem, dict) else ""
+    return problem_line(problem) if isinstance(problem, dict) else ""
 
 
 def _result(result: Any) -> str:

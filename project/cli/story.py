@@ -1,9 +1,9 @@
-"""The story of one id: every line of the log that belongs to it, in order of time.
+"""The story of one id: every log record that belongs to it, in order of time.
 
-A line belongs to it that carries the id as its request, trace or job; or an id that stands on one
-line with it, or with one of those, and so on. The log is read twice, line by line: once to find
-the ids, once to collect. What is kept meanwhile is the ids of lines about jobs, for these are what
-ties one request to another.
+A record belongs to it if it has the id as its request, trace or job; or an id that is on the same
+record as one of those, transitively. The log is read twice, line by line: once to find the ids,
+once to collect. Only the ids of records about jobs are held in memory in between, as jobs are what
+connects one request with another.
 """
 
 import json
@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 Record = dict[str, Any]
 
 IDS = ("request_id", "trace_id", "job_id")
-LONGEST = 16 * 2**20  # bytes; a longer line is none of ours
-TORN = '{"time": '  # how a line begins that follows half a line, after a full disk
+MAX_LINE_BYTES = 16 * 2**20  # a longer line is not ours
+RECORD_START = '{"time": '  # of a record behind a torn line, after a full disk
 WORKER = ("project.jobs", "project.worker", "dramatiq")
 API = ("project.api", "project.server", "project.observability.http", "uvicorn", "gunicorn")
 _HEAD = {"time", "severity", "message", "exception", "logger", "span_id", "pid", "process"}
@@ -24,7 +24,7 @@ _HEAD = {"time", "severity", "message", "exception", "logger", "span_id", "pid",
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a story. seconds: since its start; None where the line tells no time."""
+    """A line of a story. seconds: since its start; None where the record has no time."""
 
     time: datetime | None
     seconds: float | None
@@ -36,7 +36,7 @@ class Line:
 
 
 def find(files: Sequence[BinaryIO], wanted: str) -> list[Record]:
-    """The records that belong to an id, in order of time. files: ones that can be read twice."""
+    """The records that belong to an id, in order of time. files: seekable."""
     known = {wanted}
     about_jobs: set[frozenset[str]] = set()
     for record in _read(files):
@@ -56,13 +56,13 @@ def find(files: Sequence[BinaryIO], wanted: str) -> list[Record]:
 
 
 def ids_of(record: Record) -> frozenset[str]:
-    """The ids that a record carries."""
+    """The ids of a record."""
     values = (record.get(name) for name in IDS)
     return frozenset(value for value in values if isinstance(value, str) and value)
 
 
 def _connect(known: set[str], groups: Iterable[frozenset[str]]) -> None:
-    """Add the ids of every group that touches what is known, until none does any more."""
+    """Add the ids of every group that shares one with `known`, until none does."""
     rest = list(groups)
     while touching := [group for group in rest if not known.isdisjoint(group)]:
         rest = [group for group in rest if known.isdisjoint(group)]
@@ -79,19 +79,19 @@ def _read(files: Sequence[BinaryIO]) -> Iterator[Record]:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines of a bearable length; the others are passed over without being held."""
+    """Lines within the maximum length; longer ones are skipped without being held in memory."""
     whole = True
-    while line := file.readline(LONGEST):
-        ends = line.endswith(b"\n") or len(line) < LONGEST
+    while line := file.readline(MAX_LINE_BYTES):
+        ends = line.endswith(b"\n") or len(line) < MAX_LINE_BYTES
         if whole and ends:
             yield line
         whole = ends
 
 
 def parse(line: bytes) -> Record | None:
-    """The record on a line, whatever stands before it, as `web.1 |`; None where there is none."""
+    """The record on a line, after a prefix such as `web.1 |`; None where there is none."""
     text = line.decode("utf-8", "replace")
-    for start in (text.find("{"), text.rfind(TORN)):
+    for start in (text.find("{"), text.rfind(RECORD_START)):
         if start < 0:
             continue
         try:
@@ -104,7 +104,7 @@ def parse(line: bytes) -> Record | None:
 
 
 def _in_order(records: Sequence[Record]) -> list[Record]:
-    """By time; a record without one stays behind the one that it was written after."""
+    """Sort by time; a record without one stays behind its predecessor."""
     last = datetime.min.replace(tzinfo=UTC)
     keyed = []
     for record in records:
@@ -114,15 +114,15 @@ def _in_order(records: Sequence[Record]) -> list[Record]:
 
 
 def time_of(record: Record) -> datetime | None:
-    """When a record was written, in the time of this machine."""
+    """When a record was written, in local time."""
     try:
         return datetime.fromisoformat(record["time"]).astimezone()
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
-def told(records: Sequence[Record]) -> list[Line]:
-    """What a person reads of the records; an id that is the same on all is not said on each."""
+def lines_of(records: Sequence[Record]) -> list[Line]:
+    """The records as lines; an id that is the same on all is left out of each."""
     times = [time_of(record) for record in records]
     start = next((time for time in times if time), None)
     hidden = _HEAD | {name for name in IDS if len(ids_named(records, name)) < 2}  # noqa: PLR2004
@@ -130,7 +130,7 @@ def told(records: Sequence[Record]) -> list[Line]:
 
 
 def ids_named(records: Iterable[Record], name: str) -> list[str]:
-    """The ids of one kind, in the order in which they come up."""
+    """The ids of one kind, in order of appearance."""
     values = (record.get(name) for record in records)
     return list(dict.fromkeys(value for value in values if isinstance(value, str) and value))
 
@@ -153,9 +153,9 @@ def _line(record: Record, time: datetime | None, start: datetime | None, hidden:
 
 
 def process_of(record: Record) -> str:
-    """Who wrote it: api or worker, as its logger tells, and the process id if it is there."""
+    """The process that wrote it: api or worker, by its logger, and the process id if known."""
     logger = _text(record, "logger")
-    if logger == "project.jobs.send":  # both send
+    if logger == "project.jobs.queue":  # both send
         name = ""
     elif logger.startswith(WORKER):
         name = "worker"

@@ -1,4 +1,4 @@
-"""`trace`: tells what the log has to say of one request, trace or job."""
+"""`trace`: prints the log records of one request, trace or job."""
 
 import json
 import shutil
@@ -17,27 +17,27 @@ from project.cli.output import fail, plain, plain_lines
 from project.errors import ConfigurationError
 from project.settings.loading import load_settings
 
-USUAL = Path("var/log/vitrine.jsonl")  # where `make run` has it
+DEFAULT_LOG = Path("var/log/vitrine.jsonl")  # of `make run`
 STDIN = Path("-")
 COLOURS = {"DEBUG": "bright_black", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "bright_red"}
 
 
 def trace(
-    wanted: Annotated[str, typer.Argument(metavar="ID", help="Of a request, a trace or a job.")],
+    wanted: Annotated[str, typer.Argument(metavar="ID", help="Id of a request, a trace or a job.")],
     file: Annotated[
         list[Path] | None,
         typer.Option("--file", help="A log of JSON lines, - for stdin; repeatable."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The records as they are.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> None:
-    """Tell the story of one id from the log: the request, its job, the worker's part.
+    """Print the story of one id from the log: the request, its job and the worker.
 
-    Reads LOG_FILE, or var/log/vitrine.jsonl, which `make run` writes, and the file before it.
+    Reads LOG_FILE, or var/log/vitrine.jsonl, which `make run` writes, and its rotated predecessor.
     """
     with ExitStack() as stack:
         try:
-            paths = file or _usual()
-            records = story.find([_opened(path, stack) for path in paths], wanted.strip())
+            paths = file or _default_files()
+            records = story.find([_open(path, stack) for path in paths], wanted.strip())
         except OSError as error:
             fail(ConfigurationError(f"cannot read {error.filename or 'the log'}: {error.strerror}"))
         except ConfigurationError as error:
@@ -45,42 +45,42 @@ def trace(
     if not records:
         where = ", ".join(map(str, paths))
         fail(ConfigurationError(f"nothing in {where} about {wanted.strip()}"))
-    for line in map(json.dumps, records) if as_json else shown(records):
+    for line in map(json.dumps, records) if as_json else render(records):
         typer.echo(line)
 
 
-def _usual() -> list[Path]:
-    """The log of this machine, the older part first. Raises ConfigurationError if there is none."""
-    from project.observability.log_file import former  # noqa: PLC0415 - imports the metrics
+def _default_files() -> list[Path]:
+    """The log files of this machine, oldest first. Raises ConfigurationError if there is none."""
+    from project.observability.log_file import rotated  # noqa: PLC0415 - imports the metrics
 
-    path = load_settings().log_file or USUAL
-    found = [item for item in (former(path), path) if item.exists()]
+    path = load_settings().log_file or DEFAULT_LOG
+    found = [item for item in (rotated(path), path) if item.exists()]
     if not found:
         raise ConfigurationError(
-            f"there is no log at {path}: `make run` writes one, LOG_FILE says where; "
+            f"there is no log at {path}: `make run` writes one, LOG_FILE sets its path; "
             "or name one with --file"
         )
     return found
 
 
-def _opened(path: Path, stack: ExitStack) -> BinaryIO:
-    """A file that can be read twice; what comes through a pipe is put into a temporary one."""
+def _open(path: Path, stack: ExitStack) -> BinaryIO:
+    """Open a log as a seekable file; a pipe is copied to a temporary one."""
     stream = sys.stdin.buffer if path == STDIN else stack.enter_context(path.open("rb"))
     if stream.seekable():
         return stream
     temporary = tempfile.TemporaryFile()  # noqa: SIM115 - the stack closes it
-    kept = cast("BinaryIO", stack.enter_context(temporary))
-    shutil.copyfileobj(stream, kept)
-    return kept
+    copy = cast("BinaryIO", stack.enter_context(temporary))
+    shutil.copyfileobj(stream, copy)
+    return copy
 
 
-def shown(records: Sequence[story.Record]) -> list[str]:
-    """The lines of a story for people: a heading with the ids, then one for each record."""
-    lines = story.told(records)
+def render(records: Sequence[story.Record]) -> list[str]:
+    """A story as text: a header with the ids, then a line for each record."""
+    lines = story.lines_of(records)
     days = {line.time.date() for line in lines if line.time}
     stamp = "%H:%M:%S.%f" if len(days) < 2 else "%Y-%m-%d %H:%M:%S.%f"  # noqa: PLR2004
     width = max(len(line.process) for line in lines)
-    return [_heading(records, lines), *(_shown(line, stamp, width) for line in lines)]
+    return [_heading(records, lines), *(_render_line(line, stamp, width) for line in lines)]
 
 
 def _heading(records: Sequence[story.Record], lines: Sequence[story.Line]) -> str:
@@ -96,7 +96,7 @@ def _heading(records: Sequence[story.Record], lines: Sequence[story.Line]) -> st
     return typer.style("  ".join(parts), dim=True)
 
 
-def _shown(line: story.Line, stamp: str, width: int) -> str:
+def _render_line(line: story.Line, stamp: str, width: int) -> str:
     time = line.time.strftime(stamp)[:-3] if line.time else ""
     since = "" if line.seconds is None else f"+{line.seconds:.3f}"
     head = f"{time:12} {since:>9}  {plain(line.process):{width}}"

@@ -1,1 +1,1 @@
-"""The database: its connections, its tables, what is done with them, and how they change."""
+"""The database: connections, tables, queries, transitions and migrations."""

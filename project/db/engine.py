@@ -1,16 +1,16 @@
-"""Connections to the database: SQLite in a file or PostgreSQL, and what their failures mean."""
+"""Connects to the database, SQLite in a file or PostgreSQL, and translates its errors."""
 
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import URL, Connection, Executable, Row, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -20,17 +20,17 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from project.errors import ConfigurationError, DatabaseUnavailable
 from project.settings import Settings
 
-CONNECT_SECONDS = 5.0  # for PostgreSQL to take a connection
+CONNECT_SECONDS = 5.0  # for PostgreSQL to accept a connection
 ANSWER_SECONDS = 10.0
-CLOSE_SECONDS = 0.5  # for a connection to say farewell when the process ends
-CONNECTIONS = 5  # of each process to PostgreSQL, which by default has a hundred for all
+CLOSE_SECONDS = 0.5  # for a connection to close when the process ends
+CONNECTIONS = 5  # of each process to PostgreSQL, which by default allows a hundred in all
 
-# SQLSTATEs, or classes of them, that say something of the server and nothing of the statement:
-# connection lost, login refused, no such database, out of resources, shutting down, broken disk,
-# a standby that takes no writes (PostgreSQL, appendix A).
-_GONE_STATES = ("08", "28", "3D", "53", "57", "58", "25006")
+# SQLSTATEs, or classes of them, that concern the server and not the statement: connection lost,
+# login refused, no such database, out of resources, shutting down, broken disk, a read-only
+# standby (PostgreSQL, appendix A).
+_UNREACHABLE_STATES = ("08", "28", "3D", "53", "57", "58", "25006")
 _UNKNOWN_STATES = ("42P01", "42703")  # no such table, no such column
-_GONE_CODES = {
+_UNREACHABLE_CODES = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_CORRUPT,
@@ -43,22 +43,24 @@ _GONE_CODES = {
     sqlite3.SQLITE_READONLY,
 }
 _COMMON: dict[str, Any] = {
-    "json_serializer": partial(json.dumps, allow_nan=False),  # as PostgreSQL, so SQLite
-    "hide_parameters": True,  # what callers send belongs into no traceback
+    "json_serializer": partial(json.dumps, allow_nan=False),  # PostgreSQL refuses NaN anyway
+    "hide_parameters": True,  # no traceback shows what clients send
 }
-_BEGIN = "begin"  # execution option for SQLite: whether to make it a transaction
+_BEGIN = "begin"  # execution option for SQLite: whether to begin a transaction
 _UNKNOWN_NAMES = ("no such table", "no such column", "has no column named")
+
+Rows = Sequence[Row[*tuple[Any, ...]]]
 
 
 @asynccontextmanager
 async def open_database(
     settings: Settings, *, answer_seconds: float = ANSWER_SECONDS
 ) -> AsyncIterator[AsyncEngine]:
-    """An engine whose connections are made on demand and closed at the end of the body.
+    """An engine that connects on demand and closes its connections at the end of the body.
 
-    answer_seconds: for a statement, for a lock of SQLite's, for a connection of the pool.
-    Raises ConfigurationError where the URL is none, or the folder of SQLite's file is not to be
-    had; a database that is not there is found out by who uses it.
+    answer_seconds: the time limit of a statement, of a lock of SQLite, of a connection of the pool.
+    Raises ConfigurationError for an invalid URL, and where the folder of SQLite's file cannot be
+    created. An unreachable database raises DatabaseUnavailable at the first statement.
     """
     url = read_url(settings)
     if is_sqlite(url):
@@ -69,7 +71,7 @@ async def open_database(
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_timeout=answer_seconds,
-            pool_pre_ping=True,  # a connection that died while idle is replaced, not met
+            pool_pre_ping=True,  # replaces a connection that died while idle
             connect_args={"timeout": CONNECT_SECONDS, "command_timeout": answer_seconds},
             **_COMMON,
         )
@@ -79,15 +81,28 @@ async def open_database(
         await _close(engine)
 
 
-def by_statement(engine: AsyncEngine) -> AsyncEngine:
-    """The same connections, where every statement is a transaction of its own."""
-    if is_sqlite(engine.url):
-        return engine.execution_options(**{_BEGIN: False})
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
+class StatementRunner:
+    """Runs single statements, each a transaction of its own."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.is_sqlite = is_sqlite(engine.url)
+        if self.is_sqlite:
+            self._engine = engine.execution_options(**{_BEGIN: False})
+        else:
+            self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def rows(self, statement: Executable) -> Rows:
+        """Run a statement and return its rows; it is committed then.
+
+        Raises DatabaseUnavailable.
+        """
+        with translating():
+            async with self._engine.connect() as connection:
+                return (await connection.execute(statement)).all()
 
 
 async def _close(engine: AsyncEngine) -> None:
-    """Close connections one after the other; one that hangs is torn down, in its turn."""
+    """Close connections one after the other; the time limit ends one that hangs."""
     for _ in range(CONNECTIONS):
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -99,10 +114,10 @@ async def _close(engine: AsyncEngine) -> None:
 
 
 def read_url(settings: Settings) -> URL:
-    """DATABASE_URL in its parts. Raises ConfigurationError, which shows no part of it."""
+    """DATABASE_URL, parsed. Raises ConfigurationError, which shows no part of it."""
     try:
         url = make_url(settings.database_url.get_secret_value())
-    except (ArgumentError, ValueError):  # it may say the address, and with it a password
+    except (ArgumentError, ValueError):  # its message may contain the password
         raise ConfigurationError(
             "DATABASE_URL: write it as sqlite+aiosqlite:///path or "
             "postgresql+asyncpg://user:password@host:port/name"
@@ -116,54 +131,59 @@ def read_url(settings: Settings) -> URL:
 
 
 def is_sqlite(url: URL) -> bool:
-    """Whether it is SQLite; otherwise it is PostgreSQL, as the settings take no other."""
+    """Whether it is SQLite; otherwise it is PostgreSQL, because the settings allow no other."""
     return url.get_backend_name() == "sqlite"
 
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Raise DatabaseUnavailable for what a driver raises where the database is gone or behind."""
+    """Raise DatabaseUnavailable for a driver's error that the statement is not the cause of.
+
+    The database is unreachable, or lacks a migration. Every other error passes unchanged.
+    """
     try:
         yield
     except Exception as error:
         cause = error.orig or error if isinstance(error, DBAPIError) else error
-        if _is_gone(error, cause):
+        if _is_unreachable(error, cause):
             advice = "the database does not answer; try again"
-        elif _is_behind(cause):
+        elif _lacks_migration(cause):
             advice = "the database is not at this release yet: run `alembic upgrade head`"
         else:
             raise
-        reason = f"{type(cause).__name__}: {cause}"  # the driver's words hold no row's values
+        reason = f"{type(cause).__name__}: {cause}"  # the driver's message holds no row's values
         logger.bind(reason=reason).warning("database_unavailable")
         raise DatabaseUnavailable(advice) from error
 
 
-def _is_gone(error: Exception, cause: BaseException) -> bool:
-    if isinstance(error, OSError | PoolTimeout):  # refused, reset, too late, or no such host
+def _is_unreachable(error: Exception, cause: BaseException) -> bool:
+    if isinstance(error, OSError | PoolTimeout):  # refused, reset, timed out, or no such host
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     if isinstance(cause, sqlite3.Error):
-        return getattr(cause, "sqlite_errorcode", -1) & 0xFF in _GONE_CODES  # the rest: details
-    return _state(cause).startswith(_GONE_STATES)
+        return (
+            getattr(cause, "sqlite_errorcode", -1) & 0xFF in _UNREACHABLE_CODES
+        )  # the other bits: details
+    return _state(cause).startswith(_UNREACHABLE_STATES)
 
 
-def _is_behind(cause: BaseException) -> bool:
+def _lacks_migration(cause: BaseException) -> bool:
     if isinstance(cause, sqlite3.OperationalError):  # SQLite has no code for it
         return any(words in str(cause) for words in _UNKNOWN_NAMES)
     return _state(cause) in _UNKNOWN_STATES
 
 
 def _state(cause: BaseException) -> str:
-    """The SQLSTATE of asyncpg's errors, which come wrapped or, while connecting, bare."""
+    """The SQLSTATE of an asyncpg error, which SQLAlchemy wraps except while connecting."""
     return str(getattr(cause, "sqlstate", None) or "")
 
 
 def _sqlite_engine(url: URL, answer_seconds: float) -> AsyncEngine:
-    """One connection for each process, handed on in turn.
+    """An engine with one connection for the process, which its tasks use one after the other.
 
-    SQLite has one writer at a time; who waits for it inside asks again and again, so within a
-    process it is better to stand in a queue.
+    SQLite allows one writer at a time and polls for the lock, so within a process a queue for the
+    connection is cheaper.
     """
     folder = Path(str(url.database)).parent
     try:
@@ -187,20 +207,20 @@ def _sqlite_engine(url: URL, answer_seconds: float) -> AsyncEngine:
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    # Transactions begin in _begin and nowhere else. Were it SQLAlchemy that switched this for each
-    # statement, a task cancelled meanwhile would take the connection with it.
+    # Transactions begin in _begin and nowhere else. If SQLAlchemy switched this for each statement,
+    # a task that is cancelled meanwhile would invalidate the connection.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")  # readers and a writer do not wait for each other
-    cursor.execute("PRAGMA synchronous=NORMAL")  # safe when a process dies; at a power cut, WAL's
+    cursor.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not block each other
+    cursor.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut may
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 
 
 def _begin(connection: Connection) -> None:
-    """Ask for the right to write at a transaction's start, where waiting for it can help.
+    """Take the write lock at the start of a transaction, when SQLite can still wait for it.
 
-    One that has read, and then wants to write, fails at once if another has written meanwhile.
+    A transaction that reads first and then writes fails at once if another has written meanwhile.
     """
     if connection.get_execution_options().get(_BEGIN, True):
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,7 +1,7 @@
-"""The jobs in the database: every change is one statement, so any number of processes may make it.
+"""Changes jobs: each transition is a compare-and-set statement, so any process may attempt it.
 
-What must hold for a change stands in its WHERE, and the row comes back only where it did. Times
-are given by the caller, in seconds since 1970. Every method raises DatabaseUnavailable.
+The WHERE clause holds the condition of a change, and the row comes back only where it was met. The
+caller passes the times, in seconds since 1970. Every method raises DatabaseUnavailable.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ from sqlalchemy import (
     TextClause,
     and_,
     case,
-    func,
     literal,
     not_,
     null,
@@ -21,37 +20,27 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from project.db.job_queries import JobQueries, no_later, one_job
-from project.db.records import Input, Job, NewJob, Renewal, Status, StoredFile, new_id
+from project.db.engine import StatementRunner
+from project.db.job_queries import job_of, none_or_past
+from project.db.records import Claim, Job, NewJob, Renewal, Status, StoredFile
 from project.db.tables import ACTIVE, BEING_DELETED, FILES_LEFT, JobRow
 from project.errors import InvalidInput
 
-__all__ = [
-    "IdempotencyConflict",
-    "Input",
-    "Job",
-    "JobTransitions",
-    "NewJob",
-    "Renewal",
-    "Status",
-    "StoredFile",
-    "new_id",
-]
-
 Where = Sequence[ColumnElement[bool] | TextClause]
 
-_FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}  # of any worker
+_NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 
 
 class IdempotencyConflict(InvalidInput):
-    """The Idempotency-Key was used before, for something else."""
+    """The Idempotency-Key belongs to another request."""
 
     slug, title = "idempotency-conflict", "Idempotency conflict"
 
 
-def check_same(job: Job, fingerprint: str) -> None:
-    """Raise IdempotencyConflict where a job that has the key was asked for otherwise."""
+def check_same_request(job: Job, fingerprint: str) -> None:
+    """Raise IdempotencyConflict where the job with the key was another request."""
     if job.fingerprint != fingerprint:
         raise IdempotencyConflict(
             "this Idempotency-Key was used for another request: send another key, "
@@ -59,11 +48,14 @@ def check_same(job: Job, fingerprint: str) -> None:
         )
 
 
-class JobTransitions(JobQueries):
-    """Reads jobs and changes them."""
+class JobTransitions:
+    """Adds jobs and changes them. engine: of a database that project/db/migrate.py has upgraded."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._statements = StatementRunner(engine)
 
     async def add(self, new: NewJob) -> tuple[Job, bool]:
-        """Keep a job; with an idempotency key that is known, find the job that has it instead.
+        """Add a job, or find the one that has its idempotency key.
 
         Returns the job and whether it is new. Raises IdempotencyConflict where the key belongs to
         a job with another fingerprint.
@@ -76,49 +68,63 @@ class JobTransitions(JobQueries):
             "cancel_requested": False,
             "seconds": {},
         }
-        (row,) = await self._rows(self._insert(values))
+        (row,) = await self._statements.rows(self._insert(values))
         job = Job(**row._asdict())
-        check_same(job, new.fingerprint)
+        check_same_request(job, new.fingerprint)
         return job, job.id == new.id
 
     def _insert(self, values: dict[str, Any]) -> Executable:
-        """Where the key is taken its row is written anew, unchanged: so it comes back as well."""
+        """A conflict on the key updates its row to the same value, so that the row is returned."""
         same = {"idempotency_key": values["idempotency_key"]}
         key = [JobRow.idempotency_key]
-        if self._engine.dialect.name == "sqlite":
+        if self._statements.is_sqlite:
             lite = sqlite.insert(JobRow).values(values)
             return lite.on_conflict_do_update(index_elements=key, set_=same).returning(JobRow)
         statement = postgresql.insert(JobRow).values(values)
         return statement.on_conflict_do_update(index_elements=key, set_=same).returning(JobRow)
 
     async def mark_sent(self, job_id: str, now: float) -> None:
-        """Note that a message for the job was sent; it is `due` again if nobody takes it."""
+        """Note that a message for the job was sent."""
         await self._change([JobRow.id == job_id, ACTIVE], sent_at=now)
 
-    async def claim(self, job_id: str, owner: str, now: float, lease_seconds: float) -> Job | None:
-        """Take a job that waits, or whose worker fell silent; None where it is not to be had.
+    async def claim(
+        self, job_id: str, owner: str, now: float, lease_seconds: float
+    ) -> Claim | None:
+        """Claim a job that waits or whose lease has lapsed; None for every other.
 
-        owner: of this one run, so that a former run of the same worker is a stranger to it. A job
-        that is to be cancelled is given out too, as its `cancel_requested` says.
+        owner: of this run alone, so that an earlier run of the same worker cannot pass for it. The
+        same owner may claim twice, because the first answer may be lost. A job whose cancellation
+        is requested can be claimed: its `cancel_requested` says so.
         """
-        waiting = and_(JobRow.status == "accepted", no_later(JobRow.retry_at, now))
+        waits = and_(JobRow.status == "accepted", none_or_past(JobRow.retry_at, now))
         lapsed = and_(JobRow.status == "running", JobRow.lease_until <= now)
-        ours = and_(JobRow.status == "running", JobRow.lease_owner == owner)  # the answer was lost
-        return await self._change(
-            [JobRow.id == job_id, or_(waiting, lapsed, ours)],
-            status="running",
-            progress=0.0,
-            attempts=JobRow.attempts + case((ours, 0), else_=1),
-            started_at=func.coalesce(JobRow.started_at, now),
-            lease_owner=owner,
-            lease_until=now + lease_seconds,
-            retry_at=None,
+        ours = and_(JobRow.status == "running", JobRow.lease_owner == owner)
+        values = {
+            "status": "running",
+            "progress": 0.0,
+            "lease_owner": owner,
+            "lease_until": now + lease_seconds,
+            "retry_at": None,
+        }
+        first = await self._change(
+            [JobRow.id == job_id, waits, JobRow.started_at.is_(None)],
+            **values,
+            attempts=JobRow.attempts + 1,
+            started_at=now,
         )
+        if first is not None:
+            return Claim(first, is_first=True)
+        again = await self._change(
+            [JobRow.id == job_id, or_(waits, lapsed, ours), JobRow.started_at.is_not(None)],
+            **values,
+            attempts=JobRow.attempts + case((ours, 0), else_=1),
+        )
+        return None if again is None else Claim(again, is_first=False)
 
     async def renew(
         self, job_id: str, owner: str, now: float, lease_seconds: float, progress: float
     ) -> Renewal | None:
-        """Keep a job for longer; None where another has it by now, or it has ended."""
+        """Extend a lease and store the progress; None where the lease is lost."""
         until = now + lease_seconds
         job = await self._change(_held(job_id, owner), lease_until=until, progress=progress)
         return Renewal(cancel_requested=job.cancel_requested) if job else None
@@ -134,8 +140,8 @@ class JobTransitions(JobQueries):
         """End a job without a result; False where the lease is lost."""
         return await self._end(job_id, owner, now, "failed", problem=problem)
 
-    async def cancelled(self, job_id: str, owner: str, now: float) -> bool:
-        """End a job that nobody wants any more; False where the lease is lost."""
+    async def finish_cancelled(self, job_id: str, owner: str, now: float) -> bool:
+        """End a job whose cancellation is requested; False where the lease is lost."""
         return await self._end(job_id, owner, now, "cancelled")
 
     async def release(
@@ -148,33 +154,34 @@ class JobTransitions(JobQueries):
         *,
         counted: bool = True,
     ) -> Job | None:
-        """Give a job back, to be run again from then on; None where the lease is lost.
+        """Release a job, to be run again from `retry_at` on; None where the lease is lost.
 
-        counted: whether this run was one of the job's attempts. One that is to be cancelled will
-        not be run again: it is cancelled.
+        counted: whether this run counts as one of the job's attempts. A job whose cancellation is
+        requested is cancelled instead.
         """
-        unwanted = JobRow.cancel_requested
+        cancelled = JobRow.cancel_requested
         return await self._change(
             _held(job_id, owner),
-            status=case((unwanted, "cancelled"), else_="accepted"),
-            finished_at=case((unwanted, literal(now)), else_=null()),
-            retry_at=case((unwanted, null()), else_=literal(retry_at)),
+            status=case((cancelled, "cancelled"), else_="accepted"),
+            finished_at=case((cancelled, literal(now)), else_=null()),
+            retry_at=case((cancelled, null()), else_=literal(retry_at)),
             attempts=JobRow.attempts - (0 if counted else 1),
             progress=0.0,
             sent_at=None,
             problem=problem,
-            **_FREE,
+            **_NO_LEASE,
         )
 
     async def cancel(self, job_id: str, now: float) -> Job | None:
-        """Cancel a job that waits at once, and have one that runs cancelled by its worker.
+        """Cancel a job that waits or whose lease has lapsed; request it of a worker that runs it.
 
-        Returns the job as it is then, unchanged if it had ended; None if there is none.
+        Returns the job where this call changed it, so one whose status is `cancelled` was cancelled
+        by this call; None for a job that has ended, was requested before, or does not exist.
         """
         lapsed = and_(JobRow.status == "running", JobRow.lease_until <= now)
         waits = or_(JobRow.status == "accepted", lapsed)
         runs = and_(JobRow.status == "running", not_(JobRow.cancel_requested))
-        changed = await self._change(
+        return await self._change(
             [JobRow.id == job_id, or_(waits, runs)],
             status=case((waits, "cancelled"), else_=JobRow.status),
             finished_at=case((waits, literal(now)), else_=null()),
@@ -183,22 +190,18 @@ class JobTransitions(JobQueries):
             lease_owner=case((waits, null()), else_=JobRow.lease_owner),
             lease_until=case((waits, null()), else_=JobRow.lease_until),
         )
-        return changed or await self.get(job_id)
 
     async def cancel_lapsed(self, now: float) -> list[str]:
-        """Cancel the jobs that were to be, and whose worker died before; returns their models."""
+        """Cancel requested jobs whose lease has lapsed; returns the model of each."""
         lapsed = [JobRow.status == "running", JobRow.lease_until <= now, JobRow.cancel_requested]
         changes = update(JobRow).where(ACTIVE, *lapsed)
         changes = changes.values(
-            status="cancelled", finished_at=now, revision=JobRow.revision + 1, **_FREE
+            status="cancelled", finished_at=now, revision=JobRow.revision + 1, **_NO_LEASE
         )
-        return [row.model for row in await self._rows(changes.returning(JobRow.model))]
+        return [row.model for row in await self._statements.rows(changes.returning(JobRow.model))]
 
     async def retry(self, job_id: str, now: float) -> Job | None:
-        """Have a failed job run again, as if it never had; None where that cannot be.
-
-        It cannot where the job did not fail, or its inputs are deleted by now.
-        """
+        """Reset a failed job, to be run again; None where it did not fail or has no files."""
         return await self._change(
             [JobRow.id == job_id, JobRow.status == "failed", JobRow.files_deleted_at.is_(None)],
             status="accepted",
@@ -212,32 +215,32 @@ class JobTransitions(JobQueries):
             lease_owner=None,
         )
 
-    async def begin_deleting(self, job_id: str, before: float) -> bool:
-        """Note that a job's files are about to be deleted, unless it was retried meanwhile.
+    async def begin_file_deletion(self, job_id: str, before: float) -> bool:
+        """Note that a job's files are about to be deleted; it cannot be retried after that.
 
-        It cannot be retried after that. before: when it must have ended.
+        before: the time before which it must have ended. False where it was retried meanwhile.
         """
         ended = JobRow.finished_at < before
         where: Where = [JobRow.id == job_id, FILES_LEFT, ended]
         return bool(await self._change(where, files_deleted_at=BEING_DELETED))
 
-    async def files_deleted(self, job_id: str, now: float) -> None:
-        """Note that a job's files are gone."""
+    async def mark_files_deleted(self, job_id: str, now: float) -> None:
+        """Note that a job's files are deleted."""
         where: Where = [JobRow.id == job_id, FILES_LEFT, JobRow.finished_at.is_not(None)]
         await self._change(where, files_deleted_at=now)
 
     async def _end(
         self, job_id: str, owner: str, now: float, status: Status, **values: object
     ) -> bool:
-        held = _held(job_id, owner)  # whose it was stays: who lost the answer finds it was written
+        held = _held(job_id, owner)  # the owner stays, to recognize a change whose answer was lost
         ended = {"status": status, "finished_at": now, "lease_until": None}
         return bool(await self._change(held, **ended, **values))
 
     async def _change(self, where: Where, **values: object) -> Job | None:
-        """Change the one row for which all this holds."""
+        """Change the row that meets every condition; None where none does."""
         values["revision"] = JobRow.revision + 1
         statement = update(JobRow).where(*where).values(values)
-        return one_job(await self._rows(statement.returning(JobRow)))
+        return job_of(await self._statements.rows(statement.returning(JobRow)))
 
 
 def _held(job_id: str, owner: str) -> list[ColumnElement[bool]]:

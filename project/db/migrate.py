@@ -1,4 +1,4 @@
-"""Brings the database's tables to this release, in one process at a time."""
+"""Migrates the database to this release, in one process at a time."""
 
 import asyncio
 import fcntl
@@ -22,73 +22,73 @@ from project.errors import DatabaseUnavailable
 from project.settings import Settings
 
 MIGRATIONS = "project.db:migrations"
-RETRY_SECONDS = 1.0  # between two tries to reach a database that does not answer
-MIGRATION_SECONDS = 3600.0  # for a statement, or for others to be done
-# PostgreSQL's advisory locks are numbers that all who use a database share, so ours is a rare one.
+RETRY_SECONDS = 1.0  # between two attempts to reach a database that does not answer
+MIGRATION_SECONDS = 3600.0  # time limit of a statement, and of waiting for another migration
+# PostgreSQL's advisory locks are numbers that all users of a database share, so this is a hash.
 LOCK = int.from_bytes(hashlib.sha256(MIGRATIONS.encode()).digest()[:8], signed=True)
 
 
-async def upgrade_when_there(settings: Settings) -> None:
+async def upgrade_when_available(settings: Settings) -> None:
     """Upgrade as soon as the database answers.
 
-    Raises DatabaseUnavailable after DATABASE_WAIT_SECONDS, and what else `upgrade` does.
+    Raises DatabaseUnavailable after DATABASE_WAIT_SECONDS, and what else `upgrade` raises.
     """
-    patience = settings.database_wait_seconds
-    deadline = time.monotonic() + patience
+    timeout = settings.database_wait_seconds
+    deadline = time.monotonic() + timeout
     while True:
         try:
             return await upgrade(settings)
         except DatabaseUnavailable as error:
             if time.monotonic() + RETRY_SECONDS > deadline:
                 raise DatabaseUnavailable(
-                    f"DATABASE_URL: no database was to be had for {patience:g} s "
+                    f"DATABASE_URL: no database was to be had for {timeout:g} s "
                     "(DATABASE_WAIT_SECONDS); JOBS=off does without"
                 ) from error
         await asyncio.sleep(RETRY_SECONDS)
 
 
 async def upgrade(settings: Settings) -> None:
-    """Make the tables, or change them, all or nothing.
+    """Run the missing migrations in one transaction.
 
-    Nothing is done where they are as they should be, or of a newer release than this. Who starts
-    at the same time waits, and then finds it done. Raises DatabaseUnavailable, and
-    ConfigurationError where DATABASE_URL is of no use.
+    A database of this release, or of a newer one, stays as it is. Processes that start at the same
+    time wait for the first, then find nothing to do. Raises DatabaseUnavailable, and
+    ConfigurationError for an invalid DATABASE_URL.
     """
     async with migrating(settings) as connection:
         await connection.run_sync(_upgrade)
 
 
 def _upgrade(connection: Connection) -> None:
-    given = config(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(given).walk_revisions()}
+    alembic = alembic_config(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(alembic).walk_revisions()}
     current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in known:  # back from a newer release: let it start
+    if current is not None and current not in known:  # a rollback from a newer release
         logger.bind(revision=current).warning("database_ahead_of_release")
         return
-    command.upgrade(given, "head")
+    command.upgrade(alembic, "head")
 
 
 @asynccontextmanager
 async def migrating(settings: Settings) -> AsyncIterator[AsyncConnection]:
-    """A transaction in which nobody else migrates; committed at the end of the body."""
+    """A transaction that excludes other migrations; it commits at the end of the body."""
     with translating():
         opened = open_database(settings, answer_seconds=MIGRATION_SECONDS)
-        async with opened as engine, _alone(engine.url), engine.begin() as connection:
+        async with opened as engine, _file_lock(engine.url), engine.begin() as connection:
             if not is_sqlite(engine.url):
                 await connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
             yield connection
 
 
-def config(connection: Connection) -> Config:
-    """What Alembic's commands need to work on a connection, wherever the process was started."""
-    made = Config(attributes={"connection": connection})
-    made.set_main_option("script_location", MIGRATIONS)
-    return made
+def alembic_config(connection: Connection) -> Config:
+    """The configuration of Alembic's commands for a connection, in any working directory."""
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", MIGRATIONS)
+    return config
 
 
 @asynccontextmanager
-async def _alone(url: URL) -> AsyncIterator[None]:
-    """Hold a lock beside SQLite's file: who waits for it sleeps, while SQLite's own is polled."""
+async def _file_lock(url: URL) -> AsyncIterator[None]:
+    """Hold a lock on a file beside SQLite's, because SQLite polls for its own."""
     if not is_sqlite(url):
         yield
         return

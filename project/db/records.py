@@ -1,11 +1,11 @@
-"""What the database says of a job, as values that cannot change."""
+"""The records of a job, as immutable values, and the format of its id."""
 
 import secrets
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict
 
 Status = Literal["accepted", "running", "succeeded", "failed", "cancelled"]
-STATUSES: tuple[Status, ...] = get_args(Status)
+ID_PATTERN = "^[0-9a-f]{32}$"
 
 
 class StoredFile(TypedDict):
@@ -17,14 +17,14 @@ class StoredFile(TypedDict):
 
 
 class Input(StoredFile):
-    """A file that a job takes, under the name that the model has for it."""
+    """An input image of a job, under the name that the model has for it."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job as it is asked for. fingerprint: SHA-256 of all that the caller asked."""
+    """A job to be added. fingerprint: SHA-256 of the whole request."""
 
     id: str
     model: str
@@ -42,9 +42,10 @@ class NewJob:
 class Job:
     """A job's row. Times are seconds since 1970.
 
-    revision: one more at every change. progress: the share done, 0 to 1. sent_at: when a message
-    for it was last sent. lease_until: its worker has it until then. retry_at: it is not to run
-    before. problem: why it failed, or why its last run did. seconds: stage → what it took.
+    revision: one more at every change. progress: the fraction done, 0 to 1. sent_at: when a message
+    for it was last sent. lease_until: when its worker's lease lapses. retry_at: it does not run
+    before. problem: the problem document of its failure, or of its last run's. seconds: stage →
+    seconds.
     """
 
     id: str
@@ -75,12 +76,20 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A claimed job. is_first: whether no worker had claimed it before."""
+
+    job: Job
+    is_first: bool
+
+
+@dataclass(frozen=True)
 class Renewal:
-    """What who renews a lease must know. cancel_requested: nobody wants the result any more."""
+    """A renewed lease. cancel_requested: whether the run has to stop."""
 
     cancel_requested: bool
 
 
 def new_id(now: float) -> str:
-    """An id that sorts by the time of creation: 12 hex digits of milliseconds and 20 by chance."""
+    """An id that sorts by creation time: 12 hex digits of milliseconds, then 20 random ones."""
     return f"{int(now * 1000):012x}{secrets.token_hex(10)}"

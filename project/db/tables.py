@@ -1,4 +1,4 @@
-"""The tables, as this release has them; project/db/migrations/ makes a database so."""
+"""The tables of this release; project/db/migrations/ brings a database to them."""
 
 from typing import Any, ClassVar
 
@@ -7,10 +7,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from project.db.records import Input, Status, StoredFile
 
-# What still moves. As text, since an index with a condition serves only those queries that hold
-# the very same words; these rows are few among many that have ended.
+# Jobs that have not ended: few among many that have. It is text, because a partial index serves
+# only queries that contain the same expression.
 ACTIVE = text("status IN ('accepted', 'running')")
-BEING_DELETED = 0.0  # in the place of the time at which a job's files were deleted
+BEING_DELETED = 0.0  # value of files_deleted_at while a job's files are being deleted
 FILES_LEFT = text("(files_deleted_at IS NULL OR files_deleted_at = 0)")
 
 _OBJECT = JSON(none_as_null=True)
@@ -30,7 +30,7 @@ class Base(DeclarativeBase):
 
 
 class JobRow(Base):
-    """A job; project/db/records.py says what its columns mean."""
+    """A job; project/db/records.py documents the columns."""
 
     __tablename__ = "jobs"
 

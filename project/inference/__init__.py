@@ -1,1 +1,1 @@
-"""From bytes to results: decoding with every limit, and the one door to the models."""
+"""From bytes to results: decoding with every limit, queues, and the runner that serves models."""

@@ -1,113 +1,132 @@
-"""The places of a lane: how many predictions may wait, and what slow uploads hold meanwhile.
+"""Admission of predictions to one model: bounded slots, and what slow uploads hold meanwhile.
 
-A place is taken before the body is read, so that under overload nothing is read in vain. But who
-uploads slowly must not keep others out: after a second he gives his place back, and needs another
-once his picture is there.
+A slot is acquired before the body is read, so that under overload no body is read in vain. A slow
+upload must not keep other requests out: after a second it gives its slot back, and needs another
+one when its body is complete.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-BRIEF_SECONDS = 0.05  # for which an upload counts as one that will be there at once
-UPLOAD_SECONDS = 1.0  # for which it holds a place
-UPLOADS_A_PLACE = 4  # that have given their place back
-MAX_UPLOADS = 128  # of them, whatever the limit is; each may hold a body's worth of memory
+BRIEF_SECONDS = 0.05  # an upload this young counts as waiting: its body is expected at once
+UPLOAD_SECONDS = 1.0  # an upload holds its slot for this long
+UPLOADS_PER_SLOT = 4  # slow uploads, without a slot, for each slot
+MAX_SLOW_UPLOADS = 128  # whatever the limit is: each may hold a body's worth of memory
 
 
 class Admission:
-    """limit: places. tell: called with how many are taken, whenever that changes."""
+    """Counts the slots of one model; all of it runs on the event loop.
 
-    def __init__(self, limit: int, tell: Callable[[int], None]) -> None:
-        self._limit = limit
-        self._tell = tell
-        self._uploads = 0  # those that gave their places back
-        self._expected = 0  # those that will take one at the loop's next turn
-        self._brief = 0  # whose picture has been coming for no time
-        self._kept = 0  # whose picture is there
-        self.taken = 0
+    limit: number of slots. on_change: called with the number of slots held when that changes.
+    brief_seconds: an upload counts as waiting for this long. upload_seconds: it holds its slot for
+    this long.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        on_change: Callable[[int], None],
+        *,
+        brief_seconds: float = BRIEF_SECONDS,
+        upload_seconds: float = UPLOAD_SECONDS,
+    ) -> None:
+        self.limit = limit
+        self.admitted = 0  # slots held
+        self.brief_seconds = brief_seconds
+        self.upload_seconds = upload_seconds
+        self._on_change = on_change
+        self._expected = 0  # requests that acquire a slot in the next iteration of the event loop
+        self._brief_uploads = 0
+        self._slow_uploads = 0  # they gave their slots back
+        self._received = 0  # requests whose body is complete
 
     @property
     def waiting(self) -> int:
-        """Those whose picture is there, or will be at once for all that is known."""
-        return self._kept + self._brief + self._expected
+        """Requests whose body is complete, or will be at once as far as is known."""
+        return self._received + self._brief_uploads + self._expected
 
     @property
     def full(self) -> bool:
-        """Whether none is left, or will be at once."""
-        return self.taken + self._expected >= self._limit
+        """Whether no slot is free, or none will be in the next iteration of the event loop."""
+        return self.admitted + self._expected >= self.limit
 
     @property
-    def crowded(self) -> bool:
-        """Whether there are as many uploads without a place as memory is meant for."""
-        return self._uploads >= min(UPLOADS_A_PLACE * self._limit, MAX_UPLOADS)
+    def too_many_uploads(self) -> bool:
+        """Whether slow uploads hold all the memory that is meant for them."""
+        return self._slow_uploads >= min(UPLOADS_PER_SLOT * self.limit, MAX_SLOW_UPLOADS)
 
     def expect(self) -> None:
-        """Count on one to be taken when the event loop next runs what is ready.
+        """Reserve a slot for a request that acquires one in the event loop's next iteration.
 
-        One look at the network may bring many requests before any of them has run.
+        One read of the sockets may deliver many requests before any of them has run.
         """
         self._expected += 1
-        asyncio.get_running_loop().call_soon(self._came)
+        asyncio.get_running_loop().call_soon(self._forget_expected)
 
-    def _came(self) -> None:
+    def _forget_expected(self) -> None:
         self._expected -= 1
 
-    @contextmanager
-    def take(self) -> Iterator["Slot"]:
-        """Hold a place for the length of the body; ask first whether all are taken."""
-        place = Slot(self)
-        try:
-            yield place
-        finally:
-            place.leave()
+    def acquire(self) -> "Slot":
+        """A slot, to be released by its holder. It does not check `full`: its caller decides."""
+        return Slot(self)
 
-    def count(self, *, taken: int = 0, brief: int = 0, uploads: int = 0, kept: int = 0) -> None:
-        """Count who comes and goes."""
-        self.taken += taken
-        self._brief += brief
-        self._uploads += uploads
-        self._kept += kept
-        self._tell(self.taken)
+    def update(
+        self, *, admitted: int = 0, brief_uploads: int = 0, slow_uploads: int = 0, received: int = 0
+    ) -> None:
+        """Add to the counts; for slots alone."""
+        self.admitted += admitted
+        self._brief_uploads += brief_uploads
+        self._slow_uploads += slow_uploads
+        self._received += received
+        if admitted:
+            self._on_change(self.admitted)
 
 
 class Slot:
-    """One of the places; `keep` it once all that is needed is there."""
+    """One admitted request: its body is uploaded, then received; in the end it is released."""
 
-    def __init__(self, places: Admission) -> None:
-        self._places = places
-        self._held = self._brief = True
-        self._kept = False
-        places.count(taken=1, brief=1)
-        self._timer = asyncio.get_running_loop().call_later(BRIEF_SECONDS, self._be_long)
+    __slots__ = ("_admission", "_brief", "_received", "_timer", "held")
 
-    @property
-    def held(self) -> bool:
-        """Whether it was not given back."""
-        return self._held
-
-    def keep(self) -> None:
-        """Hold it to the end; where it was given back, take another."""
-        self._timer.cancel()
-        self._places.count(
-            taken=not self._held, brief=-self._brief, uploads=-(not self._held), kept=not self._kept
-        )
-        self._held = self._kept = True
-        self._brief = False
-
-    def leave(self) -> None:
-        """Make room for the next one."""
-        self._timer.cancel()
-        self._places.count(
-            taken=-self._held, brief=-self._brief, uploads=-(not self._held), kept=-self._kept
-        )
-
-    def _be_long(self) -> None:
-        self._brief = False
-        self._places.count(brief=-1)
+    def __init__(self, admission: Admission) -> None:
+        self.held = True  # False: a slow upload, which gave the slot back
+        self._admission = admission
+        self._brief = True
+        self._received = False
+        admission.update(admitted=1, brief_uploads=1)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(UPLOAD_SECONDS - BRIEF_SECONDS, self._lend)
+        self._timer = loop.call_later(admission.brief_seconds, self._end_brief_upload)
 
-    def _lend(self) -> None:
-        self._held = False
-        self._places.count(taken=-1, uploads=1)
+    def confirm(self) -> None:
+        """Hold the slot until it is released, now that the body is complete.
+
+        A slot that was given back is acquired again.
+        """
+        self._timer.cancel()
+        self._admission.update(
+            admitted=not self.held,
+            brief_uploads=-self._brief,
+            slow_uploads=-(not self.held),
+            received=not self._received,
+        )
+        self.held = self._received = True
+        self._brief = False
+
+    def release(self) -> None:
+        """Free the slot; call it once."""
+        self._timer.cancel()
+        self._admission.update(
+            admitted=-self.held,
+            brief_uploads=-self._brief,
+            slow_uploads=-(not self.held),
+            received=-self._received,
+        )
+
+    def _end_brief_upload(self) -> None:
+        self._brief = False
+        self._admission.update(brief_uploads=-1)
+        remaining = self._admission.upload_seconds - self._admission.brief_seconds
+        self._timer = asyncio.get_running_loop().call_later(remaining, self._give_back)
+
+    def _give_back(self) -> None:
+        self.held = False
+        self._admission.update(admitted=-1, slow_uploads=1)

@@ -1,14 +1,15 @@
-"""How many pictures to put through a net at a time: as many as make it fastest, measured at load.
+"""Chooses a net's batch size: the number of pictures that makes it fastest, measured at load.
 
 Larger batches are faster on an accelerator and with most compiled nets; torch as it is can be
 slower with eight pictures than with one, as what flows between the layers leaves the caches.
 
-Other workers load at the same time. Who shares processors with them is held up the more often the
-longer he runs, so by the clock large batches look slow. A net that runs on the processors is
-therefore judged by the time that it had of them, and only one that runs elsewhere by the clock.
+Other workers load at the same time. A forward pass that shares processors is interrupted the more
+often the longer it runs, so by the clock large batches look slow. A net that runs on the processors
+is therefore judged by its processor time, and only one that runs elsewhere by the clock.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,50 +17,60 @@ from loguru import logger
 
 from project.models.base import Array, Model
 
-TRIES = 4  # of all sizes in turn, as the machine may be busy at times; the first prepares the net
+ROUNDS = 4  # over all sizes, as the machine may be busy at times; the first one prepares the net
 GAIN = 0.97  # of the time for a picture; less is noise, and a larger batch answers later
-MAX_SECONDS = 2.0  # for all; a slow net is left with what is known by then
-BUSY = 0.25  # of the clock's time: who has had that much of processors runs on them
+MAX_SECONDS = 2.0  # for all rounds; a slow net is judged by what is known by then
+PROCESSOR_SHARE = 0.25  # of the clock's time; a net with more processor time runs on the processors
 
-Seconds = tuple[float, float]  # by the clock, and of processors
+Clock = Callable[[], float]
+Seconds = tuple[float, float]  # for a picture: by the clock, and of the processors
 
 
-def fastest_batch(model: Model[Any, Any], sample: Array) -> int:
-    """The least batch size, of 1, 2, 4 … up to the model's largest, that is as fast as any.
+def fastest_batch(
+    model: Model[Any, Any],
+    sample: Array,
+    *,
+    clock: Clock = time.perf_counter,
+    processor_clock: Clock = time.process_time,
+) -> int:
+    """The smallest batch size, of 1, 2, 4 … up to the model's largest, that is as fast as any.
 
-    sample: one preprocessed picture. Raises what the model raises.
+    sample: one preprocessed picture. clock, processor_clock: seconds. Raises what the model raises
+    for a single picture.
     """
-    began = time.perf_counter()
-    most = model.max_batch
-    tries: dict[int, list[Seconds]] = {1: [_seconds(model, sample, 1)]}  # size → of one picture
-    for _ in range(TRIES):
+
+    def measure(size: int) -> Seconds:
+        batch = np.repeat(sample[np.newaxis], size, axis=0)
+        started, processor_started = clock(), processor_clock()
+        model.forward(batch)
+        return (clock() - started) / size, (processor_clock() - processor_started) / size
+
+    began = clock()
+    largest = model.max_batch
+    measured: dict[int, list[Seconds]] = {1: [measure(1)]}
+    for _ in range(ROUNDS):
         size = 1
-        while size <= most and time.perf_counter() - began < MAX_SECONDS:
+        while size <= largest and clock() - began < MAX_SECONDS:
             try:
-                tries.setdefault(size, []).append(_seconds(model, sample, size))
+                seconds = measure(size)
             except Exception as error:  # noqa: BLE001 - too large for the net or for memory
                 logger.bind(model=model.name, size=size, reason=str(error)[:300]).warning(
                     "batch_size_passed_over"
                 )
-                most = size - 1
+                largest = size - 1
+            else:
+                measured.setdefault(size, []).append(seconds)
             size *= 2
-    least = _least(tries)
-    fast_enough = min(least.values()) / GAIN
-    return min(size for size, seconds in least.items() if seconds <= fast_enough)
+    best = _best_seconds(measured)
+    fast_enough = min(best.values()) / GAIN
+    return min(size for size, seconds in best.items() if seconds <= fast_enough)
 
 
-def _least(tries: dict[int, list[Seconds]]) -> dict[int, float]:
-    """The least time for a picture at each size, of the kind that counts."""
-    clock, processors = (
-        {size: min(pair[kind] for pair in pairs) for size, pairs in tries.items()}
+def _best_seconds(measured: dict[int, list[Seconds]]) -> dict[int, float]:
+    """Batch size → the least seconds for a picture, of the clock that counts for this net."""
+    by_clock, of_processors = (
+        {size: min(pair[kind] for pair in pairs) for size, pairs in measured.items()}
         for kind in (0, 1)
     )
-    return processors if sum(processors.values()) > BUSY * sum(clock.values()) else clock
-
-
-def _seconds(model: Model[Any, Any], sample: Array, size: int) -> Seconds:
-    """What a picture takes in a batch of that size, now."""
-    batch = np.repeat(sample[np.newaxis], size, axis=0)
-    clock, processors = time.perf_counter(), time.process_time()
-    model.forward(batch)
-    return (time.perf_counter() - clock) / size, (time.process_time() - processors) / size
+    on_processors = sum(of_processors.values()) > PROCESSOR_SHARE * sum(by_clock.values())
+    return of_processors if on_processors else by_clock

@@ -1,14 +1,16 @@
-"""Results by content: the same bytes with the same parameters need not be predicted twice.
+"""The result cache: the same bytes with the same parameters are predicted once.
 
-Kept in each worker's memory, or in a Redis that all workers and machines share. What cannot be
-kept or found is predicted; a cache never fails a request.
+Results are in each worker's memory, or in a Redis that all workers and machines share. A result
+that cannot be stored or found is predicted; a cache never fails a request.
 """
 
 import hashlib
+import math
 import os
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,70 +27,79 @@ from project.observability import metrics
 from project.settings import Settings
 
 PREFIX = "vitrine:result:"
-REST_SECONDS = 5.0  # for which a Redis that failed is left alone
-ENTRY_BYTES = 400  # of Python's, for each key and value in memory
+BACKOFF_SECONDS = 5.0  # for which a Redis that failed is not asked
+ENTRY_OVERHEAD_BYTES = 400  # of Python's, for each key and value in memory
 
 
 class Store(ABC):
-    """Keeps bytes by key for a while."""
+    """Stores bytes by key, for a limited time."""
 
     @abstractmethod
     async def get(self, key: str) -> bytes | None:
-        """What was put, or None where it is no longer there."""
+        """The value of a key, or None where it has none any more."""
 
     @abstractmethod
-    async def put(self, key: str, value: bytes, asked: int) -> None:
-        """Keep a value that was asked for at that time, in nanoseconds since 1970."""
+    async def put(self, key: str, value: bytes, requested_ns: int) -> None:
+        """Store a value. requested_ns: when it was requested, nanoseconds since 1970."""
 
     @abstractmethod
     async def clear(self) -> None:
-        """Forget all, in every worker. Raises CacheUnavailable where it cannot."""
+        """Delete all values, in every worker. Raises CacheUnavailable where it cannot."""
 
     async def close(self) -> None:  # noqa: B027 - not every store has connections
-        """Let go of connections."""
+        """Close connections."""
 
 
 class MemoryStore(Store):
-    """The values used last, up to so many bytes.
+    """The most recently used values, up to so many bytes in all.
 
-    cleared: a file that all workers of this machine look at; touched, it has each forget all.
+    ttl_seconds: how long a value is valid. clear_marker: a file that all workers of this machine
+    watch; when it is touched, each of them drops its values. clock: seconds, monotonic.
     """
 
-    def __init__(self, max_bytes: int, seconds: float, cleared: Path) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        ttl_seconds: float,
+        clear_marker: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.size_bytes = 0
         self._max_bytes = max_bytes
-        self._seconds = seconds
-        self._cleared = cleared
-        self._cleared_at = self._last_cleared()
-        self._bytes = 0
-        self._values: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._ttl_seconds = ttl_seconds
+        self._clear_marker = clear_marker
+        self._clock = clock
+        self._cleared_ns = self._marked_ns()
+        self._values: OrderedDict[str, tuple[float, bytes]] = OrderedDict()  # key → expiry, value
 
     async def get(self, key: str) -> bytes | None:
-        """What was put, and that it was used."""
-        self._forget_if_cleared()
-        kept_until, value = self._values.get(key, (0.0, b""))
-        if kept_until < time.monotonic():
+        """The value of a key, which is the most recently used one now."""
+        self._drop_all_if_cleared()
+        expires_at, value = self._values.get(key, (-math.inf, b""))
+        if expires_at < self._clock():
             return None
         self._values.move_to_end(key)
         return value
 
-    async def put(self, key: str, value: bytes, asked: int) -> None:
-        """Keep a value, and drop those that were not used for the longest time."""
-        self._forget_if_cleared()
-        if asked <= self._cleared_at:
-            return  # what was to be forgotten may have gone into it
+    async def put(self, key: str, value: bytes, requested_ns: int) -> None:
+        """Store a value, and drop the least recently used ones beyond the bound."""
+        self._drop_all_if_cleared()
+        if requested_ns <= self._cleared_ns:
+            return  # it may come from what the clearing was meant to delete
         self._drop(key)
-        self._values[key] = (time.monotonic() + self._seconds, value)
-        self._bytes += len(value) + ENTRY_BYTES
-        while self._bytes > self._max_bytes:
+        self._values[key] = (self._clock() + self._ttl_seconds, value)
+        self.size_bytes += len(value) + ENTRY_OVERHEAD_BYTES
+        while self.size_bytes > self._max_bytes:
             self._drop(next(iter(self._values)))
 
     async def clear(self) -> None:
-        """Have every worker forget."""
+        """Have every worker drop its values."""
         try:
-            self._cleared.parent.mkdir(parents=True, exist_ok=True)
-            self._cleared.touch()
+            self._clear_marker.parent.mkdir(parents=True, exist_ok=True)
+            self._clear_marker.touch()
             now = time.time_ns()  # the kernel's own stamp may be some milliseconds old
-            os.utime(self._cleared, ns=(now, now))
+            os.utime(self._clear_marker, ns=(now, now))
         except OSError as error:
             raise CacheUnavailable(
                 "CACHE_DIR is not writable, so workers cannot be told"
@@ -96,58 +107,70 @@ class MemoryStore(Store):
 
     def _drop(self, key: str) -> None:
         if dropped := self._values.pop(key, None):
-            self._bytes -= len(dropped[1]) + ENTRY_BYTES
+            self.size_bytes -= len(dropped[1]) + ENTRY_OVERHEAD_BYTES
 
-    def _forget_if_cleared(self) -> None:
-        if self._cleared_at != (now := self._last_cleared()):
+    def _drop_all_if_cleared(self) -> None:
+        if self._cleared_ns != (marked_ns := self._marked_ns()):
             self._values.clear()
-            self._bytes, self._cleared_at = 0, now
+            self.size_bytes, self._cleared_ns = 0, marked_ns
 
-    def _last_cleared(self) -> int:
+    def _marked_ns(self) -> int:
+        """When the cache was last cleared, nanoseconds since 1970."""
         try:
-            return self._cleared.stat().st_mtime_ns
-        except OSError:  # never yet, or not from here
+            return self._clear_marker.stat().st_mtime_ns
+        except OSError:  # never, or not readable from here
             return 0
 
 
 class RedisStore(Store):
-    """A Redis or Valkey that all workers share; how much it keeps is its own `maxmemory`.
+    """A Redis or Valkey that all workers share; its own `maxmemory` bounds it.
 
-    seconds: how long a value is kept. answer_seconds: what takes longer counts as not there.
+    ttl_seconds: how long a value is valid. timeout_seconds: an answer that takes longer counts as
+    a miss. After an error it is not asked for backoff_seconds. clock: seconds, monotonic.
     """
 
-    def __init__(self, url: str, seconds: float, answer_seconds: float) -> None:
-        self._seconds = max(1, round(seconds))
-        self._rest_until = 0.0
+    def __init__(
+        self,
+        url: str,
+        ttl_seconds: float,
+        timeout_seconds: float,
+        *,
+        backoff_seconds: float = BACKOFF_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ttl_seconds = max(1, round(ttl_seconds))
+        self._backoff_seconds = backoff_seconds
+        self._clock = clock
+        self._backoff_until = -math.inf
         self._redis: Redis = Redis.from_url(
             url,
-            socket_timeout=answer_seconds,
-            socket_connect_timeout=answer_seconds,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),
         )
 
     async def get(self, key: str) -> bytes | None:
-        """What was put; None where Redis does not answer at once."""
-        if time.monotonic() < self._rest_until:
+        """The value of a key; None where Redis does not answer in time."""
+        if self._clock() < self._backoff_until:
             return None
         try:
             value = await self._redis.get(PREFIX + key)
         except (RedisError, OSError) as error:
-            self._rest(error)
+            self._back_off(error)
             return None
         return value if isinstance(value, bytes) else None
 
-    async def put(self, key: str, value: bytes, asked: int) -> None:  # noqa: ARG002
-        """Keep a value, if Redis takes it at once."""
-        if time.monotonic() < self._rest_until:
+    async def put(self, key: str, value: bytes, requested_ns: int) -> None:  # noqa: ARG002
+        """Store a value, if Redis takes it in time."""
+        if self._clock() < self._backoff_until:
             return
         try:
-            await self._redis.set(PREFIX + key, value, ex=self._seconds)
+            await self._redis.set(PREFIX + key, value, ex=self._ttl_seconds)
         except (RedisError, OSError) as error:
-            self._rest(error)
+            self._back_off(error)
 
     async def clear(self) -> None:
-        """Delete what is ours and nothing else."""
+        """Delete the keys with our prefix and no others."""
         try:
             keys = [key async for key in self._redis.scan_iter(f"{PREFIX}*", count=1000)]
             for first in range(0, len(keys), 1000):
@@ -159,13 +182,13 @@ class RedisStore(Store):
         """Close the connections."""
         await self._redis.aclose()
 
-    def _rest(self, error: Exception) -> None:
-        self._rest_until = time.monotonic() + REST_SECONDS
+    def _back_off(self, error: Exception) -> None:
+        self._backoff_until = self._clock() + self._backoff_seconds
         logger.bind(reason=type(error).__name__).warning("result_cache_not_answering")
 
 
 class ResultCache:
-    """Finds and keeps the results of models."""
+    """Finds and stores the results of models."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -179,27 +202,27 @@ class ResultCache:
         return digest.hexdigest()
 
     async def find(self, model: Model[Any, Any], key: str) -> BaseModel | None:
-        """The result kept under a key; counts whether there is one."""
+        """The result of a key, or None; counts a hit or a miss."""
         value = await self.store.get(key)
         try:
             result = model.result.model_validate_json(value) if value is not None else None
-        except ValidationError:  # of another release, whose version should have been another
+        except ValidationError:  # of another release that did not change the model's version
             result = None
         metrics.INFERENCE_CACHE.labels(model.name, "miss" if result is None else "hit").inc()
         return result
 
-    async def keep(self, key: str, result: BaseModel, asked: int) -> None:
-        """Keep a result. asked: when, in nanoseconds since 1970."""
-        await self.store.put(key, result.model_dump_json().encode(), asked)
+    async def put(self, key: str, result: BaseModel, requested_ns: int) -> None:
+        """Store a result. requested_ns: see Store.put."""
+        await self.store.put(key, result.model_dump_json().encode(), requested_ns)
 
 
 def make_cache(settings: Settings) -> ResultCache | None:
-    """The cache that the settings ask for, if any."""
-    seconds = settings.result_cache_seconds
+    """The cache that the settings name, if any."""
+    ttl_seconds = settings.result_cache_seconds
     if settings.result_cache == "memory":
-        cleared = settings.cache_dir / "results-cleared"
-        return ResultCache(MemoryStore(settings.result_cache_bytes, seconds, cleared))
+        clear_marker = settings.cache_dir / "results-cleared"
+        return ResultCache(MemoryStore(settings.result_cache_bytes, ttl_seconds, clear_marker))
     if settings.result_cache == "redis" and settings.redis_url:
-        url, patience = settings.redis_url.get_secret_value(), settings.redis_timeout_seconds
-        return ResultCache(RedisStore(url, seconds, patience))
+        url, timeout = settings.redis_url.get_secret_value(), settings.redis_timeout_seconds
+        return ResultCache(RedisStore(url, ttl_seconds, timeout))
     return None

@@ -1,107 +1,124 @@
-"""Turns: no more steps at a time, over all workers, than there are processors for them.
+"""Limits the steps that run at a time, over all workers, to the number of processors.
 
 Each worker has threads for the whole machine, as it may be the only one with work. When several
-have, each keeps to its share: two nets that take turns on one processor empty each other's caches
-and are both slower. A worker never waits for another; it only does not exceed its share unless
+have, each keeps to its share: two nets that alternate on one processor evict each other's caches
+and are both slower. A worker never waits for another one; it only does not exceed its share unless
 processors are idle.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 LONG_SECONDS = 1.0  # a step that runs for longer no longer counts: it may hang, and others need not
 
 
 class StepCounts(Protocol):
-    """Where workers see how many steps the others run."""
+    """Where workers publish how many steps they run."""
 
-    def tell(self, steps: int) -> None:
-        """Say how many run here."""
+    def publish(self, steps: int) -> None:
+        """Set the number of steps of this worker."""
 
-    def others(self) -> int:
-        """How many run elsewhere."""
+    def siblings(self) -> int:
+        """The number of steps of all other workers."""
 
 
 class NoSiblings:
-    """The board of a process that has no siblings."""
+    """The step counts of a process that has no siblings."""
 
-    def tell(self, steps: int) -> None:
-        """Nobody listens."""
+    def publish(self, steps: int) -> None:
+        """Nothing reads it."""
 
-    def others(self) -> int:
-        """Nobody else works."""
+    def siblings(self) -> int:
+        """Nothing else runs."""
         return 0
 
 
 class ConcurrencyLimiter:
-    """Hands out turns to the threads of one worker; safe in many threads.
+    """Grants permits to run a step to the threads of one worker; safe in many threads.
 
-    processors: of the machine. share: turns that this worker may take whatever the others do.
+    processors: of the machine. share: permits that this worker may grant whatever its siblings do.
+    long_seconds: see LONG_SECONDS. clock: seconds, monotonic.
     """
 
-    def __init__(self, processors: int, share: int) -> None:
-        self.board: StepCounts = NoSiblings()
+    def __init__(
+        self,
+        processors: int,
+        share: int,
+        *,
+        long_seconds: float = LONG_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.step_counts: StepCounts = NoSiblings()
         self._processors = processors
         self._share = share
+        self._long_seconds = long_seconds
+        self._clock = clock
         self._lock = threading.Lock()
-        self._out = 0  # turns that were granted and not given back
-        self._began: dict[int, float] = {}  # thread → when its step began
+        self._granted = 0  # permits that were not released
+        self._step_started: dict[int, float] = {}  # thread → when its step began
         self._waiting: deque[tuple[Hashable, threading.Lock]] = deque()
 
-    def spare(self) -> bool:
-        """Whether another turn would be granted now."""
-        return self._may_go(self._steps())
+    @property
+    def waiting(self) -> int:
+        """Threads that wait for a permit."""
+        return len(self._waiting)
 
-    def take(self, who: Hashable) -> None:
-        """Wait for a turn. who: threads of the same one need not relieve each other."""
-        gate = threading.Lock()
-        gate.acquire()
+    def has_spare(self) -> bool:
+        """Whether another permit would be granted now."""
+        return self._may_grant(self._running())
+
+    def acquire(self, owner: Hashable) -> None:
+        """Wait for a permit. owner: threads of the same one do not yield to each other."""
+        granted = threading.Lock()
+        granted.acquire()
         with self._lock:
-            self._waiting.append((who, gate))
-            self._grant()
-        while not gate.acquire(timeout=LONG_SECONDS):
+            self._waiting.append((owner, granted))
+            self._grant_waiting()
+        while not granted.acquire(timeout=self._long_seconds):
             with self._lock:
-                self._grant()  # a step that is long by now counts no more
-        self._began[threading.get_ident()] = time.monotonic()
+                self._grant_waiting()  # a step that is long by now no longer counts
+        self._step_started[threading.get_ident()] = self._clock()
 
-    def go_on(self, who: Hashable) -> bool:
-        """Between two steps: whether to keep the turn, or to give it to somebody else's thread."""
-        self._began[threading.get_ident()] = time.monotonic()
+    def may_continue(self, owner: Hashable) -> bool:
+        """Between two steps: whether this thread keeps its permit, or releases it for another."""
+        self._step_started[threading.get_ident()] = self._clock()
         with self._lock:
-            self._grant()
-            steps = self._steps()
-            borrowed = steps > self._share and steps + self.board.others() > self._processors
-            return not borrowed and all(other == who for other, _ in self._waiting)
+            self._grant_waiting()
+            steps = self._running()
+            over_share = steps > self._share
+            borrowed = over_share and steps + self.step_counts.siblings() > self._processors
+            return not borrowed and all(other == owner for other, _ in self._waiting)
 
-    def look(self) -> None:
-        """Count again, as steps become long while nobody takes or gives a turn."""
+    def refresh(self) -> None:
+        """Count again: steps become long while no permit is acquired or released."""
         with self._lock:
-            self._grant()
+            self._grant_waiting()
 
-    def give(self) -> None:
-        """End the turn."""
-        del self._began[threading.get_ident()]
+    def release(self) -> None:
+        """Give the permit of this thread back."""
+        del self._step_started[threading.get_ident()]
         with self._lock:
-            self._out -= 1
-            self._grant()
+            self._granted -= 1
+            self._grant_waiting()
 
-    def _grant(self) -> None:
-        """Let those go who may, in the order in which they came; call with the lock held."""
-        steps = self._steps()
-        while self._waiting and self._may_go(steps):
-            self._out += 1
+    def _grant_waiting(self) -> None:
+        """Grant what may be granted, first come first served; call it with the lock held."""
+        steps = self._running()
+        while self._waiting and self._may_grant(steps):
+            self._granted += 1
             steps += 1
             self._waiting.popleft()[1].release()
-        self.board.tell(steps)
+        self.step_counts.publish(steps)
 
-    def _steps(self) -> int:
-        """Turns that count."""
-        started = time.monotonic() - LONG_SECONDS
-        return self._out - sum(began < started for began in tuple(self._began.values()))
+    def _running(self) -> int:
+        """Permits that count: those whose step is not long."""
+        long_before = self._clock() - self._long_seconds
+        long = sum(started < long_before for started in tuple(self._step_started.values()))
+        return self._granted - long
 
-    def _may_go(self, steps: int) -> bool:
-        """Whether there may be one more."""
-        return steps < self._share or steps + self.board.others() < self._processors
+    def _may_grant(self, steps: int) -> bool:
+        """Whether one more step may run beside so many."""
+        return steps < self._share or steps + self.step_counts.siblings() < self._processors

@@ -1,22 +1,29 @@
-"""Loads one model, says so in the log and the metrics, and tries again where it failed."""
+"""Loads one model, logs and counts it, warms it up, and tries again where loading failed."""
 
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
+import numpy as np
 from loguru import logger
+from PIL import Image
 
-from project.models.base import Declared
+from project.errors import InvalidInput
+from project.inference.batch_size import fastest_batch
+from project.models.base import Array, Declared, Model
 from project.observability import metrics
 
 FIRST_RETRY_SECONDS = 5.0
-LAST_RETRY_SECONDS = 60.0
+MAX_RETRY_SECONDS = 60.0
+WARM_UP_SIZE = (256, 256)  # pixels
 
 
 def load(model: Declared, prepare: Callable[[], dict[str, object]]) -> str | None:
-    """Load a model, and whatever `prepare` does after that, which gives fields for the log.
+    """Load a model, then call `prepare`, which returns fields for the log.
 
-    Returns why it failed, or None where it did not.
+    Returns the reason where either failed, or None.
     """
     started = time.perf_counter()
     metrics.MODEL_LOADED.labels(model.name).set(0)
@@ -37,16 +44,45 @@ def load(model: Declared, prepare: Callable[[], dict[str, object]]) -> str | Non
     return None
 
 
-async def load_until_there(
+async def retry_until_loaded(
     attempt: Callable[[], str | None], retry_seconds: float = FIRST_RETRY_SECONDS
 ) -> None:
-    """Try until it is loaded: what stands in its way may pass, a disk, a network.
+    """Try again until a model is loaded: a disk or a network may be away for a while.
 
-    attempt: tries once, in a thread. retry_seconds: until the first; it doubles up to a minute.
+    attempt: tries once, in a thread; returns the reason where it failed. retry_seconds: pause
+    before the first attempt; it doubles up to MAX_RETRY_SECONDS.
     """
     delay = retry_seconds
     failure: str | None = "not tried yet"
     while failure:
         await asyncio.sleep(delay)
         failure = await asyncio.to_thread(attempt)
-        delay = min(2 * delay, LAST_RETRY_SECONDS)
+        delay = min(2 * delay, MAX_RETRY_SECONDS)
+
+
+def warm_up(model: Model[Any, Any], batch: int | None) -> int:
+    """Warm a loaded model up; returns the batch size to serve it with.
+
+    batch: the largest that is wanted; None for the fastest, which is measured.
+    """
+    sample = _predict_blank(model)
+    if batch is None and sample is not None:
+        return fastest_batch(model, sample)
+    return min(batch or model.max_batch, model.max_batch)
+
+
+def _predict_blank(model: Model[Any, Any]) -> Array | None:
+    """Predict for a blank image, so that the first request waits no longer than the rest.
+
+    A model may refuse a blank image; any other error is one that requests would meet. Returns the
+    preprocessed image, or None where `preprocess` or `forward` refused it.
+    """
+    params = model.params()
+    image = Image.new("RGB", WARM_UP_SIZE)
+    sample = None
+    with suppress(InvalidInput):
+        preprocessed = model.preprocess(image, params)
+        outputs = model.forward(preprocessed[np.newaxis])
+        sample = preprocessed
+        model.postprocess(outputs[0], image.size, params)
+    return sample

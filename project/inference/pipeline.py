@@ -1,7 +1,8 @@
-"""What is done to a prediction in threads: decode, preprocess, forward, postprocess, each timed.
+"""The stages of a prediction that run in threads: decode, preprocess, forward, postprocess.
 
-A model's own code runs here and nowhere else. What it raises becomes ModelFailed, for the guilty
-input alone; InvalidInput is its advice to the caller and passes through.
+Each stage is timed. A model's own code runs here and nowhere else. What it raises becomes
+ModelFailed, for the one input that caused it; InvalidInput is the model's advice to the client and
+passes through.
 """
 
 import time
@@ -22,11 +23,11 @@ from project.observability import metrics
 
 @dataclass(slots=True)
 class Item:
-    """One prediction on its way. size: (width, height). seconds: stage → what it took so far."""
+    """A decoded prediction. size: (width, height) as sent. seconds: stage → its duration."""
 
     array: Array
     size: tuple[int, int]
-    look: ImageFeatures
+    image_features: ImageFeatures
     params: Params
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -46,16 +47,16 @@ class Pipeline:
         width, height = picture.size
         metrics.INFERENCE_PIXELS.labels(self.model.name).observe(width * height)
         array = self._guarded(self.model.preprocess, picture.image, params, size=picture.size)
-        look = measure_image(picture.image, picture.size)
-        item = Item(array, picture.size, look, params)
+        image_features = measure_image(picture.image, picture.size)
+        item = Item(array, picture.size, image_features, params)
         item.seconds["decode"] = decoded - started
         item.seconds["preprocess"] = time.perf_counter() - decoded
         return item
 
     def forward(self, batch: list[Item]) -> list[BaseModel | ProjectError]:
-        """Run the net once for all, or once for each where that fails: one bad input, one error.
+        """Run the net once for the batch; where that fails, once for each item.
 
-        Returns for each item its result, or what is wrong with it.
+        Returns for each item its result or its error, so that one bad input is one error.
         """
         name = self.model.name
         started = time.perf_counter()
@@ -81,35 +82,35 @@ class Pipeline:
             raise ValueError(f"forward gave {len(outputs)} outputs for {len(arrays)} inputs")
         return outputs
 
-    def _finish(self, item: Item, output: Any, forward: float) -> BaseModel | ProjectError:
+    def _finish(self, item: Item, output: Any, forward_seconds: float) -> BaseModel | ProjectError:
         started = time.perf_counter()
-        item.seconds["forward"] = forward
+        item.seconds["forward"] = forward_seconds
         try:
-            result: BaseModel = self._guarded(self._make_result, item, output, size=item.size)
+            result: BaseModel = self._guarded(self._postprocess, item, output, size=item.size)
         except (ModelFailed, InvalidInput) as error:
             return error
         item.seconds["postprocess"] = time.perf_counter() - started
         return result
 
-    def _make_result(self, item: Item, output: Any) -> BaseModel:
+    def _postprocess(self, item: Item, output: Any) -> BaseModel:
         result = self.model.postprocess(output, item.size, item.params)
         if not isinstance(result, self.model.result):
             raise TypeError(f"postprocess gave a {type(result).__name__}")
         return result
 
     def _guarded(self, step: Callable[..., Any], *values: Any, size: tuple[int, int] | None) -> Any:
-        """Call the model; what it raises that is not ours becomes ModelFailed. size: of the one."""
+        """Call the model; an error that is not ours becomes ModelFailed. size: see model_failed."""
         try:
             return step(*values)
         except InvalidInput:
             raise
         except Exception as error:
-            raise self.failed(error, size) from error
+            raise self.model_failed(error, size) from error
 
-    def failed(
+    def model_failed(
         self, cause: Exception | None = None, size: tuple[int, int] | None = None
     ) -> ModelFailed:
-        """The error that a caller gets where the model raised. size: of the picture, if of one."""
+        """The error for what a model raised. size: of the picture; None for a batch."""
         detail = "failed on this input; its operators find why in the log"
         about: dict[str, object] = {"model": self.model.name}
         if size:

@@ -1,17 +1,16 @@
-"""The one door to the models: loads them, and predicts by name for whoever asks."""
+"""The one way to the models: loads them, and predicts by name."""
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import torch
 from loguru import logger
-from PIL import Image
 from pydantic import BaseModel
 
 from project.errors import (
@@ -22,86 +21,149 @@ from project.errors import (
     Overloaded,
     UnsupportedMediaType,
 )
-from project.inference.admission import Slot
+from project.inference.admission import BRIEF_SECONDS, UPLOAD_SECONDS, Admission, Slot
 from project.inference.backends.selection import accelerate
-from project.inference.batch_size import fastest_batch
-from project.inference.cache import make_cache
-from project.inference.concurrency import ConcurrencyLimiter
+from project.inference.cache import ResultCache, make_cache
+from project.inference.concurrency import LONG_SECONDS, ConcurrencyLimiter
 from project.inference.drift.features import features_of
 from project.inference.drift.monitor import DriftMonitor
+from project.inference.executor import BatchExecutor
 from project.inference.images.decoding import ImageLimits
-from project.inference.loading import FIRST_RETRY_SECONDS, load, load_until_there
+from project.inference.loading import FIRST_RETRY_SECONDS, load, retry_until_loaded, warm_up
 from project.inference.model_queue import ModelQueue, Prediction
-from project.models.base import Array, Model, Params
+from project.inference.pipeline import Pipeline
+from project.models import create
+from project.models.base import Model, Params
 from project.observability import metrics
 from project.observability.labels import CountedLabels
 from project.resources import size
 from project.settings import Settings
 
-WARM_UP_SIZE = (256, 256)
-OUTCOMES: dict[type[Exception], str] = {
+OUTCOME_OF_ERROR: dict[type[BaseException], str] = {
     InvalidInput: "invalid",
     ContentTooLarge: "invalid",
     UnsupportedMediaType: "invalid",
     Overloaded: "overload",
     DeadlineExceeded: "timeout",
     CallerGone: "cancelled",
+    asyncio.CancelledError: "cancelled",
 }
 
 
-class Runner:
-    """Serves a set of models; use as an async context manager, which loads and frees them.
+@dataclass(frozen=True, kw_only=True)
+class RunnerOptions:
+    """How models are served; see the settings of these names.
 
-    retry_seconds: until a failed load is first tried again; it doubles up to a minute.
+    streams: threads for each model. guaranteed_streams: steps that this worker may run whatever
+    its siblings do. batch: pictures in a forward pass; None: measured at load. labels_dir: what
+    workers share to count labels. The rest are pauses and bounds, which tests shorten.
     """
+
+    limits: ImageLimits
+    backend: str
+    backend_cache: Path
+    labels_dir: Path | None
+    threads: int
+    streams: int
+    guaranteed_streams: int
+    batch: int | None
+    queue_limit: int
+    queue_seconds: float
+    deadline_seconds: float
+    brief_seconds: float = BRIEF_SECONDS
+    upload_seconds: float = UPLOAD_SECONDS
+    long_seconds: float = LONG_SECONDS
+    retry_seconds: float = FIRST_RETRY_SECONDS
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The options that the settings name, sized for this machine."""
+        sizing = size(settings)
+        return cls(
+            limits=ImageLimits.of(settings),
+            backend=settings.inference_backend,
+            backend_cache=settings.cache_dir / "backends",
+            labels_dir=settings.prometheus_multiproc_dir,
+            threads=settings.inference_threads,
+            streams=sizing.streams,
+            guaranteed_streams=max(1, sizing.streams // sizing.workers),
+            batch=settings.inference_batch,
+            queue_limit=settings.queue_limit,
+            queue_seconds=settings.queue_seconds,
+            deadline_seconds=settings.prediction_deadline_seconds,
+        )
+
+
+class Runner:
+    """Serves a set of models; an async context manager, which loads and frees them."""
 
     def __init__(
         self,
         models: Sequence[Model[Any, Any]],
-        settings: Settings,
+        options: RunnerOptions,
         *,
-        retry_seconds: float = FIRST_RETRY_SECONDS,
+        drift: DriftMonitor,
+        cache: ResultCache | None = None,
     ) -> None:
-        self._retry_seconds = retry_seconds
-        self._settings = settings
-        sizing = size(settings)
-        self._streams = sizing.streams
-        self.turns = ConcurrencyLimiter(sizing.streams, max(1, sizing.streams // sizing.workers))
-        self.cache = make_cache(settings)
-        self.drift = DriftMonitor.of(settings)
+        self.drift = drift
+        self.cache = cache
+        self.limiter = ConcurrencyLimiter(
+            options.streams, options.guaranteed_streams, long_seconds=options.long_seconds
+        )
+        self.queues = {model.name: self._queue(model, options) for model in models}
+        self._options = options
         self._retries: list[asyncio.Task[None]] = []
         self._labels = {
-            model.name: CountedLabels(model.name, settings.prometheus_multiproc_dir)
-            for model in models
+            model.name: CountedLabels(model.name, options.labels_dir) for model in models
         }
-        self.queues = {
-            model.name: ModelQueue(
-                model,
-                ImageLimits.of(settings),
-                limit=settings.queue_limit,
-                patience=settings.queue_seconds,
-                deadline=settings.prediction_deadline_seconds,
-                streams=self._streams,
-                turns=self.turns,
-            )
+        self._outcomes = {
+            (model.name, outcome): metrics.INFERENCE_REQUESTS.labels(model.name, outcome)
             for model in models
+            for outcome in metrics.OUTCOMES
         }
+
+    @classmethod
+    def of(cls, models: Sequence[Model[Any, Any]], settings: Settings) -> Self:
+        """The runner that the settings name."""
+        options, drift = RunnerOptions.of(settings), DriftMonitor.of(settings)
+        return cls(models, options, drift=drift, cache=make_cache(settings))
+
+    def _queue(self, model: Model[Any, Any], options: RunnerOptions) -> ModelQueue:
+        executor = BatchExecutor(
+            Pipeline(model, options.limits),
+            options.streams,
+            self.limiter,
+            refresh_seconds=options.long_seconds,
+        )
+        admission = Admission(
+            options.queue_limit,
+            metrics.INFERENCE_QUEUE_DEPTH.labels(model.name).set,
+            brief_seconds=options.brief_seconds,
+            upload_seconds=options.upload_seconds,
+        )
+        return ModelQueue(
+            model,
+            executor,
+            admission,
+            max_wait_seconds=options.queue_seconds,
+            deadline_seconds=options.deadline_seconds,
+        )
 
     async def __aenter__(self) -> Self:
         """Load every model, off the event loop; one that fails is tried again in the background."""
-        torch.set_num_threads(self._settings.inference_threads)
+        torch.set_num_threads(self._options.threads)
         metrics.declare(self.queues)
         for queue in self.queues.values():
-            self.drift.begin(queue.model.name, queue.model.version)
+            self.drift.start_counting(queue.model.name, queue.model.version)
             await asyncio.to_thread(self._load, queue)
             queue.start()
             if queue.failure:
-                again = load_until_there(partial(self._load, queue), self._retry_seconds)
+                again = retry_until_loaded(partial(self._load, queue), self._options.retry_seconds)
                 self._retries.append(asyncio.create_task(again))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop all lanes; a thread that hangs in a model is left to the end of the process."""
+        """Stop all queues; a thread that hangs in a model is left to the end of the process."""
         for task in self._retries:
             task.cancel()
         for queue in self.queues.values():
@@ -113,56 +175,48 @@ class Runner:
         """Names of the models whose forward pass hangs."""
         return [name for name, queue in self.queues.items() if queue.is_stuck()]
 
-    @contextmanager
-    def admit(self, name: str) -> Iterator[Slot]:
-        """Hold a place for a prediction, and count how what is done with it ends."""
-        outcome = "error"
-        try:
-            with self.queues[name].admit() as place:
-                yield place
-            outcome = "ok"
-        except Exception as error:
-            outcome = next(
-                (word for kind, word in OUTCOMES.items() if isinstance(error, kind)), "error"
-            )
-            raise
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        finally:
-            metrics.INFERENCE_REQUESTS.labels(name, outcome).inc()
+    def admit(self, name: str) -> "AdmittedPrediction":
+        """Admit one prediction before its body is read.
 
-    async def run(self, name: str, place: Slot, data: bytes, params: Params) -> Prediction:
-        """Predict for the bytes of one image; raises what Lane.keep and Lane.run raise."""
-        queue = self.queues[name]
-        queue.keep(place)
-        prediction = await self._cached(queue, data, params)
-        self._count(queue.model, prediction)
+        A context manager for the time from the head of a request to its answer; entering it raises
+        ModelUnavailable or Overloaded.
+        """
+        return AdmittedPrediction(self, self.queues[name])
+
+    async def predict(self, name: str, data: bytes, params: Params) -> Prediction:
+        """Admit and predict; raises what `admit` and AdmittedPrediction.predict raise."""
+        with self.admit(name) as slot:
+            return await slot.predict(data, params)
+
+    async def run(self, queue: ModelQueue, data: bytes, params: Params) -> Prediction:
+        """Predict, or find the result in the cache, and count it; for admitted predictions."""
+        prediction = await self._run_cached(queue, data, params)
+        self._count_result(queue.model, prediction)
         return prediction
 
-    async def _cached(self, queue: ModelQueue, data: bytes, params: Params) -> Prediction:
-        """Take the result from the cache, or predict and keep it; an error is never kept."""
+    async def _run_cached(self, queue: ModelQueue, data: bytes, params: Params) -> Prediction:
+        """Find the result in the cache, or predict and store it; an error is never stored."""
         if self.cache is None:
             return await queue.run(data, params)
-        asked = time.time_ns()
+        requested_ns = time.time_ns()
         key = await asyncio.to_thread(self.cache.key, queue.model, params, data)
         result = await self.cache.find(queue.model, key)
         if result is not None:
             return Prediction(result, {}, cached=True)
         prediction = await queue.run(data, params)
-        await self.cache.keep(key, prediction.result, asked)
+        await self.cache.put(key, prediction.result, requested_ns)
         return replace(prediction, cached=False)
 
-    async def predict(self, name: str, data: bytes, params: Params) -> Prediction:
-        """Take a place and predict; raises what Lane.admit and Lane.run raise."""
-        with self.admit(name) as place:
-            return await self.run(name, place, data, params)
+    def count_outcome(self, name: str, error: BaseException | None) -> None:
+        """Count how a prediction ended; for admitted predictions. error: None for success."""
+        outcome = "ok" if error is None else outcome_of(error)
+        self._outcomes[name, outcome].inc()
 
-    def _count(self, model: Model[Any, Any], prediction: Prediction) -> None:
-        """Count how the picture looked, its label and confidence."""
+    def _count_result(self, model: Model[Any, Any], prediction: Prediction) -> None:
+        """Count the features of the picture, and the label and confidence of the result."""
         top_prediction = top_prediction_of(model, prediction.result)
-        if prediction.look:
-            self.drift.count(model.name, features_of(prediction.look, top_prediction))
+        if prediction.image_features:
+            self.drift.count(model.name, features_of(prediction.image_features, top_prediction))
         if top_prediction is None:
             return
         label, confidence = top_prediction
@@ -171,29 +225,72 @@ class Runner:
         metrics.INFERENCE_CONFIDENCE.labels(model.name).observe(confidence)
 
     def _load(self, queue: ModelQueue) -> str | None:
-        """Load one model and make it fast; returns why that failed, where it did."""
-        model, settings = queue.model, self._settings
+        """Load one model and make it fast; returns the reason where that failed."""
+        model, options = queue.model, self._options
 
         def prepare() -> dict[str, object]:
-            cache = settings.cache_dir / "backends"
-            accelerate(model, settings.inference_backend, streams=self._streams, cache=cache)
-            queue.limit_batches(batch := self._batch(model))
-            return {"streams": self._streams, "batch": batch}
+            cache = options.backend_cache
+            accelerate(model, options.backend, streams=options.streams, cache=cache)
+            batch = warm_up(model, options.batch)
+            queue.limit_batches(batch)
+            return {"streams": options.streams, "batch": batch}
 
         queue.failure = load(model, prepare)
         return queue.failure
 
-    def _batch(self, model: Model[Any, Any]) -> int:
-        """The largest batch for a model, and the model warm."""
-        wanted = self._settings.inference_batch
-        sample = _warm_up(model)
-        if wanted is None and sample is not None:
-            return fastest_batch(model, sample)
-        return min(wanted or model.max_batch, model.max_batch)
+
+class AdmittedPrediction:
+    """One prediction from its admission to its answer; counts how it ends."""
+
+    __slots__ = ("_queue", "_runner", "_slot")
+
+    _slot: Slot
+
+    def __init__(self, runner: Runner, queue: ModelQueue) -> None:
+        self._runner = runner
+        self._queue = queue
+
+    def __enter__(self) -> Self:
+        try:
+            self._slot = self._queue.acquire()
+        except Exception as error:
+            self._runner.count_outcome(self._queue.model.name, error)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._slot.release()
+        self._runner.count_outcome(self._queue.model.name, error)
+
+    @property
+    def held(self) -> bool:
+        """Whether its slot was not given back by a slow upload."""
+        return self._slot.held
+
+    async def predict(self, data: bytes, params: Params) -> Prediction:
+        """Predict for the bytes of one image.
+
+        Raises Overloaded where a slow upload gave its slot back and no other one is free,
+        DeadlineExceeded, InvalidImage and other InvalidInput, or ModelFailed.
+        """
+        self._queue.confirm(self._slot)
+        return await self._runner.run(self._queue, data, params)
+
+
+def outcome_of(error: BaseException) -> str:
+    """The outcome that an error is counted as."""
+    return next(
+        (name for kind, name in OUTCOME_OF_ERROR.items() if isinstance(error, kind)), "error"
+    )
 
 
 def top_prediction_of(model: Model[Any, Any], result: BaseModel) -> tuple[str, float] | None:
-    """What a model says is to be counted; a bug in it costs the count, not the result."""
+    """The label and confidence to count; a bug in the model costs the count, not the result."""
     try:
         top_prediction = model.top_prediction(result)
         if top_prediction is None:
@@ -208,18 +305,14 @@ def top_prediction_of(model: Model[Any, Any], result: BaseModel) -> tuple[str, f
     return label, confidence
 
 
-def _warm_up(model: Model[Any, Any]) -> Array | None:
-    """Predict once for a blank image: the first caller then waits no longer than the rest.
+async def load_all(settings: Settings) -> list[str]:
+    """Load every model of MODELS once, so that what is converted for it is in CACHE_DIR.
 
-    A model may refuse a blank image; any other error is one that callers would meet. Returns what
-    the net was given, or None where it was given nothing.
+    Returns the names of those that failed, which are logged. Raises ConfigurationError where a name
+    has no file.
     """
-    params = model.params()
-    image = Image.new("RGB", WARM_UP_SIZE)
-    sample = None
-    with suppress(InvalidInput):
-        prepared = model.preprocess(image, params)
-        outputs = model.forward(prepared[np.newaxis])
-        sample = prepared
-        model.postprocess(outputs[0], image.size, params)
-    return sample
+    models = create(settings.models, settings.weights_by_model)
+    quick = [model for model in models if isinstance(model, Model)]
+    failed = [model.name for model in models if model not in quick and load(model, dict)]
+    async with Runner.of(quick, settings) as runner:
+        return failed + [name for name, queue in runner.queues.items() if queue.failure]

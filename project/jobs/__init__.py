@@ -1,1 +1,1 @@
-"""Jobs: long work that is accepted at once, survives its workers and ends in object storage."""
+"""Jobs: long work that is queued, survives its workers and stores its result."""

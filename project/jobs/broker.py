@@ -1,4 +1,4 @@
-"""create_broker: from settings to the broker whose messages this process runs."""
+"""Creates the broker of a worker process: from settings to Dramatiq's broker with its one actor."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from dramatiq.broker import MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware.prometheus import Prometheus
 
-from project.jobs.send import ACTOR, QUEUE, make_broker
+from project.jobs.queue import ACTOR, QUEUE, make_broker
 from project.jobs.worker_process import WorkerProcess
 from project.models.base import AnyModel
 from project.observability import metrics, multiprocess
@@ -15,12 +15,12 @@ from project.settings import Settings
 
 
 class DramatiqMetrics(Prometheus):
-    """Dramatiq's own metrics, in this process's files; the exposition is ours, and watched."""
+    """Dramatiq's metrics in this process's metric files; jobs/metrics_server.py serves them."""
 
-    forks: Sequence[object] = ()
+    forks: Sequence[object] = ()  # Dramatiq's own exposition server does not start
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
-        """Make the series of the one queue and its actor with 0, as ours are made."""
+        """Create the series of the queue and its actor with the value 0."""
         super().after_process_boot(broker)  # type: ignore[no-untyped-call]
         for metric in (
             self.total_messages,
@@ -33,11 +33,11 @@ class DramatiqMetrics(Prometheus):
             metric.labels(QUEUE, ACTOR)
 
     def before_delay_message(self, broker: dramatiq.Broker, message: MessageProxy) -> None:
-        """Count nothing: a message that waits here may be run elsewhere, and none would notice."""
+        """Count nothing: if another process runs the message, this gauge would never fall."""
 
 
 def create_broker(settings: Settings, models: Sequence[AnyModel]) -> RedisBroker:
-    """The broker with its one actor. models: those whose jobs are run here."""
+    """The broker of a worker process. models: those whose jobs it runs."""
     multiprocess.identify(str(settings.worker_slot))
     if settings.prometheus_multiproc_dir:
         directory = settings.prometheus_multiproc_dir

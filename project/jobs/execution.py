@@ -1,8 +1,8 @@
-"""One run of one job: claim it, do its work, put the result away, then say that it succeeded.
+"""Executes a job once: claims it, runs its model, stores the result, records the outcome.
 
-The database decides who runs a job: its message may come twice, late or not at all. A result is
-stored before the row says that it is there, under a name of this run's own, so that a run that has
-lost its lease can neither overwrite another's result nor be taken for it.
+The database decides which worker runs a job: its message may come twice, late or not at all. The
+result is stored before the row names it, under a key of this run, so a run that has lost its lease
+cannot overwrite the result of another.
 """
 
 import asyncio
@@ -11,63 +11,82 @@ import signal
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from loguru import logger
 from opentelemetry.sdk.trace import TracerProvider
 
-from project.db.job_transitions import Job, JobTransitions, StoredFile
-from project.errors import ProjectError
+from project.db.job_transitions import JobTransitions
+from project.db.records import Claim, Job, StoredFile
+from project.errors import DatabaseUnavailable, ProjectError
 from project.jobs.job_models import JobModels
-from project.jobs.lease import Lease, Stop, TimeUp
-from project.jobs.outage import retry_until_available
-from project.jobs.outcomes import Outcomes
-from project.jobs.send import Sender
+from project.jobs.lease import Lease, Stop, TimeLimitExceeded
+from project.jobs.outcomes import Failed, Outcome, OutcomeRecorder, Stopped, Succeeded
 from project.jobs.steps import Output
 from project.observability import metrics
 from project.observability.jobs import job_scope
 from project.settings import Settings
 from project.storage import Storage
 
-HANGING_SECONDS = 30.0  # a step that goes on for so long after the time limit will hardly end
+T = TypeVar("T")
 
 
-End = Callable[[], Awaitable[None]]
+@dataclass(frozen=True)
+class ExecutionBounds:
+    """hang_seconds: after the time limit, until a step counts as hung."""
+
+    hang_seconds: float = 30.0
+    database_retry_seconds: float = 1.0
+
+
+class WorkersDied(ProjectError):
+    """Every attempt of a job ended with the death of its worker."""
+
+    title = "Workers died"
 
 
 class JobExecutor:
-    """Runs jobs in one worker process."""
+    """Executes jobs in one worker process."""
 
     def __init__(
         self,
         settings: Settings,
-        jobs: JobTransitions,
+        transitions: JobTransitions,
         storage: Storage,
         models: JobModels,
-        sender: Sender,
+        outcomes: OutcomeRecorder,
         provider: TracerProvider | None = None,
+        bounds: ExecutionBounds | None = None,
     ) -> None:
         self._settings = settings
-        self._jobs = jobs
+        self._transitions = transitions
         self._storage = storage
         self._models = models
         self._provider = provider
-        self._ends = Outcomes(settings, jobs, sender)
-        self._leaving = asyncio.Event()
+        self._outcomes = outcomes
+        self._bounds = bounds or ExecutionBounds()
+        self._draining = asyncio.Event()
 
-    def leave(self) -> None:
-        """Have the job in hand given back at its next step, and claim no other."""
-        self._leaving.set()
+    def drain(self) -> None:
+        """Release the current job at its next step, and claim no other."""
+        self._draining.set()
 
     async def run(self, job_id: str) -> None:
-        """Run a job, unless another worker does or it has ended. Raises DatabaseUnavailable."""
-        if self._leaving.is_set():
-            return  # the sweep of another worker finds it
+        """Run a job, unless another worker runs it or it has ended.
+
+        Raises DatabaseUnavailable if the database does not answer while the worker drains.
+        """
+        if self._draining.is_set():
+            return  # a sweep of another worker finds it
         owner = uuid.uuid4().hex
-        job = await retry_until_available(partial(self._claim, job_id, owner), self._leaving)
-        if job is None:
+        claim = await self._retry_until_available(partial(self._claim, job_id, owner))
+        if claim is None:
             logger.bind(job_id=job_id).info("job_not_claimed")
             return
+        job = claim.job
         with job_scope(
             self._provider,
             job_id=job.id,
@@ -78,67 +97,90 @@ class JobExecutor:
         ):
             await self._run(job, owner)
 
-    async def _claim(self, job_id: str, owner: str) -> Job | None:
+    async def _claim(self, job_id: str, owner: str) -> Claim | None:
         now = time.time()
-        job = await self._jobs.claim(job_id, owner, now, self._settings.job_lease_seconds)
-        if job and job.started_at == now:
-            metrics.JOBS_WAIT.labels(job.model).observe(max(0.0, now - job.created_at))
-        elif job:
-            metrics.JOBS_RETRIES.labels(job.model).inc()
-        return job
+        claim = await self._transitions.claim(job_id, owner, now, self._settings.job_lease_seconds)
+        if claim and claim.is_first:
+            wait = max(0.0, now - claim.job.created_at)
+            metrics.JOBS_WAIT.labels(claim.job.model).observe(wait)
+        elif claim:
+            metrics.JOBS_RETRIES.labels(claim.job.model).inc()
+        return claim
 
     async def _run(self, job: Job, owner: str) -> None:
         logger.bind(worker=self._settings.worker_slot, pid=os.getpid()).info("job_started")
-        settings = self._settings
-        watch = Lease(
-            self._jobs,
+        lease = Lease(
+            self._transitions,
             job,
             owner,
-            lease=settings.job_lease_seconds,
-            limit=settings.job_seconds,
-            leaving=self._leaving,
+            lease_seconds=self._settings.job_lease_seconds,
+            time_limit=self._settings.job_seconds,
+            draining=self._draining,
         )
-        began = time.perf_counter()
-        async with watch.held():
-            end = await self._attempt(job, owner, watch)
-            await retry_until_available(end, self._leaving)
-        metrics.JOBS_DURATION.labels(job.model).observe(time.perf_counter() - began)
+        started = time.perf_counter()
+        async with lease.renewing():
+            outcome = await self._attempt(job, owner, lease)
+            record = partial(self._outcomes.record, job, owner, outcome)
+            await self._retry_until_available(record)
+        metrics.JOBS_DURATION.labels(job.model).observe(time.perf_counter() - started)
 
-    async def _attempt(self, job: Job, owner: str, watch: Lease) -> End:
-        """One attempt; returns what writes down how it ended."""
-        ends = self._ends
+    async def _attempt(self, job: Job, owner: str, lease: Lease) -> Outcome:
         try:
-            ends.check_attempts(job)
-            output = await self._bounded(job, watch)
-            stored = await self._stored(job, owner, output)
-        except Stop as stop:
-            return partial(ends.stopped, job, owner, stop)
+            self._check_attempts(job)
+            output = await self._run_model_or_terminate(job, lease)
+            result = await self._store(job, owner, output)
+        except Stop as reason:
+            return Stopped(reason)
         except ProjectError as error:
-            return partial(ends.failed, job, owner, error)
-        except Exception as error:  # noqa: BLE001 - a bug of ours must not lose the job
+            return Failed(error)
+        except Exception as error:  # noqa: BLE001 - a bug must not lose the job
             logger.opt(exception=error).error("job_run_broke")
-            fault = ProjectError("this is our fault, not yours; its operators find why in the log")
-            return partial(ends.failed, job, owner, fault)
-        return partial(ends.succeeded, job, owner, stored, output.seconds)
+            return Failed(
+                ProjectError("this is our fault, not yours; its operators find why in the log")
+            )
+        return Succeeded(result, output.seconds)
 
-    async def _bounded(self, job: Job, watch: Lease) -> Output:
-        """The work, unless a step of it hangs: then this process has to go, as nothing ends it."""
-        bound = asyncio.timeout(self._settings.job_seconds + HANGING_SECONDS)
+    def _check_attempts(self, job: Job) -> None:
+        """Raise WorkersDied if no worker lived to record the last attempt."""
+        if job.attempts > self._settings.job_attempts:
+            raise WorkersDied(
+                "its workers died while they ran it, or lost the database; "
+                "if they died, their memory may not suffice"
+            )
+
+    async def _run_model_or_terminate(self, job: Job, lease: Lease) -> Output:
+        """Run the model. If a step hangs, terminate the process: nothing can end the thread."""
+        timeout = asyncio.timeout(self._settings.job_seconds + self._bounds.hang_seconds)
         try:
-            async with bound:
-                return await self._work(job, watch)
+            async with timeout:
+                return await self._run_model(job, lease)
         except TimeoutError:
-            if not bound.expired():
+            if not timeout.expired():
                 raise
             logger.error("job_step_hangs")
             os.kill(os.getpid(), signal.SIGTERM)
-            raise TimeUp from None
+            raise TimeLimitExceeded from None
 
-    async def _work(self, job: Job, watch: Lease) -> Output:
+    async def _run_model(self, job: Job, lease: Lease) -> Output:
         images = {item["name"]: await self._storage.get(item["key"]) for item in job.inputs}
-        return await self._models.work(job.model, images, job.params, watch.check)
+        return await self._models.work(job.model, images, job.params, lease.check)
 
-    async def _stored(self, job: Job, owner: str, output: Output) -> StoredFile:
+    async def _store(self, job: Job, owner: str, output: Output) -> StoredFile:
         key = f"jobs/{job.id}/results/{owner}"
         await self._storage.put(key, output.data, output.media_type)
         return StoredFile(key=key, media_type=output.media_type, size=len(output.data))
+
+    async def _retry_until_available(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Await `call` again and again until the database answers.
+
+        Raises DatabaseUnavailable once the worker drains.
+        """
+        while True:
+            try:
+                return await call()
+            except DatabaseUnavailable:
+                if self._draining.is_set():
+                    raise
+                logger.warning("job_waits_for_database")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._draining.wait(), self._bounds.database_retry_seconds)

@@ -1,7 +1,9 @@
-"""The models of a job worker: quick ones through the runner, as in the API, long ones here."""
+"""The models of a job worker: quick ones through the runner, as in the API; long ones in steps."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,9 +11,8 @@ from pydantic import ValidationError
 
 from project.errors import InvalidInput, ModelUnavailable
 from project.inference.images.decoding import ImageLimits
-from project.inference.loading import load, load_until_there
-from project.jobs.steps import Output, encode, run_steps
-from project.jobs.threads import in_thread
+from project.inference.loading import load, retry_until_loaded
+from project.jobs.steps import Output, encode, in_thread, run_steps
 from project.models.base import AnyModel, LongModel, Model, Params
 from project.observability import metrics
 from project.settings import Settings
@@ -23,34 +24,33 @@ Check = Callable[[float], None]
 
 
 class JobModels:
-    """Loads them as an async context manager; one that fails is tried again in the background."""
+    """Loads the models as an async context manager; a failed load is retried in the background."""
 
     def __init__(self, models: Sequence[AnyModel], settings: Settings) -> None:
         self._models = {model.name: model for model in models}
         self._limits = ImageLimits.of(settings)
         self._runner = _runner([model for model in models if isinstance(model, Model)], settings)
         self._failures: dict[str, str | None] = {}
-        self._retries: list[asyncio.Task[None]] = []
+        self._exit_stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Load every model, off the event loop."""
         metrics.declare(jobs=self._models)
-        if self._runner:
-            await self._runner.__aenter__()
-        for model in self._models.values():
-            if not isinstance(model, LongModel):
-                continue
-            attempt = partial(self._load, model)
-            if await asyncio.to_thread(attempt):
-                self._retries.append(asyncio.create_task(load_until_there(attempt)))
+        async with AsyncExitStack() as stack:
+            if self._runner:
+                await stack.enter_async_context(self._runner)
+            for model in self._models.values():
+                if not isinstance(model, LongModel):
+                    continue
+                attempt = partial(self._load, model)
+                if await asyncio.to_thread(attempt):
+                    stack.callback(asyncio.create_task(retry_until_loaded(attempt)).cancel)
+            self._exit_stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop what runs in the background."""
-        for task in self._retries:
-            task.cancel()
-        if self._runner:
-            await self._runner.__aexit__()
+        """Cancel the retries and stop the runner."""
+        await self._exit_stack.aclose()
 
     def _load(self, model: LongModel[Any, Any]) -> str | None:
         self._failures[model.name] = failure = load(model, dict)
@@ -59,10 +59,10 @@ class JobModels:
     async def work(
         self, name: str, images: Mapping[str, bytes], params: dict[str, Any], check: Check
     ) -> Output:
-        """Do a job's work. check: see `walk`.
+        """Do a job's work. images: name → the bytes of a file. check: see `run_steps`.
 
-        Raises what the model raises of InvalidInput, ModelFailed, ModelUnavailable for one that is
-        not here or not loaded, and whatever `check` does.
+        Raises the model's InvalidInput or ModelFailed, ModelUnavailable where this worker does not
+        have the model or has not loaded it, and whatever `check` raises.
         """
         model = self._models.get(name)
         if model is None or self._failures.get(name):
@@ -81,17 +81,19 @@ class JobModels:
 
 
 def _runner(models: Sequence[Model[Any, Any]], settings: Settings) -> "Runner | None":
-    """What runs quick models, one picture at a time."""
+    """A runner of the quick models: one picture at a time, without the result cache."""
     if not models:
         return None  # and torch, which is slow to import, stays out of the process
-    from project.inference.runner import Runner  # noqa: PLC0415
+    from project.inference.drift.monitor import DriftMonitor  # noqa: PLC0415
+    from project.inference.runner import Runner, RunnerOptions  # noqa: PLC0415
 
-    alone = {"inference_streams": 1, "inference_batch": 1, "result_cache": "off"}
-    return Runner(models, settings.model_copy(update=alone))
+    options = RunnerOptions.of(settings)
+    one_by_one = replace(options, streams=1, guaranteed_streams=1, batch=1)
+    return Runner(models, one_by_one, drift=DriftMonitor.of(settings))
 
 
 def _validated(model: AnyModel, params: dict[str, Any]) -> Params:
-    """The parameters, which another release may have taken. Raises InvalidInput."""
+    """Validate the parameters, which another release may have accepted. Raises InvalidInput."""
     try:
         return model.params.model_validate(params)
     except ValidationError as error:

@@ -1,7 +1,7 @@
-"""What stands over a job while it runs: its lease, whether it is still wanted, and its time.
+"""Renews the lease of a job while it runs, and stops the run when it must not go on.
 
-The lease is renewed on the event loop while the steps run in a thread; between two steps the
-thread asks here whether to go on.
+The event loop renews the lease while the steps run in a thread; between two steps the thread calls
+`check`.
 """
 
 import asyncio
@@ -11,89 +11,94 @@ from contextlib import asynccontextmanager
 
 from loguru import logger
 
-from project.db.job_transitions import Job, JobTransitions
+from project.db.job_transitions import JobTransitions
+from project.db.records import Job
 from project.errors import DatabaseUnavailable
 
-BEAT_SECONDS = 1.0  # between two renewals: how stale progress is, and how late a cancel is seen
-RENEWALS = 4  # of a lease before it lapses, at least
+RENEW_SECONDS = 1.0  # between two renewals: the staleness of progress, the delay of a cancellation
+MIN_RENEWALS = 4  # in the length of a lease
 
 
 class Stop(Exception):
-    """Ends a run between two steps."""
+    """Stops a run between two steps."""
 
 
 class Cancelled(Stop):
-    """Its caller no longer wants it."""
+    """The client cancelled the job."""
 
 
 class LeaseLost(Stop):
-    """Another worker may have it by now; what was made here counts for nothing."""
+    """Another worker may run the job, so this run has no outcome."""
 
 
-class TimeUp(Stop):
-    """It took longer than a job may."""
+class TimeLimitExceeded(Stop):
+    """The run took longer than JOB_SECONDS."""
 
 
-class Leaving(Stop):
-    """The worker is to end; another will run the job."""
+class Draining(Stop):
+    """The worker is shutting down; another worker runs the job."""
 
 
 class Lease:
-    """Over one run of one job. owner: of its lease; lease, limit: seconds, of lease and run."""
+    """The lease of one run of a job.
+
+    owner: of the lease; lease_seconds: its length; time_limit: of the run, in seconds; draining:
+    set when the worker shuts down.
+    """
 
     def __init__(
         self,
-        jobs: JobTransitions,
+        transitions: JobTransitions,
         job: Job,
         owner: str,
         *,
-        lease: float,
-        limit: float,
-        leaving: asyncio.Event,
+        lease_seconds: float,
+        time_limit: float,
+        draining: asyncio.Event,
+        renew_seconds: float = RENEW_SECONDS,
     ) -> None:
         self.progress = 0.0
-        self._jobs = jobs
+        self._transitions = transitions
         self._job = job
         self._owner = owner
-        self._lease = lease
-        self._end = time.monotonic() + limit
-        self._leaving = leaving
+        self._lease_seconds = lease_seconds
+        self._renew_seconds = min(renew_seconds, lease_seconds / MIN_RENEWALS)
+        self._deadline = time.monotonic() + time_limit
+        self._draining = draining
         self._cancelled = job.cancel_requested
         self._lost = False
 
     def check(self, progress: float) -> None:
-        """Note the share done. Raises a Stop; called between steps, in whatever thread."""
+        """Note the fraction done, 0 to 1. Raises a Stop. Any thread may call it."""
         self.progress = max(self.progress, min(progress, 1.0))
-        now = time.monotonic()
         if self._lost:
             raise LeaseLost
         if self._cancelled:
             raise Cancelled
-        if now > self._end:
-            raise TimeUp
-        if self._leaving.is_set():
-            raise Leaving
+        if time.monotonic() > self._deadline:
+            raise TimeLimitExceeded
+        if self._draining.is_set():
+            raise Draining
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """Keep the lease for the length of the body."""
-        renewing = asyncio.create_task(self._renew())
+    async def renewing(self) -> AsyncIterator[None]:
+        """Renew the lease for the length of the body."""
+        renewal = asyncio.create_task(self._renew())
         try:
             yield
         finally:
-            renewing.cancel()
-            await asyncio.wait([renewing])
+            renewal.cancel()
+            await asyncio.wait([renewal])
 
     async def _renew(self) -> None:
-        beat = min(BEAT_SECONDS, self._lease / RENEWALS)
         while not self._lost:
-            await asyncio.sleep(beat)
+            await asyncio.sleep(self._renew_seconds)
             try:
-                renewal = await self._jobs.renew(
-                    self._job.id, self._owner, time.time(), self._lease, self.progress
+                renewal = await self._transitions.renew(
+                    self._job.id, self._owner, time.time(), self._lease_seconds, self.progress
                 )
             except DatabaseUnavailable:
-                # Nobody else can claim the job either; if somebody does, this run's end is void.
+                # No other worker can claim the job now. If one does later, this run has no outcome.
                 logger.warning("job_lease_not_renewed")
                 continue
             if renewal is None:

@@ -1,90 +1,119 @@
-"""What becomes of a job by one of its runs: it succeeds, fails, is cancelled or is tried again."""
+"""The outcome of a run, and its effect on the job: succeeded, failed, cancelled or run again."""
 
 import time
+from dataclasses import dataclass
 
 from loguru import logger
 
-from project.db.job_transitions import Job, JobTransitions, StoredFile
+from project.db.job_queries import JobQueries
+from project.db.job_transitions import JobTransitions
+from project.db.records import Job, StoredFile
 from project.errors import BrokerUnavailable, JobTooLong, ProjectError, problem_type
-from project.jobs.lease import Cancelled, Leaving, Stop, TimeUp
-from project.jobs.send import Sender
+from project.jobs.lease import Cancelled, Draining, Stop, TimeLimitExceeded
+from project.jobs.queue import JobQueue
 from project.observability import metrics
 from project.settings import Settings
 
-LONGEST_PAUSE_SECONDS = 300.0
-HOPELESS = range(400, 500)  # statuses of what another run would meet again
-OUTAGE = 503  # of what is no fault of the job's: it costs none of its attempts
+MAX_PAUSE_SECONDS = 300.0  # before a retry
+PERMANENT = range(400, 500)  # statuses of errors that another run would raise again
+OUTAGE = 503  # status of errors that are not the job's: they cost none of its attempts
 
 
-class WorkersDied(ProjectError):
-    """Its workers died while they ran it, again and again."""
+@dataclass(frozen=True)
+class Succeeded:
+    """The result is stored. seconds: stage → seconds."""
 
-    title = "Workers died"
+    result: StoredFile
+    seconds: dict[str, float]
 
 
-class Outcomes:
-    """Writes the ends of runs. Where the lease is lost by then, the run counts for nothing."""
+@dataclass(frozen=True)
+class Failed:
+    """The run raised an error."""
 
-    def __init__(self, settings: Settings, jobs: JobTransitions, sender: Sender) -> None:
-        self._settings = settings
-        self._jobs = jobs
-        self._sender = sender
+    error: ProjectError
 
-    def check_attempts(self, job: Job) -> None:
-        """Raise WorkersDied where all attempts were used and no worker lived to say so."""
-        if job.attempts > self._settings.job_attempts:
-            raise WorkersDied(
-                "its workers died while they ran it, or lost the database; "
-                "if they died, their memory may not suffice"
-            )
 
-    async def succeeded(
-        self, job: Job, owner: str, result: StoredFile, seconds: dict[str, float]
+@dataclass(frozen=True)
+class Stopped:
+    """The run was stopped between two steps."""
+
+    reason: Stop
+
+
+Outcome = Succeeded | Failed | Stopped
+
+
+class OutcomeRecorder:
+    """Records outcomes in the database. A run that has lost its lease records nothing."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        queries: JobQueries,
+        transitions: JobTransitions,
+        queue: JobQueue,
     ) -> None:
-        """It has its result."""
-        done = await self._jobs.succeed(job.id, owner, time.time(), result, seconds)
-        await self._end(job, owner, "succeeded", done=done)
+        self._settings = settings
+        self._queries = queries
+        self._transitions = transitions
+        self._queue = queue
 
-    async def stopped(self, job: Job, owner: str, stop: Stop) -> None:
-        """It was stopped between two steps."""
+    async def record(self, job: Job, owner: str, outcome: Outcome) -> None:
+        """Record the outcome of the run that holds the lease as `owner`.
+
+        It can be called again after DatabaseUnavailable, which it raises.
+        """
+        match outcome:
+            case Succeeded(result, seconds):
+                written = await self._transitions.succeed(
+                    job.id, owner, time.time(), result, seconds
+                )
+                await self._count(job, owner, "succeeded", written=written)
+            case Failed(error):
+                await self._record_failure(job, owner, error)
+            case Stopped(reason):
+                await self._record_stop(job, owner, reason)
+
+    async def _record_stop(self, job: Job, owner: str, reason: Stop) -> None:
         now = time.time()
-        match stop:
+        match reason:
             case Cancelled():
-                done = await self._jobs.cancelled(job.id, owner, now)
-                await self._end(job, owner, "cancelled", done=done)
-            case TimeUp():
+                written = await self._transitions.finish_cancelled(job.id, owner, now)
+                await self._count(job, owner, "cancelled", written=written)
+            case TimeLimitExceeded():
                 error = JobTooLong(f"it took longer than {self._settings.job_seconds:g} s")
-                done = await self._jobs.fail(job.id, owner, now, problem_of(error))
-                await self._end(job, owner, "expired", done=done)
-            case Leaving():  # another worker may run it at once
-                await self._again(job, owner, pause=0, counted=False)
-            case _:  # the lease is lost: it is another worker's to say how it ends
+                written = await self._transitions.fail(job.id, owner, now, problem_of(error))
+                await self._count(job, owner, "expired", written=written)
+            case Draining():  # another worker can run it at once
+                await self._release(job, owner, pause=0, counted=False)
+            case _:  # the worker that holds the lease now records the outcome
                 logger.warning("job_lease_lost")
 
-    async def failed(self, job: Job, owner: str, error: ProjectError) -> None:
-        """Try it again where that may help, else let it fail."""
+    async def _record_failure(self, job: Job, owner: str, error: ProjectError) -> None:
+        """Release the job for a retry where one may help, else let it fail."""
         log = logger.bind(problem=error.slug, detail=error.detail)
-        if error.status == OUTAGE and self._young(job):
+        if error.status == OUTAGE and self._may_wait(job):
             log.warning("job_run_put_off")
             pause = self._settings.job_retry_seconds
-            await self._again(job, owner, pause=pause, counted=False, error=error)
-        elif error.status not in HOPELESS and job.attempts < self._settings.job_attempts:
+            await self._release(job, owner, pause=pause, counted=False, error=error)
+        elif error.status not in PERMANENT and job.attempts < self._settings.job_attempts:
             log.opt(exception=error.__cause__).warning("job_run_failed")
             pause = self._settings.job_retry_seconds * 2 ** (job.attempts - 1)
-            await self._again(job, owner, pause=min(pause, LONGEST_PAUSE_SECONDS), error=error)
+            await self._release(job, owner, pause=min(pause, MAX_PAUSE_SECONDS), error=error)
         else:
             log.opt(exception=error.__cause__).warning("job_failed")
-            done = await self._jobs.fail(job.id, owner, time.time(), problem_of(error))
-            done = await self._end(job, owner, "failed", done=done)
-            if done and error.status not in HOPELESS:
+            written = await self._transitions.fail(job.id, owner, time.time(), problem_of(error))
+            counted = await self._count(job, owner, "failed", written=written)
+            if counted and error.status not in PERMANENT:
                 metrics.JOBS_DEAD_LETTERS.labels(job.model).inc()
                 log.error("job_dead")
 
-    def _young(self, job: Job) -> bool:
-        """Whether there is time yet to wait for what is out of order."""
+    def _may_wait(self, job: Job) -> bool:
+        """Whether the job is young enough to wait for the end of an outage."""
         return time.time() - job.created_at < self._settings.job_retention_seconds
 
-    async def _again(
+    async def _release(
         self,
         job: Job,
         owner: str,
@@ -93,44 +122,50 @@ class Outcomes:
         counted: bool = True,
         error: ProjectError | None = None,
     ) -> None:
-        """Have it run again after a pause, seconds; what cannot be sent now the sweep will send."""
+        """Release the job and send it again after a pause in seconds.
+
+        If the broker does not answer, a sweep sends it.
+        """
         now = time.time()
         problem = problem_of(error) if error else None
-        released = await self._jobs.release(
+        released = await self._transitions.release(
             job.id, owner, now, now + pause, problem, counted=counted
         )
         if released is None:
             logger.warning("job_lease_lost")
         elif released.status == "cancelled":
-            await self._end(job, owner, "cancelled", done=True)
+            await self._count(job, owner, "cancelled", written=True)
         else:
             logger.bind(pause_seconds=pause).info("job_given_back")
             try:
-                await self._sender.send(released, pause, first=not counted and not pause)
-                await self._jobs.mark_sent(job.id, now + pause)
+                if counted or pause:
+                    await self._queue.send(released, pause)
+                else:
+                    await self._queue.send_first(released)
+                await self._transitions.mark_sent(job.id, now + pause)
             except BrokerUnavailable:
                 logger.warning("job_not_sent")
 
-    async def _end(self, job: Job, owner: str, outcome: str, *, done: bool) -> bool:
-        """Count an end, and say so; returns whether it is one.
+    async def _count(self, job: Job, owner: str, outcome: str, *, written: bool) -> bool:
+        """Count and log the end of a job; returns whether this run ended it.
 
-        done: whether the database wrote it just now. Where it did not, it may have done so before
-        its answer was lost.
+        written: whether the database changed the row now. If not, an earlier call may have changed
+        it before its answer was lost.
         """
-        if not done:
-            row = await self._jobs.get(job.id)
-            written = "failed" if outcome == "expired" else outcome
-            done = row is not None and (row.status, row.lease_owner) == (written, owner)
-        if done:
+        if not written:
+            row = await self._queries.get(job.id)
+            status = "failed" if outcome == "expired" else outcome
+            written = row is not None and (row.status, row.lease_owner) == (status, owner)
+        if written:
             metrics.JOBS.labels(job.model, outcome).inc()
             logger.bind(outcome=outcome).info("job_ended")
         else:
             logger.warning("job_lease_lost")
-        return done
+        return written
 
 
 def problem_of(error: ProjectError) -> dict[str, object]:
-    """The problem document of a failed run; the ids are those of whoever asks for it."""
+    """The problem document of a failed run; a response adds the ids of its request."""
     return {
         "type": problem_type(error.slug),
         "title": error.title,

@@ -1,7 +1,7 @@
-"""Finds jobs that were left lying and sends them again; deletes files that were kept long enough.
+"""Sends jobs again that have no message or no living worker, and deletes the files of old jobs.
 
-A job is left lying where its message could not be sent or is lost, or where its worker died. Every
-worker sweeps: what two of them send, one of them claims.
+A job has no message if the broker did not answer or lost it. Every worker sweeps: if two of them
+send a job, one of them claims it.
 """
 
 import asyncio
@@ -12,48 +12,48 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
-from project.db.job_transitions import Job, JobTransitions
+from project.db.job_queries import JobQueries
+from project.db.job_transitions import JobTransitions
+from project.db.records import Job
 from project.errors import ProjectError
-from project.jobs.queue import Queue
-from project.jobs.send import Sender
+from project.jobs.queue import JobQueue
 from project.observability import metrics
 from project.settings import Settings
 from project.storage import Storage
 
-GRACE_SECONDS = 2.0  # who has kept a job is given so long to send it
-MESSAGE_SECONDS = 15.0  # a message that is not in the queue so long after it was sent is lost
-MAX_SENT = 1000
-MAX_CLEARED = 20  # at a time: each may take a while, and all workers clear
+GRACE_SECONDS = 2.0  # from a job's creation to its message
+MESSAGE_SECONDS = 15.0  # since it was sent: a message that is not in the queue then is lost
+MAX_SENT = 1000  # jobs in one sweep
+MAX_CLEARED = 20  # jobs in one sweep: deleting files may be slow, and every worker sweeps
 
 
 class Sweep:
-    """Looks every JOB_SWEEP_SECONDS, more or less, so that workers do not look together."""
+    """Sweeps about every JOB_SWEEP_SECONDS, with jitter, so that workers do not coincide."""
 
     def __init__(
         self,
         settings: Settings,
-        jobs: JobTransitions,
+        queries: JobQueries,
+        transitions: JobTransitions,
         storage: Storage,
-        sender: Sender,
-        queue: Queue,
+        queue: JobQueue,
     ) -> None:
         self._settings = settings
-        self._jobs = jobs
+        self._queries = queries
+        self._transitions = transitions
         self._storage = storage
-        self._sender = sender
         self._queue = queue
-        self._looked_for_lost = -math.inf  # by the monotonic clock, which may start at 0
+        self._checked_lost_at = -math.inf  # by the monotonic clock, which may start at 0
 
-    async def keep_sending(self) -> None:
-        """Send what was left lying, for ever."""
-        await self._keep(self.resend)
+    async def resend_forever(self) -> None:
+        """Call `resend` in a loop."""
+        await self._forever(self.resend)
 
-    async def keep_clearing(self) -> None:
-        """Delete files, for ever; a storage that is slow holds up no job."""
-        await self._keep(self.clear)
+    async def delete_files_forever(self) -> None:
+        """Call `delete_files` in a loop of its own, so that a slow storage delays no job."""
+        await self._forever(self.delete_files)
 
-    async def _keep(self, sweep: Callable[[], Awaitable[int]]) -> None:
-        """Sweep again and again; where something it needs is gone, the next time."""
+    async def _forever(self, sweep: Callable[[], Awaitable[int]]) -> None:
         while True:
             await asyncio.sleep(self._settings.job_sweep_seconds * random.uniform(0.5, 1.0))  # noqa: S311
             try:
@@ -64,49 +64,56 @@ class Sweep:
                 logger.opt(exception=error).error("sweep_broke")
 
     async def resend(self) -> int:
-        """Send again what was left lying; returns how many jobs."""
+        """Send jobs without a message or a living worker; returns the number of jobs.
+
+        Raises DatabaseUnavailable and BrokerUnavailable.
+        """
         now = time.time()
-        for model in await self._jobs.cancel_lapsed(now):
+        for model in await self._transitions.cancel_lapsed(now):
             metrics.JOBS.labels(model, "cancelled").inc()
-        due = await self._jobs.due(now, MAX_SENT, grace=GRACE_SECONDS, patience=MESSAGE_SECONDS)
-        if time.monotonic() - self._looked_for_lost > MESSAGE_SECONDS:
-            due += await self._jobs.long_sent(now - MESSAGE_SECONDS, MAX_SENT)
-            self._looked_for_lost = time.monotonic()
+        due = await self._queries.due(
+            now, MAX_SENT, grace=GRACE_SECONDS, resend_after=MESSAGE_SECONDS
+        )
+        if time.monotonic() - self._checked_lost_at > MESSAGE_SECONDS:
+            due += await self._queries.waiting_since(now - MESSAGE_SECONDS, MAX_SENT)
+            self._checked_lost_at = time.monotonic()
         if not due:
             return 0
-        waiting = await asyncio.to_thread(self._queue.waiting_jobs)
+        waiting = await self._queue.waiting_jobs()
         return sum([await self._send(job, waiting.get(job.id)) for job in due])
 
-    async def _send(self, job: Job, number: str | None) -> bool:
-        """Send a job that has no message. number: of the message that it has.
-
-        One whose worker died had its turn, so it comes before all others.
-        """
+    async def _send(self, job: Job, message_id: str | None) -> bool:
+        """Send a job, unless its message waits; an interrupted job goes to the front."""
         interrupted = job.status == "running"
-        if number is None:
-            await self._sender.send(job, first=interrupted)
+        if message_id is None and interrupted:
+            await self._queue.send_first(job)
+        elif message_id is None:
+            await self._queue.send(job)
         elif interrupted:
-            await asyncio.to_thread(self._queue.put_first, number)
+            await self._queue.move_first(message_id)
         else:
             return False
-        await self._jobs.mark_sent(job.id, time.time())
+        await self._transitions.mark_sent(job.id, time.time())
         logger.bind(job_id=job.id, model=job.model, status=job.status).warning("job_sent_again")
         return True
 
-    async def clear(self) -> int:
-        """Delete the files of jobs that ended long enough ago; returns of how many."""
+    async def delete_files(self) -> int:
+        """Delete the files of jobs that ended JOB_RETENTION_SECONDS ago; returns how many jobs.
+
+        Raises DatabaseUnavailable. A job whose files cannot be deleted is left to the next sweep.
+        """
         before = time.time() - self._settings.job_retention_seconds
-        cleared = 0
-        for job in await self._jobs.ended_with_files(before, MAX_CLEARED):
+        deleted = 0
+        for job in await self._queries.ended_with_files(before, MAX_CLEARED):
             try:
-                if not await self._jobs.begin_deleting(job.id, before):
-                    continue  # somebody has it run again
+                if not await self._transitions.begin_file_deletion(job.id, before):
+                    continue  # it was retried meanwhile
                 await self._storage.delete_under(f"jobs/{job.id}")
-                await self._jobs.files_deleted(job.id, time.time())
+                await self._transitions.mark_files_deleted(job.id, time.time())
             except ProjectError as error:
                 log = logger.bind(job_id=job.id, problem=error.slug)
                 log.warning("job_files_not_deleted")
                 continue
-            cleared += 1
+            deleted += 1
             logger.bind(job_id=job.id, model=job.model).info("job_files_deleted")
-        return cleared
+        return deleted

@@ -1,4 +1,8 @@
-"""Dramatiq's command line, behind its supervisor's pid: it logs as we do, and ends with it."""
+"""Runs Dramatiq's command line with the project's logging; it ends with its supervisor.
+
+It is apart from worker_process.py because the supervisor starts it as a program. The first argument
+is the supervisor's process id.
+"""
 
 import sys
 
@@ -13,7 +17,9 @@ from project.settings.loading import load_settings
 if __name__ == "__main__":
     end_with_parent(int(sys.argv.pop(1)))
     settings = load_settings()
-    multiprocess.identify(f"leader_{settings.worker_slot}")  # its worker has the slot itself
+    multiprocess.identify(f"leader_{settings.worker_slot}")  # its worker process has the slot
     configure_logging(settings)
     code = main()  # type: ignore[no-untyped-call]
-    sys.exit(KILLED if code == RET_KILLED else code)  # theirs is Python's for any failure
+    sys.exit(
+        KILLED if code == RET_KILLED else code
+    )  # Dramatiq's code is 1, as for any failure of Python's

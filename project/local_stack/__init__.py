@@ -1,1 +1,1 @@
-"""Monitoring: the shipped Prometheus and Alertmanager, run on this machine's ports and secrets."""
+"""Prometheus and Alertmanager as shipped, with the ports and secrets of this machine."""

@@ -1,4 +1,4 @@
-"""Alertmanager on this machine: what it reads, and how it is started."""
+"""Alertmanager on this machine: its configuration and its command line."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from project.local_stack.configs import STORAGE, alertmanager_config
 from project.local_stack.files import write_config
 from project.settings import Settings
 
-KEPT_TIME = "120h"  # silences that have ended, and what was notified
-CONFIG = "alertmanager/alertmanager.yml"  # in the storage folder, as the data
+RETENTION_TIME = "120h"  # of expired silences and of the notification log
+CONFIG = "alertmanager/alertmanager.yml"  # in the storage folder, beside the data
 
 
 def write(settings: Settings, *, storage: Path = STORAGE) -> Path:
-    """Write what Alertmanager reads, with secrets; returns the path of its configuration.
+    """Write the configuration, which has secrets; returns its path.
 
     Raises ConfigurationError where a secret cannot be read.
     """
@@ -19,12 +19,12 @@ def write(settings: Settings, *, storage: Path = STORAGE) -> Path:
 
 
 def command(binary: str, port: int, storage: Path = STORAGE) -> list[str]:
-    """How it is started: for this machine alone, and with no others to gossip with."""
+    """The command line: it listens on the loopback alone, without a cluster."""
     return [
         binary,
         f"--config.file={(storage / CONFIG).absolute()}",
         f"--storage.path={(storage / 'alertmanager/data').absolute()}",
-        f"--data.retention={KEPT_TIME}",
+        f"--data.retention={RETENTION_TIME}",
         f"--web.listen-address=127.0.0.1:{port}",
         f"--web.external-url=http://localhost:{port}",
         "--cluster.listen-address=",

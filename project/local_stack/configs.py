@@ -1,7 +1,7 @@
-"""The shipped prometheus.yml and alertmanager.yml, made to fit this machine.
+"""The shipped prometheus.yml and alertmanager.yml, adapted to this machine.
 
-Alertmanager expands no variables, and 0.25 takes the URL of a webhook from no file: so what it
-reads is made from the file in the tree, with the secrets that the settings name.
+Alertmanager expands no variables, and 0.25 cannot read the URL of a webhook from a file. So its
+configuration is generated from the file in the tree, with the secrets that the settings name.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from project.processes.ports import LOOPBACK, reachable_host
 from project.settings import Settings
 
 SHIPPED = Path(__file__).parents[2] / "prometheus"
-STORAGE = Path("var")  # prometheus/ and alertmanager/ in it hold what each writes and reads
+STORAGE = Path("var")  # its prometheus/ and alertmanager/ hold configuration and data
 TOKEN = "prometheus/metrics_token"  # noqa: S105 - a file's name, in STORAGE
 
 Config = dict[str, Any]
@@ -24,7 +24,10 @@ Config = dict[str, Any]
 def targets(
     settings: Settings, *, alertmanager: bool = True, exporter: bool = False
 ) -> dict[str, str]:
-    """Scrape job → the address where this machine's process of that kind answers."""
+    """Scrape job → address of that process on this machine.
+
+    alertmanager, exporter: whether they run.
+    """
     host = reachable_host(settings.host)
     found = {"vitrine-api": f"{host}:{settings.metrics_port or settings.port}"}
     if settings.jobs:
@@ -46,8 +49,8 @@ def prometheus_config(
 ) -> Config:
     """The shipped prometheus.yml with this machine's addresses, labels and token.
 
-    addresses: scrape job → where; a job that is not in it is left out, and without `alertmanager`
-    no alert is sent. None: as `targets` has them. rules: the folder with rules/ and alerts/.
+    addresses: scrape job → address; None: those of `targets`. A job that is not in it is left out,
+    and without `alertmanager` no alert is sent. rules: the folder with rules/ and alerts/.
     storage: the folder with TOKEN.
     """
     addresses = targets(settings) if addresses is None else addresses
@@ -73,12 +76,12 @@ def prometheus_config(
 def alertmanager_config(settings: Settings) -> Config:
     """The shipped alertmanager.yml with the receivers that the settings name, and no others.
 
-    Raises ConfigurationError where the file of a secret is missing or empty. What comes back may
-    hold secrets: write it for this user alone.
+    Raises ConfigurationError where the file of a secret is missing or empty. The result may hold
+    secrets: write it with `write_config`.
     """
     config = _read("alertmanager.yml")
     config["templates"] = [str(SHIPPED / path) for path in config["templates"]]
-    named = {
+    paths = {
         "ALERT_PAGERDUTY_KEY_FILE": settings.alert_pagerduty_key_file,
         "ALERT_SLACK_URL_FILE": settings.alert_slack_url_file,
         "ALERT_WEBHOOK_URL_FILE": settings.alert_webhook_url_file,
@@ -86,38 +89,38 @@ def alertmanager_config(settings: Settings) -> Config:
     }
     for receiver in config["receivers"]:
         for kind in [kind for kind in receiver if kind.endswith("_configs")]:
-            filled = [_filled(entry, named) for entry in receiver[kind]]
-            receiver[kind] = [entry for entry in filled if entry is not None]
+            entries = (_fill_in(entry, paths) for entry in receiver[kind])
+            receiver[kind] = [entry for entry in entries if entry is not None]
             if not receiver[kind]:
                 del receiver[kind]
     return config
 
 
-def _filled(entry: Config, named: Mapping[str, Path | None]) -> Config | None:
-    """An entry of a receiver with what its setting names; None where that is unset."""
+def _fill_in(entry: Config, paths: Mapping[str, Path | None]) -> Config | None:
+    """A receiver's entry with its secret; None where the setting of that secret is unset."""
     filled = dict(entry)
     for key, value in entry.items():
         name = str(value).removeprefix("http://")
-        if name not in named:
+        if name not in paths:
             continue
-        path = named[name]
+        path = paths[name]
         if path is None:
             return None
-        secret = _secret(path, name)
+        secret = _read_secret(path, name)
         if key.endswith("_file"):
             filled[key] = str(path.absolute())
         elif secret.startswith(("http://", "https://")):
             filled[key] = secret
         else:
-            raise ConfigurationError(f"{name}: {path} holds no URL; it begins with https://")
+            raise ConfigurationError(f"{name}: {path} holds no URL; one begins with https://")
     return filled
 
 
-def _secret(path: Path, name: str) -> str:
+def _read_secret(path: Path, name: str) -> str:
     try:
         secret = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(f"{name}: cannot read {path}: {reason}") from error
     if not secret:
         raise ConfigurationError(f"{name}: {path} is empty; write the secret into it, or unset it")

@@ -1,6 +1,6 @@
-"""Which programs of monitoring run on this machine: those that are installed, on ports of theirs.
+"""The monitoring programs that run on this machine: those that are installed and find a free port.
 
-`python -m project preflight` says it, and `python -m project.local_stack` does it.
+`python -m project preflight` prints the plan, and `python -m project.local_stack` runs it.
 """
 
 import shutil
@@ -16,10 +16,10 @@ from project.settings.jobs import EMBEDDED_BROKER
 
 @dataclass(frozen=True)
 class Program:
-    """One that these settings want.
+    """A program to run.
 
-    name: as the scrape jobs have it. binaries: what it may be called. variable: of its port.
-    command: how it is started, given its binary and port.
+    name: of its scrape job. binaries: names that packagers give it. variable: the setting of its
+    port. command: binary and port → command line.
     """
 
     name: str
@@ -34,17 +34,17 @@ class Program:
 class Plan:
     """What runs here.
 
-    commands: name → how it is started. urls: title → where it is. notes: title → why it is not.
+    commands: name → command line. urls: title → address. skipped: title → why it does not run.
     """
 
     commands: dict[str, list[str]]
     urls: dict[str, str]
-    notes: dict[str, str]
+    skipped: dict[str, str]
 
 
-def wanted(settings: Settings) -> list[Program]:
-    """Prometheus, then those that are of no use without it."""
-    found = [
+def candidates(settings: Settings) -> list[Program]:
+    """Prometheus first; the others are of no use without it."""
+    programs = [
         Program(
             "prometheus",
             "Prometheus",
@@ -62,31 +62,31 @@ def wanted(settings: Settings) -> list[Program]:
             alertmanager.command,
         ),
     ]
-    if settings.jobs and settings.redis_url is None:  # whoever runs another one runs its exporter
+    if settings.jobs and settings.redis_url is None:  # another broker comes with its exporter
         exporter = Program(
             "valkey",
             "Valkey's exporter",
             ("redis_exporter", "prometheus-redis-exporter"),
             "VALKEY_EXPORTER_PORT",
             settings.valkey_exporter_port,
-            export,
+            exporter_command,
         )
-        found.append(exporter)
-    return found
+        programs.append(exporter)
+    return programs
 
 
 def plan(settings: Settings, find: Callable[[str], str | None] = shutil.which) -> Plan:
-    """Look what is installed and which ports are free. find: name of a binary → its path."""
+    """Plan by what is installed and which ports are free. find: name of a binary → its path."""
     chosen = Plan({}, {}, {})
     if settings.monitoring == "off":
         return chosen
     taken = {settings.port, settings.metrics_port, settings.worker_metrics_port}
-    for program in wanted(settings):
+    for program in candidates(settings):
         binary = next(filter(None, map(find, program.binaries)), None)
         if binary is None:
-            chosen.notes[program.title] = "not installed: `make tools` installs it"
+            chosen.skipped[program.title] = "not installed: `make tools` installs it"
         elif program.port in taken or not is_free(LOOPBACK, program.port):
-            chosen.notes[program.title] = f"left out: {program.variable}={program.port} is taken"
+            chosen.skipped[program.title] = f"left out: {program.variable}={program.port} is taken"
         else:
             taken.add(program.port)
             chosen.commands[program.name] = program.command(binary, program.port)
@@ -96,8 +96,8 @@ def plan(settings: Settings, find: Callable[[str], str | None] = shutil.which) -
     return chosen
 
 
-def export(binary: str, port: int, broker: Path = EMBEDDED_BROKER) -> list[str]:
-    """How the exporter of the Valkey on a socket is started."""
+def exporter_command(binary: str, port: int, broker: Path = EMBEDDED_BROKER) -> list[str]:
+    """The command line of the exporter. broker: Valkey's socket."""
     return [
         binary,
         f"--redis.addr=unix://{broker.absolute()}",

@@ -1,4 +1,4 @@
-"""Prometheus on this machine: what it reads, and how it is started."""
+"""Prometheus on this machine: its configuration and its command line."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,9 +7,9 @@ from project.local_stack.configs import SHIPPED, STORAGE, TOKEN, prometheus_conf
 from project.local_stack.files import write_config, write_private
 from project.settings import Settings
 
-KEPT_TIME = "31d"  # the objectives look back 30 days
-KEPT_SIZE = "1GB"
-CONFIG = "prometheus/prometheus.yml"  # in the storage folder, as the data
+RETENTION_TIME = "31d"  # the objectives cover 30 days
+RETENTION_SIZE = "1GB"
+CONFIG = "prometheus/prometheus.yml"  # in the storage folder, beside the data
 
 
 def write(
@@ -19,7 +19,10 @@ def write(
     rules: Path = SHIPPED,
     storage: Path = STORAGE,
 ) -> Path:
-    """Write what Prometheus reads; returns the path of its configuration."""
+    """Write the configuration and the scrape token; returns the path of the former.
+
+    addresses, rules, storage: as in `prometheus_config`. Raises ConfigurationError.
+    """
     if settings.metrics_token:
         write_private(storage / TOKEN, settings.metrics_token.get_secret_value())
     config = prometheus_config(settings, addresses=addresses, rules=rules, storage=storage)
@@ -27,13 +30,13 @@ def write(
 
 
 def command(binary: str, port: int, storage: Path = STORAGE) -> list[str]:
-    """How it is started, for this machine alone: whoever reaches it reads everything."""
+    """The command line: it listens on the loopback alone, as it requires no login."""
     return [
         binary,
         f"--config.file={(storage / CONFIG).absolute()}",
         f"--storage.tsdb.path={(storage / 'prometheus/data').absolute()}",
-        f"--storage.tsdb.retention.time={KEPT_TIME}",
-        f"--storage.tsdb.retention.size={KEPT_SIZE}",
+        f"--storage.tsdb.retention.time={RETENTION_TIME}",
+        f"--storage.tsdb.retention.size={RETENTION_SIZE}",
         f"--web.listen-address=127.0.0.1:{port}",
         f"--web.external-url=http://localhost:{port}",
         "--log.level=warn",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from project.errors import ConfigurationError
 
-if TYPE_CHECKING:  # NumPy and Pillow are slow to import, and who checks names needs neither
+if TYPE_CHECKING:  # NumPy and Pillow are slow to import, and checking names needs neither
     from project.models.base import AnyModel, LongModel, Model
 
 
@@ -33,7 +33,7 @@ def create(
 ) -> "list[AnyModel]":
     """One unloaded instance of each named model, quick or long, in that order.
 
-    sources: name → where the weights are, for those that are to use others than their own.
+    sources: name → the source of its weights, for models with other weights than their own.
     """
     check_names(names)
     models = [_only_model_of(name)(name) for name in names]
@@ -43,7 +43,7 @@ def create(
 
 
 def quick_of(served: "Sequence[AnyModel]", *, jobs: bool) -> "list[Model[Any, Any]]":
-    """Those that predict at once. jobs: whether the others are served as jobs.
+    """The models that predict at once. jobs: whether the others are served as jobs.
 
     Raises ConfigurationError where none is left.
     """
@@ -64,7 +64,7 @@ def _only_model_of(name: str) -> "type[AnyModel]":
 
     try:
         module = importlib.import_module(f"{__name__}.{name}")
-    except Exception as error:  # whatever stands in a model's file
+    except Exception as error:  # a model's file may raise anything
         raise ConfigurationError(
             f"project/models/{name}.py cannot be imported: {type(error).__name__}: {error}"
         ) from error
@@ -104,12 +104,12 @@ def _check_images(name: str, model: "type[LongModel[Any, Any]]") -> None:
 
 
 def _plain(name: str) -> bool:
-    """Whether an image's name may be a part of its file's key in the storage."""
+    """Whether an image's name may be a part of a key in the storage."""
     return name.isascii() and name.isidentifier() and name == name.lower()
 
 
 def _check_parameters(name: str, model: "type[AnyModel]") -> None:
-    """A caller may send nothing but a picture, so every parameter needs a default."""
+    """A request may have nothing but a picture, so every parameter needs a default."""
     required = [key for key, value in model.params.model_fields.items() if value.is_required()]
     if required:
         raise ConfigurationError(

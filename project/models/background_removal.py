@@ -13,17 +13,17 @@ from project.errors import InvalidInput
 from project.models.base import Array, LongModel, Params
 
 MAX_PIXELS = 300_000  # that are cut: an iteration then takes a second or two at most
-SEED = 0  # of the clusters that GrabCut begins with: the same picture is always cut the same
-SMOOTHING = 1.0  # pixels; takes the steps out of the edge
-STEEPEST = 0.6  # slope of alpha across the edge, per pixel: opaque to clear in 1 / 0.6 pixels
-SPECK = 0.01  # of the subject's area: smaller islands are dropped, smaller holes are filled
+SEED = 0  # of GrabCut's first clusters: the same picture always has the same result
+SMOOTHING = 1.0  # pixels; sigma of the blur that smooths the edge
+EDGE_SLOPE = 0.6  # of alpha across the edge, per pixel: opaque to clear in 1 / 0.6 pixels
+SPECK_SHARE = 0.01  # of the subject: smaller islands are dropped, smaller holes are filled
 OPAQUE = 255
 
 
 class Rectangle(Params):
-    """Where the subject is, as shares of the picture's width and height, and how long to cut.
+    """Where the subject is, as shares of the picture's width and height, and how often to iterate.
 
-    By default it leaves a margin of a twentieth all around.
+    The default leaves a margin of a twentieth on all sides.
     """
 
     x: float = Field(0.05, ge=0, le=1, description="Left edge, as a share of the width.")
@@ -38,9 +38,9 @@ class Rectangle(Params):
 
 
 class BackgroundRemoval(LongModel[Rectangle, Image.Image]):
-    """GrabCut (Rother, Kolmogorov and Blake 2004): colours and edges; it learns from the one photo.
+    """GrabCut (Rother, Kolmogorov and Blake 2004): segments by colours and edges of the one photo.
 
-    What lies outside the rectangle is background for certain, and tells which colours are.
+    Pixels outside the rectangle are background for certain; their colours are its model.
     """
 
     version = "1.0.0"
@@ -52,7 +52,7 @@ class BackgroundRemoval(LongModel[Rectangle, Image.Image]):
     backend = "opencv"
 
     def load(self) -> None:
-        """Nothing to read: GrabCut learns from each picture."""
+        """Nothing to read: GrabCut has no weights."""
 
     def steps(
         self, images: Mapping[str, Image.Image], params: Rectangle
@@ -64,14 +64,14 @@ class BackgroundRemoval(LongModel[Rectangle, Image.Image]):
         mask = yield from cut(np.asarray(small), box, params.iterations)
         alpha = edge(without_specks(mask), image.size)
         result = Image.new("RGBA", image.size)
-        seen = alpha.point(lambda value: OPAQUE if value else 0)
-        result.paste(image, mask=seen)  # what is cut away must not come back without the alpha
+        visible = alpha.point(lambda value: OPAQUE if value else 0)
+        result.paste(image, mask=visible)  # the background must not be there without the alpha
         result.putalpha(alpha)
         return result
 
 
 def reduced(image: Image.Image) -> Image.Image:
-    """The picture, at MAX_PIXELS or less."""
+    """Scale a picture down to MAX_PIXELS or less."""
     scale = sqrt(MAX_PIXELS / (image.width * image.height))
     if scale >= 1:
         return image
@@ -83,9 +83,9 @@ Box = tuple[int, int, int, int]  # left, top, width, height; pixels
 
 
 def box_of(params: Rectangle, size: tuple[int, int]) -> Box:
-    """The whole pixels inside the rectangle, of a picture of that (width, height).
+    """The rectangle in whole pixels. size: (width, height) of the picture.
 
-    Raises InvalidInput where there are none, or none outside.
+    Raises InvalidInput where no pixel is inside, or none is outside.
     """
     across = span(params.x, params.width, size[0])
     down = span(params.y, params.height, size[1])
@@ -114,9 +114,9 @@ def span(start: float, length: float, pixels: int) -> range:
 
 
 def cut(pixels: Array, box: Box, iterations: int) -> Generator[float, None, Array]:
-    """Find what belongs to the subject: (h, w), 255 where it does. Yields after each iteration.
+    """Segment the subject: (h, w) uint8, 255 in it. Yields the share done after each iteration.
 
-    pixels: (h, w, 3) uint8. Raises InvalidInput where nothing does.
+    pixels: (h, w, 3) uint8. Raises InvalidInput where nothing belongs to it.
     """
     mask = np.zeros(pixels.shape[:2], np.uint8)
     background, subject = np.zeros((1, 65)), np.zeros((1, 65))  # mixtures of five Gaussians each
@@ -136,21 +136,21 @@ def cut(pixels: Array, box: Box, iterations: int) -> Generator[float, None, Arra
 
 
 def without_specks(mask: Array) -> Array:
-    """The mask without islands and holes too small to be meant. mask: (h, w), 255 in the subject.
+    """Drop small islands of a mask and fill its small holes. mask: (h, w), 255 in the subject.
 
-    The largest island is no speck, so something is always left.
+    The largest island is never dropped.
     """
-    least = SPECK * np.count_nonzero(mask)
-    islands = np.where(_specks(mask, least), 0, mask)
-    return np.where(_specks(OPAQUE - islands, least), OPAQUE, islands).astype(np.uint8)
+    min_area = SPECK_SHARE * np.count_nonzero(mask)
+    islands = np.where(_specks(mask, min_area), 0, mask)
+    return np.where(_specks(OPAQUE - islands, min_area), OPAQUE, islands).astype(np.uint8)
 
 
-def _specks(mask: Array, least: float) -> Array:
-    """Where the mask has parts of fewer pixels than that; the largest of them is no such part."""
+def _specks(mask: Array, min_area: float) -> Array:
+    """Where the mask has parts of fewer pixels than min_area; its largest part is not one."""
     _, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
     areas = stats[:, cv2.CC_STAT_AREA]
-    small = areas < least
-    small[0] = False  # what is not in the mask
+    small = areas < min_area
+    small[0] = False  # the label of pixels outside the mask
     if len(areas) > 1:
         small[1 + areas[1:].argmax()] = False
     where: Array = small[parts]
@@ -158,12 +158,12 @@ def _specks(mask: Array, least: float) -> Array:
 
 
 def edge(mask: Array, size: tuple[int, int]) -> Image.Image:
-    """Alpha of that (width, height) for a mask that may be smaller, its edge about a pixel wide.
+    """Alpha for a mask, with an edge about a pixel wide. size: (width, height) of the alpha.
 
-    A scaled edge is as many pixels wide as it was scaled; it is made steep again.
+    The mask may be smaller: scaling widens its edge, which is then made steep again.
     """
     smooth = Image.fromarray(cv2.GaussianBlur(mask, (0, 0), SMOOTHING))
     scaled = smooth.resize(size, Image.Resampling.BICUBIC)
     slope = mask.shape[1] / size[0] / (SMOOTHING * sqrt(2 * pi))  # of a blurred step, scaled
-    values = (np.arange(OPAQUE + 1) - OPAQUE / 2) * STEEPEST / slope + OPAQUE / 2
+    values = (np.arange(OPAQUE + 1) - OPAQUE / 2) * EDGE_SLOPE / slope + OPAQUE / 2
     return scaled.point(np.clip(values, 0, OPAQUE).round().astype(int).tolist())

@@ -13,7 +13,7 @@ from project.models.nets.efficientnet_lite import load_published
 from project.models.nets.pixels import FromPixels
 
 SIDE = 224  # pixels
-CROP = 224 / (224 + 32)  # share of the shorter side that the net is shown
+CROP = 224 / (224 + 32)  # of the shorter side
 MEAN, SCALE = 127.0, 128.0
 
 
@@ -24,7 +24,7 @@ class TopK(Params):
 
 
 class Class(BaseModel):
-    """One class and how sure the model is of it."""
+    """One class and its probability."""
 
     label: str = Field(description="Name of the class, its synonyms after commas.")
     index: int = Field(description="Number of the class in ImageNet-1k, 0 to 999.")
@@ -100,7 +100,7 @@ class Classification(Model[TopK, Classes]):
 
 
 def class_names() -> list[str]:
-    """The 1,000 names in the order of the net's outputs (WordNet lemmas, by way of timm)."""
+    """The 1,000 names in the order of the net's outputs (WordNet lemmas, from timm)."""
     synsets = package_file("timm", "data/_info/imagenet_synsets.txt").read_text().split()
     lemmas = package_file("timm", "data/_info/imagenet_synset_to_lemma.txt").read_text()
     names = dict(line.split("\t", 1) for line in lemmas.splitlines())

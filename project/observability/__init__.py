@@ -1,1 +1,1 @@
-"""Metrics, logs, traces and errors: what the dashboards, alerts and runbooks are made of."""
+"""Metrics, logs, traces and error reports: the data of the dashboards, alerts and runbooks."""

@@ -1,4 +1,4 @@
-"""Who may read the metrics: whoever shows METRICS_TOKEN, in one of the two ways of scrapers.
+"""Authorization of scrapes: METRICS_TOKEN, in one of the two ways that scrapers can send it.
 
 As a bearer token, or as the password of HTTP Basic for any user: agents read that from a file.
 """
@@ -10,22 +10,22 @@ from pydantic import SecretStr
 
 
 def may_scrape(authorization: str, token: SecretStr) -> bool:
-    """Whether the header's value carries the token."""
-    scheme, _, given = authorization.partition(" ")
+    """Return whether the value of the header carries the token."""
+    scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() == "bearer":
-        return is_token(given.encode(), token)
+        return equals_token(credentials.encode(), token)
     if scheme.lower() == "basic":
-        return is_token(_password(given), token)
+        return equals_token(_password(credentials), token)
     return False
 
 
-def is_token(given: bytes, token: SecretStr) -> bool:
-    """Compare in a time that tells nothing of the token."""
-    return secrets.compare_digest(given, token.get_secret_value().encode())
+def equals_token(candidate: bytes, token: SecretStr) -> bool:
+    """Compare in a time that reveals nothing of the token."""
+    return secrets.compare_digest(candidate, token.get_secret_value().encode())
 
 
 def _password(credentials: str) -> bytes:
-    """What stands behind the user's name (RFC 7617); nothing where these are no credentials."""
+    """Return the password of Basic credentials (RFC 7617); empty where they are malformed."""
     try:
         decoded = base64.b64decode(credentials, validate=True)
     except ValueError:

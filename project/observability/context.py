@@ -1,4 +1,4 @@
-"""What every log line, problem document and error report says of the request it belongs to."""
+"""Request ids and trace ids, which every log line, problem document and error report carries."""
 
 import re
 import uuid
@@ -19,31 +19,31 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 
 
 def accept_request_id(value: str | None) -> str:
-    """Take the caller's X-Request-ID where it is harmless in logs and headers, else make one."""
+    """Return the client's X-Request-ID where it is safe in logs and headers, else a new id."""
     if value and _WELL_FORMED.fullmatch(value):
         return value
     return uuid.uuid4().hex
 
 
-def trace_of(traceparent: str | None) -> int:
-    """The id of the caller's trace, where he sent a valid one (W3C Trace Context), or a new one."""
-    sent = trace.get_current_span(caller_of(traceparent)).get_span_context()
-    return sent.trace_id if sent.is_valid else _IDS.generate_trace_id()
+def trace_id_for(traceparent: str | None) -> int:
+    """Return the trace id of a valid traceparent (W3C Trace Context), else a new one, as int."""
+    remote = trace.get_current_span(remote_context(traceparent)).get_span_context()
+    return remote.trace_id if remote.is_valid else _IDS.generate_trace_id()
 
 
-def caller_of(traceparent: str | None) -> context.Context:
-    """The context of who sent a traceparent; an empty one where it is none."""
-    sent = {"traceparent": traceparent} if traceparent else {}
-    return _PROPAGATOR.extract(sent, context.Context())
+def remote_context(traceparent: str | None) -> context.Context:
+    """Return the context that a traceparent describes; an empty one where it is invalid."""
+    carrier = {"traceparent": traceparent} if traceparent else {}
+    return _PROPAGATOR.extract(carrier, context.Context())
 
 
 @contextmanager
 def traced(traceparent: str | None) -> Iterator[None]:
-    """Have ids for what is logged, where no tracer has made a span: nothing is recorded of it."""
+    """Provide ids for the log where no tracer has started a span; nothing is recorded."""
     if trace.get_current_span().get_span_context().is_valid:
         yield
         return
-    ids = SpanContext(trace_of(traceparent), _IDS.generate_span_id(), is_remote=False)
+    ids = SpanContext(trace_id_for(traceparent), _IDS.generate_span_id(), is_remote=False)
     token = context.attach(trace.set_span_in_context(NonRecordingSpan(ids)))
     try:
         yield
@@ -52,7 +52,7 @@ def traced(traceparent: str | None) -> Iterator[None]:
 
 
 def current_trace() -> tuple[str | None, str | None]:
-    """The W3C trace id (32 hex digits) and span id (16) of what runs now, or None twice."""
+    """Return the current trace id (32 hex digits) and span id (16), or None twice."""
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
         return None, None
@@ -60,7 +60,7 @@ def current_trace() -> tuple[str | None, str | None]:
 
 
 def current_traceparent() -> str | None:
-    """What hands the trace of what runs now on to others (W3C Trace Context), if there is one."""
+    """Return the traceparent of the current span (W3C Trace Context), if there is one."""
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)
     return carrier.get("traceparent")

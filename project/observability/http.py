@@ -1,6 +1,6 @@
-"""ASGI middleware around every request: its ids, one access event, and no error without an answer.
+"""ASGI middleware around every request: ids, metrics, the access log, and unhandled errors.
 
-The counting of requests is prometheus-fastapi-instrumentator's; what it cannot see is here.
+The request counter and the duration are prometheus-fastapi-instrumentator's; the rest is here.
 """
 
 import time
@@ -28,7 +28,7 @@ from project.observability.metrics import (
 )
 
 QUIET = frozenset({"/health", "/ready", "/metrics"})  # probes and scrapes: not logged, not counted
-STREAMS = frozenset({"/v1/jobs/{job_id}/events"})  # how long they last is their callers' choice
+STREAMS = frozenset({"/v1/jobs/{job_id}/events"})  # their clients choose how long they last
 UNMATCHED = "none"
 METHOD_NOT_ALLOWED = 405
 FAULT = 500
@@ -39,7 +39,7 @@ def instrument(app: Starlette) -> None:
 
     The method is one of a closed set, as HTTP servers let through some thirty, and only a request
     that a route answers has its duration observed: a flood of paths or methods adds no series.
-    What ends in a 5xx is the business of availability; a 503 in 2 ms would flatter the latency.
+    A 5xx counts for availability alone; a 503 in 2 ms would flatter the latency.
     """
     quiet = f"^({'|'.join(sorted(QUIET))})$"
     app.add_middleware(
@@ -51,9 +51,9 @@ def instrument(app: Starlette) -> None:
 
 
 class _Instrumentator(PrometheusInstrumentatorMiddleware):
-    """The instrumentator, which tries all routes for each request, and remembers those it can.
+    """The instrumentator with a cache: by itself it tries all routes for each request.
 
-    They are the ones without parameters: as many as there are routes and methods, whatever comes.
+    The cache holds the paths without parameters: no more than there are routes and methods.
     """
 
     def __init__(self, app: ASGIApp, /, **options: Any) -> None:
@@ -61,7 +61,7 @@ class _Instrumentator(PrometheusInstrumentatorMiddleware):
         self._literal: set[tuple[str, str]] = set()  # method, path that is its own template
 
     def _get_handler(self, request: Request) -> tuple[str, bool]:
-        """The template of the route, and whether there is one; else the path."""
+        """Return the template of the route and True; without a route, the path and False."""
         key = request.scope["method"], request.scope["path"]
         if key in self._literal:
             return key[1], True
@@ -82,7 +82,7 @@ def _count(info: Info) -> None:
 
 @dataclass
 class _Traffic:
-    """What passed in one request, in bytes, and the status that went out."""
+    """The bytes of one request and its response, and the status."""
 
     received: int = 0
     sent: int = 0
@@ -91,14 +91,14 @@ class _Traffic:
 
 
 class RequestContext:
-    """Outermost middleware. answer: turns an exception that nobody caught into a response."""
+    """Outermost middleware. answer: turns an unhandled exception into a response."""
 
     def __init__(self, app: ASGIApp, answer: Callable[[Exception], Response]) -> None:
         self._app = app
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or pass on what is none."""
+        """Serve one request; pass any other scope on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -108,12 +108,12 @@ class RequestContext:
         traffic = _Traffic()
         began = time.perf_counter()
 
-        async def count_in() -> Message:
+        async def count_received() -> Message:
             message = await receive()
             traffic.received += len(message.get("body", b""))
             return message
 
-        async def count_out(message: Message) -> None:
+        async def count_sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 traffic.status, traffic.started = message["status"], True
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
@@ -125,10 +125,10 @@ class RequestContext:
         with traced(headers.get("traceparent")):
             try:
                 with sentry.request_scope(lambda: f"{scope['method']} {handler_of(scope)}"):
-                    await self._serve(scope, count_in, count_out, traffic)
+                    await self._serve(scope, count_received, count_sent, traffic)
             finally:
                 HTTP_IN_PROGRESS.dec(counted)
-                _report(scope, traffic, time.perf_counter() - began)
+                _log_access(scope, traffic, time.perf_counter() - began)
                 REQUEST_ID.reset(token)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, traffic: _Traffic) -> None:
@@ -136,19 +136,21 @@ class RequestContext:
             await self._app(scope, receive, send)
         except Exception as error:
             logger.opt(exception=error).error("request_failed")
-            if traffic.started:  # half an answer is out: only breaking the connection tells so
+            if (
+                traffic.started
+            ):  # a part of the response is sent: only closing shows that it is incomplete
                 raise
             await self._answer(error)(scope, receive, send)
 
 
 def handler_of(scope: Scope) -> str:
-    """The template of the route, or the path of the mount, that matched; else `none`."""
+    """Return the template of the route, or the path of the mount, that matched; else `none`."""
     template: str | None = getattr(scope.get("route"), "path", None)
     return template or scope.get("root_path") or UNMATCHED
 
 
-def _report(scope: Scope, traffic: _Traffic, seconds: float) -> None:
-    """Write the access event; the path itself, which a caller can fill, is never in it."""
+def _log_access(scope: Scope, traffic: _Traffic, seconds: float) -> None:
+    """Log the request by its template; the path, which the client chooses, is never in the log."""
     handler = handler_of(scope)
     if handler in QUIET:
         return

@@ -1,7 +1,7 @@
-"""What the log, the traces and the error reports say of a job while it runs.
+"""The scope of one run of a job in the log, the traces and the error reports.
 
-The request that asked for the job has left its ids in the job's row: the same request id and the
-same trace stand on every line that a worker logs for it.
+The job's row has the ids of the request that submitted it: every line that a worker logs for the
+job carries the same request id and the same trace id.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from loguru import logger
 from opentelemetry.sdk.trace import TracerProvider
 
 from project.observability import sentry
-from project.observability.context import REQUEST_ID, caller_of, traced
+from project.observability.context import REQUEST_ID, remote_context, traced
 
 
 @contextmanager
@@ -24,7 +24,10 @@ def job_scope(
     request_id: str | None,
     traceparent: str | None,
 ) -> Iterator[None]:
-    """One run of one job. provider: where its span goes; None: to nobody."""
+    """Name the job and its request in all that the body reports.
+
+    provider: of the tracer for the span of this run; None: no span is recorded.
+    """
     token = REQUEST_ID.set(request_id)
     with ExitStack() as stack:
         stack.callback(REQUEST_ID.reset, token)
@@ -33,7 +36,7 @@ def job_scope(
             tracer = provider.get_tracer("vitrine")
             span = tracer.start_as_current_span(
                 f"job {model}",
-                context=caller_of(traceparent),
+                context=remote_context(traceparent),
                 attributes={"job.id": job_id, "job.attempt": attempt},
             )
             stack.enter_context(span)

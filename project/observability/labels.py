@@ -1,8 +1,8 @@
-"""Which prediction labels are counted by name: the first 50 that any worker sees.
+"""Bounds the cardinality of prediction labels: the first 50 that any worker sees have a series.
 
 A thousand classes would be a thousand series; a fixed fifty would miss what this deployment sees.
 The workers share the choice through one small file beside the metrics, so that together they never
-count more than fifty, and a replaced worker goes on with the same ones.
+count more than fifty, and a replaced worker continues with the same ones.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ MAX_LABELS = 50
 class CountedLabels:
     """The labels of one model that have a series of their own.
 
-    directory: what the workers share, or None for this process alone.
+    directory: that the workers share; None: this process counts alone.
     """
 
     def __init__(self, model: str, directory: Path | None) -> None:

@@ -1,10 +1,10 @@
-"""Loguru as the only pipeline: uvicorn, gunicorn, warnings and the standard library go through it.
+"""The log: Loguru as the only pipeline, for Uvicorn, Gunicorn, warnings and all libraries too.
 
-A log event is a constant; everything else is a bound field. Lines go to stdout, one a record:
-coloured text for people, flat JSON for machines; and as such JSON to LOG_FILE, if it is set. A
-secret of the settings is masked even where an exception's text carries it, and tracebacks never
-show the values of variables. Logging never raises: what cannot be encoded is written as its text,
-and a broken stdout is left alone.
+A log event is a constant; everything else is a bound field. Each record is one line on stdout,
+coloured text or flat JSON, and one line of JSON in LOG_FILE, if that is set. Secrets of the
+settings are masked, in the text of exceptions too, and tracebacks never show the values of
+variables. Logging never raises: a value that cannot be encoded is written as its text, and a
+broken stdout is ignored.
 """
 
 import inspect
@@ -37,10 +37,10 @@ _SEVERITIES = (("CRITICAL", 50), ("ERROR", 40), ("WARNING", 30), ("INFO", 20))
 
 
 class InterceptHandler(logging.Handler):
-    """Hand records of the standard library to Loguru, keeping level, caller and traceback."""
+    """Passes records of the standard library to Loguru, with level, caller and traceback."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Forward one record; its message is passed whole, so stray braces are harmless."""
+        """Pass one record on; its message is an argument, so that braces in it are harmless."""
         try:
             level: str | int = logger.level(record.levelname).name
         except ValueError:
@@ -57,15 +57,15 @@ class InterceptHandler(logging.Handler):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """The message with its arguments, or as it stands where they do not fit it."""
+    """Return the message with its arguments, or both as text where they do not match."""
     try:
         return record.getMessage()
-    except Exception:  # noqa: BLE001 - a wrong log call must not fail what it reports on
+    except Exception:  # noqa: BLE001 - a wrong log call must not fail its caller
         return f"{_text(record.msg)} {_text(record.args)}"
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send every log line of this process through one sink; call again after each fork."""
+    """Send every log line of this process through one sink; call it again after each fork."""
     write = _writer(settings)
     logger.remove()
     logger.configure(patcher=_patch, extra={})
@@ -81,7 +81,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _patch(record: "Record") -> None:
-    """Add what is true of the request that runs now."""
+    """Add the ids of the current request."""
     trace_id, span_id = current_trace()
     extra = record["extra"]
     extra.setdefault("request_id", REQUEST_ID.get())
@@ -90,7 +90,7 @@ def _patch(record: "Record") -> None:
 
 
 def _plain(_record: "Record") -> str:
-    """Have Loguru render the message and the traceback, nothing more."""
+    """Have Loguru render the message and the traceback alone."""
     return "{message}\n{exception}"
 
 
@@ -110,7 +110,7 @@ def _writer(settings: Settings) -> Callable[["Message"], None]:
         LOG_MESSAGES.labels(severity(message.record)).inc()
         traceback = _traceback(message)
         line = mask(render(message.record, traceback))
-        with suppress(OSError, ValueError):  # nobody reads, or stdout is closed
+        with suppress(OSError, ValueError):  # stdout has no reader, or is closed
             sys.stdout.write(_writable(line) + "\n")
             sys.stdout.flush()
         if settings.log_file:
@@ -121,7 +121,7 @@ def _writer(settings: Settings) -> Callable[["Message"], None]:
 
 
 def _writable(line: str) -> str:
-    """The line, with question marks for what stdout's encoding lacks."""
+    """Return the line with question marks for what stdout's encoding lacks."""
     if line.isascii():
         return line
     encoding = sys.stdout.encoding or "utf-8"
@@ -129,7 +129,7 @@ def _writable(line: str) -> str:
 
 
 def _masked(settings: Settings) -> list[str]:
-    """What to mask: each secret as it is, and as it looks when quoted or escaped; longest first."""
+    """Return the texts to mask: each secret, plain, quoted and escaped; the longest first."""
     plain = {secret for secret in settings.secret_values() if secret}
     quoted = plain | {repr(secret)[1:-1] for secret in plain}
     escaped = {json.dumps(text, ensure_ascii=False)[1:-1] for text in quoted}
@@ -137,24 +137,24 @@ def _masked(settings: Settings) -> list[str]:
 
 
 def severity(record: "Record") -> str:
-    """One of metrics.LEVELS: levels of Loguru's or a library's own count as the next below."""
+    """Return one of metrics.LEVELS; any other level counts as the next below."""
     return _severity(record["level"].no)
 
 
 @lru_cache
 def _severity(number: int) -> str:
-    return next((name for name, least in _SEVERITIES if number >= least), "DEBUG")
+    return next((name for name, lowest in _SEVERITIES if number >= lowest), "DEBUG")
 
 
 def _traceback(message: "Message") -> str:
-    """The traceback that Loguru rendered after the message's first newline."""
+    """Return the traceback, which Loguru renders after the message."""
     if message.record["exception"] is None:
         return ""
     return str(message)[len(message.record["message"]) + 1 :].strip()
 
 
 def fields(record: "Record") -> dict[str, Any]:
-    """The bound fields of a record, and `logger`: who wrote it."""
+    """Return the bound fields of a record, and `logger`: the module that logged it."""
     return {**record["extra"], "logger": record["name"]}
 
 
@@ -179,7 +179,7 @@ def _gcp(project: str | None) -> Callable[["Record", str], str]:
 
 
 def _head(record: "Record", message: str) -> dict[str, Any]:
-    """What every line says, then the fields; a field cannot take the place of the former."""
+    """Return what every line has, then the fields; no field overrides the former."""
     head = {
         "time": record["time"].isoformat(),
         "severity": severity(record),
@@ -191,7 +191,7 @@ def _head(record: "Record", message: str) -> dict[str, Any]:
 def _encode(line: dict[str, Any]) -> str:
     try:
         text = _STRICT.encode(line)
-    except (TypeError, ValueError, RecursionError):  # NaN, odd keys, circles: their text will do
+    except (TypeError, ValueError, RecursionError):  # NaN, odd keys, cycles: written as their text
         plain = {
             name: value if value is None or isinstance(value, str) else _text(value)
             for name, value in line.items()
@@ -203,7 +203,7 @@ def _encode(line: dict[str, Any]) -> str:
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - another's __str__ may raise anything
+    except Exception:  # noqa: BLE001 - the __str__ of a value may raise anything
         return f"<{type(value).__name__}>"
 
 
@@ -211,9 +211,9 @@ _STRICT = json.JSONEncoder(default=_text, ensure_ascii=False, allow_nan=False)
 
 
 def _console(record: "Record", traceback: str) -> str:
-    """Time, level, event, then the fields that say something; control characters are escaped.
+    """Render time, level, event and the fields that are set; control characters are escaped.
 
-    A traceback follows, set in, so that no text in it can pass for a line of its own.
+    A traceback follows, indented, so that no text in it can pass for a line of its own.
     """
     values = fields(record)
     source = _text(values.pop("logger")).translate(CONTROL)

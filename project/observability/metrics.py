@@ -1,8 +1,8 @@
 """The catalogue: every metric that is exposed, declared once; docs and tests are made from it.
 
-Base units, `_total` on counters, closed label sets, no pid. A name is never built from what a
-caller can type. `declare` at the foot creates the series of the closed sets with 0, so that an
-alert sees nothing happening rather than nothing.
+Base units, `_total` on counters, closed label sets, no pid. No name is built from a client's
+input. `declare` at the end creates the series of the closed sets with 0, so that an alert sees a
+rate of 0 instead of no data.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from project.observability import multiprocess
 
 multiprocess.install()
-disable_created_metrics()  # type: ignore[no-untyped-call]  # several processes have none either
+disable_created_metrics()  # type: ignore[no-untyped-call]  # in several processes there are none either
 
 Kind = Literal["counter", "gauge", "histogram"]
 Mode = Literal["livesum", "livemin", "livemax"]
@@ -25,7 +25,7 @@ Mode = Literal["livesum", "livemin", "livemax"]
 class Spec:
     """One line of the catalogue. values: the closed set of each label that has one.
 
-    kept: by our processes, in their files; the others are asked for at each scrape.
+    kept: by our processes, in their files; the others are observed at each scrape.
     """
 
     section: str
@@ -40,7 +40,7 @@ class Spec:
 
 
 CATALOGUE: list[Spec] = []
-FOREIGN: list[Spec] = []  # what a library makes under names of its own, beside ours
+FOREIGN: list[Spec] = []  # metrics of a library, with names of its own
 _section = ""
 
 
@@ -75,7 +75,7 @@ def _histogram(
 
 
 def _observed(name: str, text: str, labels: Sequence[str] = (), **values: tuple[str, ...]) -> Spec:
-    """A gauge that no process keeps: it is asked for at each scrape, where it is known."""
+    """Declare a gauge that no process keeps: the scrape itself observes it."""
     spec = Spec(_section, name, "gauge", text, tuple(labels), values, kept=False)
     CATALOGUE.append(spec)
     return spec
@@ -139,7 +139,7 @@ DRIFT_SAMPLES = _observed("drift_window_samples", "Predictions that drift_psi wa
 
 _begin("Readiness, as the API sees it at each scrape")
 READINESS_UP = _observed("readiness_check_up", "1 where what readiness depends on is there: database, storage, broker, and model:NAME in every worker.", ["check"])
-READINESS_SECONDS = _observed("readiness_check_duration_seconds", "Time that asking a neighbour took; who does not answer is waited for no longer than 2 s.", ["check"])
+READINESS_SECONDS = _observed("readiness_check_duration_seconds", "Time that the check of a dependency took; 2 s at most, whether it answers or not.", ["check"])
 
 _begin("Jobs")
 JOBS_ENQUEUED = _counter("jobs_enqueued_total", "Messages sent for jobs; a job that is run again has several.", ["model"])
@@ -148,7 +148,7 @@ JOBS_WAIT = _histogram("jobs_wait_seconds", "Time from a job's acceptance to its
 JOBS_DURATION = _histogram("jobs_duration_seconds", "Time of each run of a job, however it ended.", ["model"], buckets=_RUN_SECONDS)
 JOBS_RETRIES = _counter("jobs_retries_total", "Runs of a job after its first.", ["model"])
 JOBS_DEAD_LETTERS = _counter("jobs_dead_letters_total", "Jobs that failed though they were tried again: `python -m project jobs retry`.", ["model"])
-JOBS_QUEUE_MESSAGES = _observed("jobs_queue_messages", "Messages in the broker, as it says itself.", ["queue", "state"], state=QUEUE_STATES)
+JOBS_QUEUE_MESSAGES = _observed("jobs_queue_messages", "Messages in the broker, as it counts them.", ["queue", "state"], state=QUEUE_STATES)
 JOBS_OLDEST_AGE = _observed("jobs_oldest_message_age_seconds", "How long the first message in the queue has waited; 0 where there is none.", ["queue"])
 JOBS_BROKER_UP = _observed("jobs_broker_up", "1 where the broker answers.")
 JOBS_TIME_LIMIT = _observed("jobs_time_limit_seconds", "JOB_SECONDS: a job that runs longer fails.")
@@ -180,26 +180,26 @@ APP_INFO = _gauge("app_info", "1, with what runs.", ["version", "revision"], mod
 
 
 def observed(spec: Spec, value: float | None = None) -> GaugeMetricFamily:
-    """What was seen at this scrape. value: of a gauge without labels."""
+    """Return the family of an observed gauge. value: of a gauge without labels."""
     if spec.labels:
         return GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
     return GaugeMetricFamily(spec.name, spec.help, value=value)
 
 
 def exposed() -> list[Spec]:
-    """All that a scrape of the API or of the workers may show."""
+    """Return all metrics that a scrape of the API or of the workers may have."""
     return [*CATALOGUE, *FOREIGN]
 
 
 def gauge_modes() -> list[str]:
-    """The modes that the catalogue's gauges use; each is a file of its own on disk."""
+    """Return the multiprocess modes of the gauges; each mode has files of its own."""
     return sorted({spec.mode for spec in CATALOGUE if spec.mode})
 
 
 def declare(models: Iterable[str] = (), jobs: Iterable[str] = ()) -> None:
-    """Create the series of the closed label sets with 0; call once in each process.
+    """Create the series of the closed label sets with 0; call it once in each process.
 
-    models: those that predict here; jobs: those of which this process takes or runs jobs.
+    models: those that predict here. jobs: those whose jobs this process accepts or runs.
     """
     for reason in REJECTIONS:
         HTTP_REJECTED.labels(reason)

@@ -1,4 +1,4 @@
-"""What a worker says of itself while it lives: memory, processor time, threads, loop lag."""
+"""Process metrics of a worker: memory, processor time, threads and the lag of the event loop."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ SAMPLE_EVERY = 20  # lag intervals: 5 s
 
 @asynccontextmanager
 async def watch_process(revision: str) -> AsyncIterator[None]:
-    """Keep the process metrics up to date while the body runs."""
+    """Update the process metrics while the body runs."""
     APP_INFO.labels(__version__, revision).set(1)
     WORKERS.set(1)
     MEMORY_LIMIT.set(read_resources().memory_bytes)
@@ -51,7 +51,7 @@ async def _watch() -> None:
 
 
 def _sample(process: psutil.Process, counted: float) -> float:
-    """Read the process once; returns the processor seconds counted so far."""
+    """Measure the process once, and return the processor seconds counted so far."""
     with process.oneshot():
         resident = process.memory_info().rss
         times = process.cpu_times()

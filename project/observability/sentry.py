@@ -1,7 +1,7 @@
 """Sentry: one logged error is one event, with trace id, release and route, and no variables.
 
-The way in is the log alone: what is logged as ERROR becomes an event, through the handlers of
-Sentry's Loguru integration. The web framework's integrations would report the same error again.
+Events come from the log alone: what is logged as ERROR becomes one, through the handlers of
+Sentry's Loguru integration. The integrations of the web framework would report each error again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
 
 FLUSH_SECONDS = 2.0
-UNWANTED = {"before_send", "event_processor", "sample_rate"}  # dropped on purpose: no loss
+INTENDED = {"before_send", "event_processor", "sample_rate"}  # reasons of drops that are no loss
 
 
 class CountingTransport(HttpTransport):
@@ -33,20 +33,20 @@ class CountingTransport(HttpTransport):
     def record_lost_event(
         self, reason: str, data_category: Any = None, item: Any = None, *, quantity: int = 1
     ) -> None:
-        """Count an error report that is lost, then do what the transport does."""
+        """Count a lost error report, then record it as the transport does."""
         category = data_category if item is None else item.data_category
-        if category == "error" and reason not in UNWANTED:
+        if category == "error" and reason not in INTENDED:
             TELEMETRY_DROPPED.labels("errors").inc()
         super().record_lost_event(reason, data_category, item, quantity=quantity)
 
     def on_dropped_event(self, reason: str) -> None:
-        """Count what Sentry itself turned away; the SDK does not record that as lost."""
+        """Count what Sentry itself rejected; the SDK does not record that as lost."""
         if reason == "status_429":
             TELEMETRY_DROPPED.labels("errors").inc()
 
 
 def configure_sentry(settings: Settings) -> None:
-    """Start Sentry where SENTRY_DSN is set; call after configure_logging and after the fork."""
+    """Start Sentry where SENTRY_DSN is set; call it after configure_logging and the fork."""
     if settings.sentry_dsn is None:
         return
     sentry_sdk.init(
@@ -57,18 +57,18 @@ def configure_sentry(settings: Settings) -> None:
         auto_enabling_integrations=False,
         disabled_integrations=[LoggingIntegration()],
         include_local_variables=False,
-        before_send=_finisher(settings.secret_values()),
+        before_send=_before_send(settings.secret_values()),
     )
-    # The integration itself would do this at the first start of a process alone.
+    # The integration itself would do this only once in a process.
     logger.add(LoguruBreadcrumbHandler(level="INFO"), level="INFO", format=_message)
     logger.add(LoguruEventHandler(level="ERROR"), level="ERROR", format=_message)
 
 
 @contextmanager
 def request_scope(route: Callable[[], str]) -> Iterator[None]:
-    """A scope of its own for a request, so that what is said of one clings to no other.
+    """Isolate the events of a request from those of others.
 
-    route: tells method and template, such as `POST /v1/things`, once a route has matched.
+    route: returns method and template, such as `POST /v1/things`, once a route has matched.
     """
     if not sentry_sdk.is_initialized():
         yield
@@ -85,18 +85,18 @@ def request_scope(route: Callable[[], str]) -> Iterator[None]:
 
 
 def close() -> None:
-    """Wait for what was captured to leave, and end; call before the process does."""
+    """Send what is captured, and end; call it before the process ends."""
     sentry_sdk.get_client().close(timeout=FLUSH_SECONDS)
     sentry_sdk.get_global_scope().set_client(None)
 
 
 def _message(_record: "Record") -> str:
-    """The event's name alone: Loguru's own rendering would append variables to the traceback."""
+    """Render the event's name alone: Loguru itself would append variables to the traceback."""
     return "{message}"
 
 
-def _finisher(secrets: Sequence[str]) -> Callable[["Event", "Hint"], "Event"]:
-    """What an event passes at the last: our ids where Sentry looks for them, secrets masked."""
+def _before_send(secrets: Sequence[str]) -> Callable[["Event", "Hint"], "Event"]:
+    """Return the last processor of an event: it adds our ids and masks the secrets."""
 
     def finish(event: "Event", _hint: "Hint") -> "Event":
         trace_id, span_id = current_trace()
@@ -109,7 +109,7 @@ def _finisher(secrets: Sequence[str]) -> Callable[["Event", "Hint"], "Event"]:
 
 
 def _mask(value: Any, secrets: Sequence[str]) -> Any:
-    """The same with `***` in the place of each secret, however deep it stands."""
+    """Return the value with `***` in place of each secret, at any depth."""
     if isinstance(value, dict):
         return {key: _mask(item, secrets) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,9 +1,9 @@
-"""Numbered places for workers: a worker takes the lowest free one and leaves it when it dies.
+"""Worker slots: each worker has the lowest free number, which is free again when it dies.
 
-Metric files are named by slot, so a replaced worker counts on where the last one stopped. Each
-place is held with an advisory lock on a file, taken by the arbiter and inherited by the worker:
-the kernel frees it when both are gone, whatever killed them, and a second arbiter (SIGUSR2) can
-never hand out a place that is still in use.
+Metric files are named by slot, so a replaced worker continues the counts of the last one. Each slot
+is held by an advisory lock on a file, which the arbiter acquires and the worker inherits: the
+kernel frees it when both have ended, however they were killed, and a second arbiter (SIGUSR2) can
+never assign a slot that is still in use.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ IN_USE = "in_use.lock"
 
 @dataclass(frozen=True)
 class WorkerSlot:
-    """A place that is held. descriptor: the open lock file."""
+    """A slot that this process holds. descriptor: of the open lock file."""
 
     number: int
     descriptor: int
@@ -28,12 +28,12 @@ class WorkerSlot:
         return str(self.number)
 
     def close(self) -> None:
-        """Let go of this process's hold; the place is free when every holder has."""
+        """Release it in this process; the slot is free once every holder has."""
         os.close(self.descriptor)
 
 
-def take(directory: Path) -> WorkerSlot:
-    """Hold the lowest free place. Raises OSError where there is none."""
+def acquire(directory: Path) -> WorkerSlot:
+    """Acquire the lowest free slot. Raises OSError where there is none."""
     for number in range(MAX_SLOTS):
         descriptor = _lock(directory / f"slot_{number}.lock")
         if descriptor is not None:
@@ -41,15 +41,15 @@ def take(directory: Path) -> WorkerSlot:
     raise OSError(f"all {MAX_SLOTS} worker slots in {directory} are taken")
 
 
-def share(directory: Path) -> int:
-    """Say that a server counts in this folder, until this process and its children end."""
+def mark_in_use(directory: Path) -> int:
+    """Mark the folder as in use by a server, until this process and its children have ended."""
     descriptor = os.open(directory / IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
 
 
-def is_shared(directory: Path) -> bool:
-    """Whether a server, or a worker that outlived one, still counts in this folder."""
+def in_use(directory: Path) -> bool:
+    """Return whether a server, or a worker that outlived it, still counts in this folder."""
     descriptor = _lock(directory / IN_USE)
     if descriptor is None:
         return True

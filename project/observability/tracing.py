@@ -1,7 +1,7 @@
-"""Traces: every request has a W3C trace id; spans leave the process where a collector is named.
+"""Tracing: every request has a W3C trace id; spans are exported where a collector is configured.
 
-FastAPI makes the server span itself where a tracer provider is given. With no collector there is
-none, as spans that nobody gets cost as much as others; the ids for the logs then come from
+FastAPI makes the server span itself where it has a tracer provider. Without a collector there is
+no provider, as spans cost the same where none are exported; the ids for the log then come from
 context.py. Probes and scrapes have ids as well, but are never exported, and no query string is.
 """
 
@@ -30,7 +30,7 @@ FLUSH_SECONDS = 2.0
 
 
 class WithoutProbes(Sampler):
-    """Says no to probes and scrapes, and leaves all else to the sampler behind it."""
+    """Drops probes and scrapes, and leaves all else to the wrapped sampler."""
 
     def __init__(self, inner: Sampler) -> None:
         self._inner = inner
@@ -45,47 +45,47 @@ class WithoutProbes(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """Decide by the path of the request; the spans inside a request follow its own."""
+        """Decide by the path of the request; the spans inside a request follow its span."""
         quiet = attributes is not None and attributes.get("url.path") in QUIET
         return (ALWAYS_OFF if quiet else self._inner).should_sample(
             parent_context, trace_id, name, kind, attributes, links, trace_state
         )
 
     def get_description(self) -> str:
-        """What the SDK shows of it."""
+        """Return what the SDK shows of it."""
         return f"WithoutProbes{{{self._inner.get_description()}}}"
 
 
 class SpanQueue(BatchSpanProcessor):
-    """Keeps spans until they are exported in batches; counts those it has no room or time for."""
+    """Exports spans in batches; counts those that it drops, for lack of space or time."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Hide the query string, which may hold anything; FastAPI has put it there."""
+        """Redact the query string, which FastAPI adds and which may hold anything."""
         super().on_start(span, parent_context)
         if span.attributes and "url.query" in span.attributes:
             span.set_attribute("url.query", "REDACTED")
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Keep the span; where the queue is full, the oldest one falls out."""
-        queue = self._batch_processor._queue  # noqa: SLF001 - the SDK tells no other way
+        """Queue the span; a full queue drops its oldest one."""
+        queue = self._batch_processor._queue  # noqa: SLF001 - the SDK has no other way to see it
         if span.context.trace_flags.sampled and len(queue) == queue.maxlen:
             TELEMETRY_DROPPED.labels("traces").inc()
         super().on_end(span)
 
     def shutdown(self) -> None:
-        """Export what is left, but not for longer than a shutdown may take."""
+        """Export what is queued, for as long as a shutdown may take; count the rest as dropped."""
         self._batch_processor.shutdown(timeout_millis=round(FLUSH_SECONDS * 1000))
         TELEMETRY_DROPPED.labels("traces").inc(len(self._batch_processor._queue))  # noqa: SLF001
 
 
 class CountingExporter(SpanExporter):
-    """Counts the spans that the exporter behind it could not deliver."""
+    """Counts the spans that the wrapped exporter could not deliver."""
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export, and count a failure, whether it is told or raised."""
+        """Export, and count a failure, whether it is returned or raised."""
         result = SpanExportResult.FAILURE
         try:
             result = self._inner.export(spans)
@@ -95,16 +95,16 @@ class CountingExporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """Close the exporter behind."""
+        """Shut the wrapped exporter down."""
         self._inner.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the exporter behind."""
+        """Flush the wrapped exporter."""
         return self._inner.force_flush(timeout_millis)
 
 
 def make_provider(settings: Settings) -> TracerProvider | None:
-    """A tracer provider, where there is a collector; shut it down to flush it."""
+    """Return a tracer provider, where there is a collector; shut it down to flush it."""
     endpoint = settings.otel_exporter_otlp_endpoint
     if endpoint is None:
         return None

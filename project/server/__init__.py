@@ -1,1 +1,1 @@
-"""Gunicorn around the application: worker slots, hooks of the arbiter, the worker class."""
+"""Gunicorn and Uvicorn around the application: the arbiter's hooks, the worker, its protocol."""

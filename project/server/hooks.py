@@ -1,4 +1,4 @@
-"""Gunicorn's hooks: who counts where, why a worker ended, what was lost, and what a reload is.
+"""Gunicorn's hooks: worker slots, exit reasons, lost requests, and the generations of reloads.
 
 They run in the arbiter, one at a time, except `post_fork`, which runs in the new worker.
 """
@@ -8,8 +8,9 @@ import signal
 import struct
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from loguru import logger
 
@@ -23,13 +24,13 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 def on_starting(_server: Any) -> None:
-    """Keep others from emptying the folder that this server counts in; say what was chosen."""
-    slots.share(metrics_directory())
-    settings, machine = load_settings(), read_resources()
+    """Mark the metrics folder as in use, so that no other start empties it; log the sizing."""
+    slots.mark_in_use(metrics_directory())
+    settings, resources = load_settings(), read_resources()
     logger.bind(
-        processors=machine.processors,
-        memory_bytes=machine.memory_bytes,
-        **asdict(size(settings, machine)),
+        processors=resources.processors,
+        memory_bytes=resources.memory_bytes,
+        **asdict(size(settings, resources)),
         threads_in_each_stream=settings.inference_threads,
         queue_limit=settings.queue_limit,
         models=settings.models,
@@ -37,48 +38,48 @@ def on_starting(_server: Any) -> None:
 
 
 def nworkers_changed(_server: Any, new: int, _old: int | None) -> None:
-    """Say how many workers there should be."""
+    """Set the gauge of how many workers there should be."""
     metrics.WORKERS_EXPECTED.set(new)
 
 
 def on_reload(_server: Any) -> None:
-    """Begin a new generation before the old workers are told to go."""
+    """Begin a new generation before Gunicorn stops the old workers."""
     shared.begin_generation()
 
 
 def when_ready(server: Any) -> None:
-    """Watch how workers end, which Gunicorn does not tell `child_exit`, and when all is to end."""
+    """Record how workers end, which Gunicorn does not pass to `child_exit`, and the stop signal."""
     for reason in metrics.EXITS:
         metrics.WORKER_EXITS.labels(reason)
 
-    def note_statuses() -> None:
+    def record_exits() -> None:
         for pid, worker in list(server.WORKERS.items()):
-            worker.ended = _peek(pid) or worker.ended
+            worker.exit_status = _peek(pid) or worker.exit_status
 
-    def note_stop() -> None:
-        if os.getpid() == server.pid:  # not in a worker that has the handler for a moment yet
+    def record_stop() -> None:
+        if os.getpid() == server.pid:  # not in a new worker, which has the handler for a moment
             shared.mark_stopping()
 
-    _before(signal.SIGCHLD, note_statuses)
+    _call_before(signal.SIGCHLD, record_exits)
     for number in STOP_SIGNALS:
-        _before(number, note_stop)
+        _call_before(number, record_stop)
 
 
-def _before(number: int, note: Callable[[], None]) -> None:
-    """Have `note` called before Gunicorn's own handler of a signal."""
+def _call_before(number: int, record: Callable[[], None]) -> None:
+    """Have `record` called before Gunicorn's own handler of a signal."""
     handle = signal.getsignal(number)
 
-    def noting(received: int, frame: FrameType | None) -> None:
-        note()
+    def record_and_handle(received: int, frame: FrameType | None) -> None:
+        record()
         if callable(handle):
             handle(received, frame)
 
-    signal.signal(number, noting)
+    signal.signal(number, record_and_handle)
 
 
 def _peek(pid: int) -> os.waitid_result | None:
-    """How a child ended, leaving it to be reaped; None while it lives."""
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13: every end but a time-out is a crash
+    """Return how a child ended, and leave it to be reaped; None while it runs."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13: every exit but a time-out is a crash
         return None
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -87,18 +88,18 @@ def _peek(pid: int) -> os.waitid_result | None:
 
 
 def pre_fork(_server: Any, worker: Any) -> None:
-    """Give the coming worker its slot and whole metric files."""
+    """Assign the new worker its slot, and create its metric files."""
     directory = metrics_directory()
-    worker.slot = slots.take(directory)
+    worker.slot = slots.acquire(directory)
     multiprocess.prepare(directory, worker.slot.identity, metrics.gauge_modes())
     multiprocess.identify_child(worker.slot.identity)
     shared.expect(worker.slot.number)
     worker.generation = shared.generation()
-    worker.ended = None
+    worker.exit_status = None
 
 
 def post_fork(server: Any, _worker: Any) -> None:
-    """In the worker: drop the siblings' slots, log for itself."""
+    """In the worker: release the siblings' slots, and configure the log."""
     for sibling in server.WORKERS.values():
         sibling.slot.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -106,21 +107,21 @@ def post_fork(server: Any, _worker: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Count how the worker ended and what died with it; forget it alive, free its slot."""
+    """Count how the worker ended and the requests it lost; drop its live gauges, free its slot."""
     reason = exit_reason(worker)
     metrics.WORKER_EXITS.labels(reason).inc()
     directory, identity = metrics_directory(), worker.slot.identity
     if reason != "clean":
-        _count_lost(directory, identity)
+        count_lost_requests(directory, identity)
     multiprocess.forget_live_gauges(directory, identity)
-    shared.forget(worker.slot.number)
+    shared.clear(worker.slot.number)
     worker.slot.close()
 
 
-def _count_lost(directory: Any, identity: str) -> None:
-    """Count the requests that a worker had in hand: they are in no other metric.
+def count_lost_requests(directory: Path, identity: str) -> None:
+    """Count the requests that a worker was serving when it died: they are in no other metric.
 
-    Whatever is wrong with its files, the arbiter lives on.
+    No fault in its metric files ends the arbiter.
     """
     try:
         lost = multiprocess.live_sum(directory, identity, "http_requests_inprogress")
@@ -131,27 +132,27 @@ def _count_lost(directory: Any, identity: str) -> None:
 
 
 def exit_reason(worker: Any) -> str:
-    """One of metrics.EXITS. Only `aborted` tells a time-out, which ends with a signal as well."""
+    """Return one of metrics.EXITS. Only `aborted` marks a time-out, which ends by a signal too."""
     if worker.aborted:
         return "timeout"
-    ended: os.waitid_result | None = worker.ended
-    if ended is None:
+    status: os.waitid_result | None = worker.exit_status
+    if status is None:
         return "crash"
-    if ended.si_code == os.CLD_EXITED:
-        return "clean" if ended.si_status == 0 else "crash"
-    if ended.si_status in STOP_SIGNALS:
+    if status.si_code == os.CLD_EXITED:
+        return "clean" if status.si_status == 0 else "crash"
+    if status.si_status in STOP_SIGNALS:
         return "clean"
-    return "killed" if ended.si_status == signal.SIGKILL else "crash"
+    return "killed" if status.si_status == signal.SIGKILL else "crash"
 
 
 def on_exit(server: Any) -> None:
-    """Leave no gauge of a living process behind, not even of a worker killed at the last."""
+    """Drop the live gauges of all processes, including those of workers killed at the end."""
     directory = metrics_directory()
     for worker in server.WORKERS.values():
         multiprocess.forget_live_gauges(directory, worker.slot.identity)
     multiprocess.forget_live_gauges(directory, multiprocess.MAIN)
 
 
-def metrics_directory() -> Any:
-    """The folder of metric files; gunicorn.conf.py has made sure that there is one."""
-    return load_settings().prometheus_multiproc_dir
+def metrics_directory() -> Path:
+    """Return the folder of metric files, without which gunicorn.conf.py does not start."""
+    return cast("Path", load_settings().prometheus_multiproc_dir)

@@ -1,9 +1,9 @@
 """Accepts connections so that all workers have about as many.
 
-Workers share one listening socket, and the kernel lets whoever is awake take what comes: of four
-connections that stay open, one worker may get all four, and half of the machine stands idle. Here
-a worker that has more than another leaves a new connection to it for a moment, and takes it only
-if nobody did.
+Workers share one listening socket, and the kernel lets whichever is awake accept: of four
+connections that stay open, one worker may get all four, and half of the machine is idle. Here a
+worker that has more than another leaves a new connection to it for a moment, and accepts it only
+if no other did.
 """
 
 import asyncio
@@ -14,17 +14,16 @@ from ssl import SSLContext
 
 from loguru import logger
 
-MOMENT = 0.005  # seconds; the other worker's loop may be at something
-REST_SECONDS = (
-    1.0  # after an accept that failed for want of descriptors or memory, as asyncio has it
-)
+DEFER_SECONDS = 0.005  # the event loop of the other worker may be busy
+RETRY_SECONDS = 1.0  # after an accept without descriptors or memory, as asyncio has it
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Listener:
-    """Accepts on one socket; looks like an asyncio.Server to who ends it.
+    """Accepts on one socket; ends like an asyncio.Server, which Uvicorn expects.
 
-    leave: asked before each connection, whether another worker should have it.
+    defer: called before each accept; returns whether another worker should have the connection.
+    defer_seconds: for how long it may. retry_seconds: after an accept that failed.
     """
 
     def __init__(
@@ -32,49 +31,54 @@ class Listener:
         sock: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
         ssl: SSLContext | None,
-        leave: Callable[[], bool],
+        defer: Callable[[], bool],
+        *,
+        defer_seconds: float = DEFER_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._sock = sock
         self._protocol = protocol
         self._ssl = ssl
-        self._leave = leave
+        self._defer = defer
+        self._defer_seconds = defer_seconds
+        self._retry_seconds = retry_seconds
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._opening: set[asyncio.Task[None]] = set()
 
     @property
     def opening(self) -> int:
-        """Connections that were accepted and have no protocol yet."""
+        """Connections that are accepted and have no protocol yet."""
         return len(self._opening)
 
     def start(self) -> None:
         """Begin to accept."""
         self._timer = None
-        self._loop.add_reader(self._sock, self._come)
+        self._loop.add_reader(self._sock, self._on_readable)
 
     def close(self) -> None:
-        """Accept no more; what was accepted is served."""
+        """Accept no more; accepted connections are served."""
         self._loop.remove_reader(self._sock)
         if self._timer:
             self._timer.cancel()
 
     async def wait_closed(self) -> None:
-        """Wait until everything accepted has its protocol, which its owner ends."""
+        """Wait until every accepted connection has its protocol, which the server then ends."""
         if self._opening:
             await asyncio.wait(self._opening)
 
-    def _come(self) -> None:
-        if self._leave():
-            self._pause(MOMENT, self._take)
+    def _on_readable(self) -> None:
+        if self._defer():
+            self._pause(self._defer_seconds, self._accept_deferred)
         else:
             self._accept()
 
-    def _pause(self, seconds: float, then: Callable[[], None]) -> None:
+    def _pause(self, seconds: float, resume: Callable[[], None]) -> None:
         self._loop.remove_reader(self._sock)
-        self._timer = self._loop.call_later(seconds, then)
+        self._timer = self._loop.call_later(seconds, resume)
 
-    def _take(self) -> None:
-        """Nobody else may have taken it: take it, and listen again."""
+    def _accept_deferred(self) -> None:
+        """Accept the connection if no other worker did, and listen again."""
         self.start()
         self._accept()
 
@@ -82,12 +86,12 @@ class Listener:
         try:
             connection, _ = self._sock.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another worker was faster, or the caller has gone
+            return  # another worker was faster, or the client has gone
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
             logger.bind(reason=error.strerror).error("connection_not_accepted")
-            self._pause(REST_SECONDS, self.start)
+            self._pause(self._retry_seconds, self.start)
             return
         connection.settimeout(0)
         task = self._loop.create_task(self._open(connection))
@@ -97,6 +101,6 @@ class Listener:
     async def _open(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._ssl)
-        except OSError as error:  # a handshake that failed, a caller who has gone
+        except OSError as error:  # the handshake failed, or the client has gone
             logger.bind(reason=str(error)).debug("connection_not_opened")
             connection.close()

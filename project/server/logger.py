@@ -12,6 +12,6 @@ class LoguruLogger(Logger):
     """Used as Gunicorn's `logger_class`, in the arbiter and in every worker."""
 
     def setup(self, cfg: Any) -> None:
-        """Let Gunicorn set levels, then take its handlers away."""
+        """Have Gunicorn set the levels, then remove its handlers."""
         super().setup(cfg)
         configure_logging(load_settings())

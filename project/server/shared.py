@@ -1,13 +1,17 @@
-"""What the arbiter and its workers know of each other: a page of memory that they inherit."""
+"""Memory that the arbiter and its workers share: a page that they inherit at the fork.
+
+It holds the generation of the last reload, whether the server stops, and for each worker slot the
+number of connections and of running steps.
+"""
 
 import math
 import mmap
 import time
 from collections.abc import Callable
 
-MAX_WORKERS = 256  # by slot; no more than 64 are asked for, and a reload has twice as many
+MAX_WORKERS = 256  # by slot; no more than 64 are configured, and a reload has twice as many
 NOT_LISTENING = 0xFFFF
-RECENT_SECONDS = 0.02  # a worker that ran a step so lately will run the next one soon
+RECENT_SECONDS = 0.02  # a worker that ran a step so recently will soon run the next one
 
 _page = mmap.mmap(-1, 16 * MAX_WORKERS)
 _view = memoryview(_page)
@@ -22,12 +26,12 @@ for _slot in range(MAX_WORKERS):
 
 
 def expect(slot: int) -> None:
-    """In the arbiter: a worker is about to have this slot."""
+    """In the arbiter: a worker is about to take this slot."""
     _flags[_SLOTS] = max(_flags[_SLOTS], min(slot, MAX_WORKERS - 1))
 
 
 def generation() -> int:
-    """The number of reloads so far, modulo 256; a worker of an older one is being replaced."""
+    """Return the number of reloads so far, modulo 256; workers of an older one are replaced."""
     return _flags[_GENERATION]
 
 
@@ -37,39 +41,39 @@ def begin_generation() -> None:
 
 
 def mark_ready(of_generation: int) -> None:
-    """In a worker: say that one of this generation serves."""
+    """In a worker: it serves, and is of this generation."""
     _flags[_READY] = of_generation
 
 
 def successor_ready() -> bool:
-    """Whether a worker of the newest generation serves, so that older ones may leave."""
+    """Return whether a worker of the newest generation serves, so that older ones may leave."""
     return _flags[_READY] == generation()
 
 
 def mark_stopping() -> None:
-    """In the arbiter: the whole server was told to stop."""
+    """In the arbiter: the whole server stops."""
     _flags[_STOPPING] = 1
 
 
 def stopping() -> bool:
-    """Whether the whole server was told to stop, and not this worker alone."""
+    """Return whether the whole server stops, and not one worker alone."""
     return bool(_flags[_STOPPING])
 
 
-def tell_connections(slot: int, count: int) -> None:
-    """Say how many connections the worker in a slot has, or that it is NOT_LISTENING."""
+def publish_connections(slot: int, count: int) -> None:
+    """Publish how many connections the worker in a slot has, or that it is NOT_LISTENING."""
     if slot < MAX_WORKERS:
         _connections[slot] = min(count, NOT_LISTENING)
 
 
 def fewest_connections(besides: int) -> int:
-    """The least that any other worker has that listens; NOT_LISTENING where there is none."""
+    """Return the fewest connections of any other listening worker; NOT_LISTENING without one."""
     others = (count for slot, count in enumerate(_connections) if slot != besides)
     return min(others)
 
 
 class SharedStepCounts:
-    """How many steps each worker runs (inference/concurrency.py).
+    """How many steps each worker runs: the StepCounts of inference/concurrency.py.
 
     slot: of this worker. clock: one that all processes share.
     """
@@ -78,13 +82,13 @@ class SharedStepCounts:
         self._slot = min(slot, MAX_WORKERS - 1)
         self._clock = clock
 
-    def tell(self, steps: int) -> None:
-        """Say how many run here."""
+    def publish(self, steps: int) -> None:
+        """Publish how many run here."""
         _steps[self._slot] = min(steps, 255)
         _active_at[self._slot] = self._clock()
 
-    def others(self) -> int:
-        """How many run in the other workers; one is about to where one has just ended."""
+    def siblings(self) -> int:
+        """Return how many run in the other workers; one that has just ended a step counts one."""
         recent = self._clock() - RECENT_SECONDS
         return sum(
             _steps[slot] or _active_at[slot] > recent
@@ -93,8 +97,8 @@ class SharedStepCounts:
         )
 
 
-def forget(slot: int) -> None:
+def clear(slot: int) -> None:
     """In the arbiter: the worker in a slot has ended."""
-    tell_connections(slot, NOT_LISTENING)
+    publish_connections(slot, NOT_LISTENING)
     if slot < MAX_WORKERS:
         _steps[slot] = 0

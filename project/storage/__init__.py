@@ -1,4 +1,4 @@
-"""Files of jobs by key: in a folder of this machine, or in a bucket of a cloud."""
+"""Storage of job files by key: in a folder of this machine, or in a bucket of a cloud."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,14 +13,14 @@ __all__ = ["CloudStorage", "LocalStorage", "Storage", "make_storage"]
 
 
 def make_storage(settings: Settings) -> Storage:
-    """The storage that the settings ask for. Nothing is read, written or asked for yet.
+    """The storage that STORAGE_URL names; it does no I/O before its first use.
 
-    Raises ConfigurationError where STORAGE_URL, or a cloud's own variables, make no storage.
+    Raises ConfigurationError where STORAGE_URL or a cloud's own variables are not valid.
     """
-    place = urlsplit(settings.storage_url)
-    if place.scheme != "file":
+    url = urlsplit(settings.storage_url)
+    if url.scheme != "file":
         return CloudStorage(settings.storage_url, settings.storage_url_seconds)
-    if place.netloc or not place.path.strip("/"):
+    if url.netloc or not url.path.strip("/"):
         raise ConfigurationError("STORAGE_URL: write a folder as file:var/storage or file:/srv/x")
-    folder = Path(unquote(place.path)).absolute()
+    folder = Path(unquote(url.path)).absolute()
     return LocalStorage(folder, settings.storage_secret, settings.storage_url_seconds)

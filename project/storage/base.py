@@ -1,4 +1,4 @@
-"""What every storage does alike: put, get, delete, check; and what its faults become."""
+"""The storage interface: put, get, delete, check; and its errors as ours."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -19,128 +19,132 @@ if TYPE_CHECKING:
     from obstore import Attributes
     from obstore.store import ObjectStore
 
-ANSWER_SECONDS = 10.0  # a storage that takes longer counts as gone
-MAX_THREADS = 16  # of our own, so that a storage that hangs holds up nothing else
-MARK = "_check"  # the key of the file that checks write and look for
-NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")  # in an answer 404, S3's and GCS's, and Azure's
-MAX_REASON = 300  # characters of an error that are logged
+TIMEOUT_SECONDS = 10.0  # an operation that takes longer fails
+MAX_THREADS = 16  # in a pool of its own, so that a storage that hangs blocks nothing else
+MARKER = "_check"  # key of the file that `check` writes and looks for
+NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")  # codes in a 404 of S3 and GCS, and of Azure
+MAX_REASON_CHARACTERS = 300  # of an error in the log
 
 T = TypeVar("T")
 
 
 class Storage(ABC):
-    """Keeps bytes under keys, which `names.is_key` describes.
+    """Stores bytes under keys; `names.is_key` defines a key.
 
-    Every method raises StorageUnavailable where the storage is gone, full or refuses us, at the
-    latest after ANSWER_SECONDS, and ValueError for a key or a media type that is none.
+    Every method raises StorageUnavailable where the storage is away, full or rejects our
+    credentials, at the latest after the time-out, and ValueError for an invalid key or media type.
 
-    Make it anywhere, but use it in no process that forks afterwards: obstore's threads stay behind
-    in the parent, and in a child nothing would be answered any more.
+    Construct it anywhere, but do not use it in a process that forks afterwards: obstore's threads
+    stay in the parent, and in the child no call would return.
+
+    url_seconds: validity of a URL. timeout_seconds: time limit of an operation.
     """
 
-    def __init__(self, url_seconds: float) -> None:
+    def __init__(self, url_seconds: float, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._url_seconds = url_seconds
+        self._timeout_seconds = timeout_seconds
         self._threads = ThreadPoolExecutor(MAX_THREADS, "storage")
 
     @abstractmethod
     async def url(self, key: str, media_type: str, filename: str) -> str:
-        """Where anybody can download a file for a while, whether it is there or not."""
+        """A URL that downloads the file until it expires, whether the file exists or not."""
 
     @abstractmethod
     def _open(self) -> "ObjectStore":
-        """The store itself, made at its first use."""
+        """Open the obstore store; called at its first use."""
 
     @abstractmethod
     def _attributes(self, media_type: str, filename: str) -> "Attributes":
-        """What is kept beside the bytes."""
+        """Metadata that is stored with the bytes."""
 
     async def put(
         self, key: str, data: bytes, media_type: str, filename: str | None = None
     ) -> None:
-        """Keep a file, whole or not at all, in the place of one that is there.
+        """Store a file atomically; it replaces an existing one.
 
-        filename: what a cloud calls it where it is downloaded; unset: the key's last part.
+        filename: name of its download from a cloud; unset: the key's last part.
         """
         check_key(key)
         check_media_type(media_type)
         attributes = self._attributes(media_type, filename or key.rpartition("/")[2])
-        await self._ask("put", lambda: self._write(key, data, attributes))
+        await self._run("put", lambda: self._write(key, data, attributes))
 
     async def get(self, key: str) -> bytes:
-        """What was put. Raises FileMissing where there is nothing."""
+        """The bytes of a file. Raises FileMissing where there is none."""
         check_key(key)
-        return await self._ask("get", lambda: bytes(obstore.get(self._store, key).bytes()))
+        return await self._run("get", lambda: bytes(obstore.get(self._store, key).bytes()))
 
     async def delete(self, key: str) -> None:
-        """Have nothing under this key, if there was anything."""
+        """Delete a file; one that does not exist is no error."""
         check_key(key)
         with suppress(FileMissing):
-            await self._ask("delete", lambda: obstore.delete(self._store, key))
+            await self._run("delete", lambda: obstore.delete(self._store, key))
 
     async def delete_under(self, prefix: str) -> None:
-        """Have nothing under the keys that begin with this one and a slash."""
+        """Delete every file whose key begins with this prefix and a slash."""
         check_key(prefix)
-        await self._ask("delete", lambda: self._delete_all(prefix))
+        await self._run("delete", lambda: self._delete_all(prefix))
 
     def _delete_all(self, prefix: str) -> None:
         for chunk in obstore.list(self._store, f"{prefix}/"):
             for item in chunk:
-                with suppress(FileNotFoundError):  # another sweep was quicker
+                with suppress(FileNotFoundError):  # another sweep was faster
                     obstore.delete(self._store, item["path"])
 
     async def check(self) -> None:
-        """Raise StorageUnavailable unless the storage answers and takes our credentials.
+        """Raise StorageUnavailable unless the storage answers and accepts our credentials.
 
-        Looks for a mark and writes it where it is not seen: at first, or where we may not list, as
-        S3 then answers 403 for what is missing. So writing is tried once and costs nothing later.
+        Reads a marker file, and writes it where it is missing: at first, or where we may not list,
+        as S3 then answers 403 for a missing file. So writing is tested once, and later checks only
+        read.
         """
-        await self._ask("check", self._mark)
+        await self._run("check", self._check_marker)
 
-    def _mark(self) -> None:
+    def _check_marker(self) -> None:
         try:
-            obstore.head(self._store, MARK)
+            obstore.head(self._store, MARKER)
         except (FileNotFoundError, PermissionDeniedError):
-            self._write(MARK, b"ok\n", self._attributes("text/plain", MARK))
+            self._write(MARKER, b"ok\n", self._attributes("text/plain", MARKER))
 
     def _write(self, key: str, data: bytes, attributes: "Attributes") -> None:
-        """In one piece: a broken upload in parts would leave parts behind."""
+        """Upload in one piece: an interrupted multipart upload would leave parts behind."""
         obstore.put(self._store, key, data, attributes=attributes or None, use_multipart=False)
 
     @cached_property
     def _store(self) -> "ObjectStore":
         return self._open()
 
-    async def _ask(self, operation: str, call: Callable[[], T]) -> T:
-        """Call in a thread, wait for so long and no longer, and turn faults into errors of ours.
+    async def _run(self, operation: str, call: Callable[[], T]) -> T:
+        """Call in a thread with a time-out, and translate its errors into ours.
 
-        Not through obstore's own coroutines: their threads call into Python when they are done,
-        and abort a process that happens to end in that moment.
+        obstore's own coroutines are not used: their threads call into Python when they are done,
+        and abort a process that exits at that moment.
         """
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self._timeout_seconds):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, call)
         except FileNotFoundError as error:
-            if operation in {"get", "delete"} and not _names(error, NO_BUCKET):
-                raise FileMissing("the file is not there, or no longer; make it again") from None
+            if operation in {"get", "delete"} and not _is_missing_bucket(error):
+                raise FileMissing(
+                    "the file does not exist, or no longer; create it again"
+                ) from None
             raise _unavailable(operation, error) from error
         except (BaseError, OSError) as error:
             raise _unavailable(operation, error) from error
 
 
-def _names(error: Exception, codes: tuple[str, ...]) -> bool:
-    return any(code in str(error) for code in codes)
+def _is_missing_bucket(error: Exception) -> bool:
+    return any(code in str(error) for code in NO_BUCKET)
 
 
-def in_short(error: Exception) -> str:
-    """An error's message in one line, without the details for debugging that obstore appends."""
-    return " ".join(str(error).partition("\n\nDebug source")[0].split())[:MAX_REASON]
+def summary(error: Exception) -> str:
+    """An error's message in one line, without the debugging details that obstore appends."""
+    return " ".join(str(error).partition("\n\nDebug source")[0].split())[:MAX_REASON_CHARACTERS]
 
 
 def _unavailable(operation: str, error: Exception) -> StorageUnavailable:
-    log = logger.bind(operation=operation, error=type(error).__name__, reason=in_short(error))
+    log = logger.bind(operation=operation, error=type(error).__name__, reason=summary(error))
     log.warning("storage_failed")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return StorageUnavailable(
-            "the storage refuses this server; its operators find why in the log"
-        )
-    return StorageUnavailable("files cannot be kept or read now; try again in a while")
+        return StorageUnavailable("the storage rejects this server's credentials; the log says why")
+    return StorageUnavailable("files cannot be stored or read now; retry later")

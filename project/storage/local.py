@@ -1,4 +1,4 @@
-"""A folder of this machine, whose addresses the API itself signs and serves."""
+"""A folder of this machine; the API itself signs and serves its URLs."""
 
 import hashlib
 import hmac
@@ -17,7 +17,7 @@ from obstore.store import LocalStore
 from pydantic import SecretStr
 
 from project.errors import Forbidden
-from project.storage.base import MARK, Storage, T
+from project.storage.base import MARKER, Storage, T
 from project.storage.names import check_key, check_media_type, is_key
 
 if TYPE_CHECKING:
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 FILES = "/v1/files"
-OWN_FILE = ".secret"  # beside the files, for all who share them; no key begins with a dot
+SECRET_FILE = ".secret"  # noqa: S105 - a name; beside the files, as no key begins with a dot
 SECRET_BYTES = 32
 
 
 class LocalStorage(Storage):
-    """Files in a folder. Their addresses are paths, for this server or another that shares it.
+    """Files in a folder. Their URLs are paths at this server, or at another that shares the folder.
 
-    The folder is the one where the file MARK is. A process makes both, if need be, at its first
-    `put` or `check` and never again: once it has used the folder, and for all else from the start,
-    a folder without the mark is one that is away, unmounted say, and StorageUnavailable is raised.
-    So nothing is told as missing, or written into a mount point, while its disk is elsewhere. Only
-    an address needs no folder to be signed, where the secret is known.
+    The folder has a file MARKER. A process creates both, if necessary, at its first `put` or
+    `check` and never again: once it has used the folder, and for every other operation from the
+    start, a folder without MARKER counts as unmounted, and StorageUnavailable is raised. So no file
+    is reported as missing, or written into an empty mount point, while its disk is away. To sign
+    a URL takes no folder where the secret is set.
 
-    secret: signs the addresses; unset: one is made and kept in the folder.
-    now: tells the time in seconds since 1970.
+    secret: signs URLs; None: one is generated and stored in the folder.
+    clock: the current time in seconds since 1970.
     """
 
     def __init__(
@@ -47,20 +47,20 @@ class LocalStorage(Storage):
         folder: Path,
         secret: SecretStr | None,
         url_seconds: float,
-        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(url_seconds)
         self._folder = folder
-        self._given = secret
-        self._now = now
+        self._configured_secret = secret
+        self._clock = clock
         self._used = False  # by this process
 
     async def url(self, key: str, media_type: str, filename: str) -> str:
-        """The path that `verify` lets through until it expires."""
+        """A path that `verify` accepts until it expires."""
         check_key(key)
         check_media_type(media_type)
-        expires = str(math.ceil(self._now() + self._url_seconds))
-        signature = await self._signature(key, expires, media_type, filename)
+        expires = str(math.ceil(self._clock() + self._url_seconds))
+        signature = await self.sign(key, expires, media_type, filename)
         query = {
             "expires": expires,
             "media_type": media_type,
@@ -72,89 +72,89 @@ class LocalStorage(Storage):
     async def verify(
         self, key: str, *, expires: str, media_type: str, filename: str, signature: str
     ) -> None:
-        """Raise Forbidden unless `url` gave out exactly this, and not too long ago."""
-        expected = await self._signature(key, expires, media_type, filename)
+        """Raise Forbidden unless `url` returned exactly this, and it has not expired."""
+        expected = await self.sign(key, expires, media_type, filename)
         genuine = hmac.compare_digest(expected.encode(), signature.encode())
         if not (genuine and is_key(key)):
-            raise Forbidden("this address was not given out so; take it from the job's answer")
-        if self._now() >= int(expires):
-            raise Forbidden("this address has expired; ask for the job's result again")
+            raise Forbidden("the signature does not match; take the URL from the job")
+        if self._clock() >= int(expires):
+            raise Forbidden("the URL has expired; get the job again for a new one")
 
     async def check(self) -> None:
-        """Raise StorageUnavailable unless the folder takes a file, which costs nothing here."""
-        await self.put(MARK, b"ok\n", "text/plain")
+        """Raise StorageUnavailable unless a file can be written, which is cheap here."""
+        await self.put(MARKER, b"ok\n", "text/plain")
 
     def _open(self) -> "ObjectStore":
-        self._look()
+        self._require_marker()
         store = LocalStore(self._folder, automatic_cleanup=True)
         self._used = True
         return store
 
-    def _look(self) -> None:
-        """Raise OSError where the folder is away."""
-        if not (self._folder / MARK).exists():
-            raise OSError(f"{self._folder} is away or was never used: there is no {MARK} in it")
+    def _require_marker(self) -> None:
+        """Raise OSError where the folder is unmounted or moved."""
+        if not (self._folder / MARKER).exists():
+            raise OSError(f"{self._folder} is away or was never used: there is no {MARKER} in it")
 
     def _write(self, key: str, data: bytes, attributes: "Attributes") -> None:
         if self._used:
-            self._look()
+            self._require_marker()
         else:
             self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / MARK).touch()
+            (self._folder / MARKER).touch()
         super()._write(key, data, attributes)
 
     def _delete_all(self, prefix: str) -> None:
         super()._delete_all(prefix)
-        self._look()  # afterwards: of a folder that is away the list is empty
+        self._require_marker()  # afterwards: the list of an unmounted folder is empty
 
-    async def _ask(self, operation: str, call: Callable[[], T]) -> T:
-        def ask() -> T:
+    async def _run(self, operation: str, call: Callable[[], T]) -> T:
+        def checked() -> T:
             try:
                 return call()
             except FileNotFoundError:
-                self._look()
+                self._require_marker()
                 raise
 
-        return await super()._ask(operation, ask)
+        return await super()._run(operation, checked)
 
     def _attributes(self, media_type: str, filename: str) -> "Attributes":  # noqa: ARG002
-        return {}  # a folder keeps none; the address carries them
+        return {}  # a folder stores none; they are part of the URL
 
-    async def _signature(self, key: str, expires: str, media_type: str, filename: str) -> str:
-        """HMAC-SHA-256 over all four, which JSON keeps from running into each other."""
+    async def sign(self, key: str, expires: str, media_type: str, filename: str) -> str:
+        """HMAC-SHA-256 of all four; JSON separates them unambiguously."""
         message = json.dumps([key, expires, media_type, filename]).encode()
-        secret = await self._ask("sign", lambda: self._secret)
+        secret = await self._run("sign", lambda: self._secret)
         return hmac.new(secret, message, hashlib.sha256).hexdigest()
 
     @cached_property
     def _secret(self) -> bytes:
-        if self._given is not None:
-            return self._given.get_secret_value().encode()
-        self._look()
-        return kept_secret(self._folder / OWN_FILE)
+        if self._configured_secret is not None:
+            return self._configured_secret.get_secret_value().encode()
+        self._require_marker()
+        return load_or_create_secret(self._folder / SECRET_FILE)
 
 
-def kept_secret(path: Path) -> bytes:
-    """The secret in a file, which is made if it is not there; many processes may ask at once.
+def load_or_create_secret(path: Path) -> bytes:
+    """The secret in a file, which is created where it does not exist; safe in many processes.
 
-    Raises OSError where the file cannot be read or made, or holds no secret.
+    Raises OSError where the file cannot be read or created, or holds no secret.
     """
     if not path.exists():
-        _make_secret(path)
+        _create_secret(path)
     secret = path.read_bytes()
-    if len(secret) < SECRET_BYTES:  # with an empty one anybody could sign
-        raise OSError(f"{path} holds no secret; delete it, and another will be made")
+    if len(secret) < SECRET_BYTES:  # with an empty one, anybody could sign
+        raise OSError(f"{path} holds no secret; delete it, and another is generated")
     return secret
 
 
-def _make_secret(path: Path) -> None:
+def _create_secret(path: Path) -> None:
     fresh = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(SECRET_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        os.link(fresh, path)  # appears whole, and only the first of many
+        os.link(fresh, path)  # atomic, and fails for all but the first process
     except FileExistsError:
         return  # another process was first
     finally:

@@ -32,7 +32,7 @@ def test_a_folder_becomes_a_baseline(folder, tmp_path):
         done = command("drift", "baseline", str(folder), "--out", str(target))
         assert done.returncode == 0, done.stderr
         assert str(target) in done.stdout
-        assert f"{COUNT} pictures read, 2 left out" in done.stderr
+        assert f"{COUNT} images read, 2 left out" in done.stderr
         for bad in ("torn.jpg", "words.png"):
             (line,) = [line for line in done.stderr.splitlines() if bad in line]
             assert line.startswith("left out: ")
@@ -59,7 +59,7 @@ def test_by_default_it_is_written_where_the_server_looks(folder, tmp_path):
         (["{few}"], "3 pictures are too few to compare with: send at least 100"),
         (["{empty}"], "no image files in"),
         (["{empty}/gone"], "no image files in"),
-        (["{few}", "--model", "text_to_image"], "runs as a job alone"),
+        (["{few}", "--model", "text_to_image"], "only runs as a job"),
         (["{few}", "--model", "nothing"], "no file project/models/nothing.py"),
     ],
     ids=["few", "empty", "gone", "long", "unknown"],

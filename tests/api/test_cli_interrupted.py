@@ -11,7 +11,7 @@ from tests.commands import command, start
 from tests.conftest import picture
 from tests.fakes import ShadeModel
 from tests.job_server import Fault, JobServer
-from tests.workshop import TurnModel
+from tests.job_worker import TurnModel
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_an_answer_that_is_lost_makes_no_second_job(server, photo, tmp_path):
     }
     assert len(keys) == 1
     assert server.count("POST", "/jobs") == 4
-    assert "trying again" in done.stderr
+    assert "retrying" in done.stderr
 
 
 def test_a_stream_and_a_download_that_break_are_taken_up_again(server, photo, tmp_path):

@@ -12,7 +12,7 @@ from tests.commands import command
 from tests.conftest import picture
 from tests.fakes import ShadeModel
 from tests.job_server import Blend, JobServer, Paint
-from tests.workshop import TurnModel
+from tests.job_worker import TurnModel
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_the_problem_of_a_job_that_failed_is_said_with_its_id(server, jobs, fold
         (("paint",), "paint: Invalid input: correct the parameters named in errors"),
         (("turn", "{}/white.png", "--out", "{}/notes.txt"), "cannot write there: File exists"),
         (("turn", "{}/white.png", "--idempotency-key", "two words"), "visible ASCII"),
-        (("turn", "{}/white.png", "-p", "degrees=\udcff"), "no UTF-8 text"),
+        (("turn", "{}/white.png", "-p", "degrees=\udcff"), "not UTF-8 text"),
     ],
 )
 def test_a_wrong_command_says_what_to_do_in_a_line(server, jobs, folder, out, words, said):

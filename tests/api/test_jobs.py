@@ -1,4 +1,4 @@
-"""Jobs over HTTP, as their callers see them: sent, looked at, cancelled, run again, fetched."""
+"""Jobs over HTTP: submitted, shown, listed, cancelled, retried, downloaded."""
 
 import time
 
@@ -18,17 +18,19 @@ async def api(tmp_path):
 
 
 async def succeeded(api: JobApi, data: bytes = b"{}", media_type: str = "application/json") -> str:
-    """The id of a job whose worker has done it."""
+    """The id of a job that has succeeded."""
     job = await api.running()
     key = f"jobs/{job.id}/results/1"
-    await api.desk.storage.put(key, data, media_type)
+    await api.job_services.storage.put(key, data, media_type)
     result = {"key": key, "media_type": media_type, "size": len(data)}
-    assert await api.jobs.succeed(job.id, "worker", time.time(), result, {"forward": 0.5})
+    assert await api.jobs.transitions.succeed(
+        job.id, "worker", time.time(), result, {"forward": 0.5}
+    )
     return job.id
 
 
-async def test_a_job_is_accepted_with_its_place_and_sent_to_the_workers(api):
-    """202, where to look, and the row, the file and the message are there."""
+async def test_a_job_is_accepted_and_sent_to_the_workers(api):
+    """202 with its Location; the row, the file and the message exist."""
     answer = await api.client.post(SHADE, files={"image": picture()}, params={"threshold": 3})
     view = answer.json()
     assert answer.status_code == 202
@@ -37,18 +39,18 @@ async def test_a_job_is_accepted_with_its_place_and_sent_to_the_workers(api):
     assert (view["status"], view["progress"], view["attempts"]) == ("accepted", 0, 0)
     assert view["params"] == {"threshold": 3.0}
     assert view["request_id"] == answer.headers["X-Request-ID"]
-    assert api.sender.sent == [view["id"]]
+    assert api.queue.sent == [view["id"]]
     (job,) = await api.rows()
     assert job.sent_at is not None
     (stored,) = job.inputs
     assert stored["key"] == f"jobs/{job.id}/inputs/image"
-    assert await api.desk.storage.get(stored["key"]) == picture()
+    assert await api.job_services.storage.get(stored["key"]) == picture()
 
 
-async def test_a_job_is_seen_from_its_beginning_to_its_end(api):
-    """Status, progress, times and what each stage took."""
+async def test_a_job_is_shown_while_it_runs_and_when_it_has_ended(api):
+    """Status, progress, times and the seconds of each stage."""
     job = await api.running()
-    await api.jobs.renew(job.id, "worker", 1e9, 1e10, 0.25)
+    await api.jobs.transitions.renew(job.id, "worker", 1e9, 1e10, 0.25)
     view = (await api.client.get(f"/v1/jobs/{job.id}")).json()
     assert (view["status"], view["progress"], view["attempts"]) == ("running", 0.25, 1)
     assert (view["finished_at"], view["result"]) == (None, None)
@@ -63,8 +65,8 @@ async def test_a_job_is_seen_from_its_beginning_to_its_end(api):
     }
 
 
-async def test_the_result_is_downloaded_from_where_it_leads(api):
-    """307 to an address that is signed, for the bytes as they were stored."""
+async def test_the_result_is_downloaded_through_a_redirect(api):
+    """307 to a signed URL, which serves the bytes as they were stored."""
     done = await succeeded(api, picture("PNG"), "image/png")
     leads = await api.client.get(f"/v1/jobs/{done}/result")
     assert (leads.status_code, leads.headers["Cache-Control"]) == (307, "no-store")
@@ -87,7 +89,7 @@ async def test_lists_are_paged_from_the_newest_to_the_oldest(api):
 
 
 async def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_by_its_worker(api):
-    """200 where it is done, 202 where it will be."""
+    """200 and 202."""
     waiting = (await api.submit())["id"]
     answer = await api.client.delete(f"/v1/jobs/{waiting}")
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
@@ -96,17 +98,17 @@ async def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_by_its_worke
     assert (answer.status_code, answer.json()["cancel_requested"]) == (202, True)
 
 
-async def test_a_failed_job_runs_again_as_if_it_never_had(api):
-    """Accepted once more and sent once more."""
+async def test_a_failed_job_is_retried_from_its_first_attempt(api):
+    """It is accepted and sent again."""
     job = await api.running()
-    assert await api.jobs.fail(job.id, "worker", time.time(), PROBLEM)
+    assert await api.jobs.transitions.fail(job.id, "worker", time.time(), PROBLEM)
     failed = (await api.client.get(f"/v1/jobs/{job.id}")).json()
     assert (failed["status"], failed["problem"]) == ("failed", PROBLEM)
     answer = await api.client.post(f"/v1/jobs/{job.id}/retry")
     assert answer.status_code == 202
     assert (answer.json()["status"], answer.json()["attempts"]) == ("accepted", 0)
     assert answer.json()["problem"] is None
-    assert api.sender.sent == [job.id, job.id]
+    assert api.queue.sent == [job.id, job.id]
 
 
 @pytest.mark.parametrize(
@@ -122,16 +124,16 @@ async def test_a_failed_job_runs_again_as_if_it_never_had(api):
 @pytest.mark.parametrize(
     "job_id", ["0" * 32, "x", "0" * 31 + "F", "%00", "'; DROP TABLE jobs; --", "9" * 5000, "é" * 32]
 )
-async def test_what_is_no_job_is_a_404_whatever_is_asked_of_it(api, method, path, job_id):
-    """Unknown or malformed, it never reaches the database as more than a value."""
+async def test_an_unknown_or_malformed_id_is_a_404(api, method, path, job_id):
+    """On every route; it reaches the database as a value at most."""
     answer = await api.client.request(method, path.format(job_id))
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:vitrine:problem:job-not-found"
     assert "GET /v1/jobs" in answer.json()["detail"]
 
 
-async def test_an_unchanged_job_costs_no_second_answer(api):
-    """If-None-Match by revision: 304 until something changes."""
+async def test_an_unchanged_job_is_a_304(api):
+    """With If-None-Match, until its revision changes."""
     path = f"/v1/jobs/{(await api.submit())['id']}"
     first = await api.client.get(path)
     known = {"If-None-Match": f'"other", {first.headers["ETag"]}'}
@@ -143,23 +145,23 @@ async def test_an_unchanged_job_costs_no_second_answer(api):
 
 
 async def test_there_is_no_result_before_or_without_success(api):
-    """409 that tells the status and the way on."""
+    """409 with the status and the next step."""
     waiting = (await api.submit())["id"]
     answer = await api.client.get(f"/v1/jobs/{waiting}/result")
     assert (answer.status_code, answer.json()["title"]) == (409, "Job conflict")
     assert "accepted" in answer.json()["detail"]
     assert "follow its events" in answer.json()["detail"]
     job = await api.running()
-    assert await api.jobs.fail(job.id, "worker", time.time(), PROBLEM)
+    assert await api.jobs.transitions.fail(job.id, "worker", time.time(), PROBLEM)
     answer = await api.client.get(f"/v1/jobs/{job.id}/result")
     assert answer.status_code == 409
     assert f"POST /v1/jobs/{job.id}/retry" in answer.json()["detail"]
 
 
-async def test_a_result_that_was_deleted_is_missing_and_no_longer_announced(api):
-    """404 that says so; the job itself stays known."""
+async def test_a_deleted_result_is_a_404_and_no_longer_in_the_view(api):
+    """The job itself stays."""
     done = await succeeded(api)
-    await api.jobs.files_deleted(done, time.time())
+    await api.jobs.transitions.mark_files_deleted(done, time.time())
     answer = await api.client.get(f"/v1/jobs/{done}/result")
     assert (answer.status_code, answer.json()["title"]) == (404, "File missing")
     view = (await api.client.get(f"/v1/jobs/{done}")).json()
@@ -169,15 +171,15 @@ async def test_a_result_that_was_deleted_is_missing_and_no_longer_announced(api)
 @pytest.mark.parametrize(
     "change", [("signature=", "signature=0"), ("results", "inputs"), ("?", "x?")]
 )
-async def test_an_address_that_was_changed_downloads_nothing(api, change):
-    """Neither another file nor a longer life."""
+async def test_a_changed_url_downloads_nothing(api, change):
+    """Neither another file nor with a later expiry."""
     leads = await api.client.get(f"/v1/jobs/{await succeeded(api)}/result")
     answer = await api.client.get(leads.headers["Location"].replace(*change))
     assert answer.status_code == 403
 
 
-async def test_lists_are_filtered_and_say_how_to_go_on(api):
-    """By model and by status, and the way on keeps both."""
+async def test_lists_are_filtered_by_model_and_status(api):
+    """The path of the next page keeps the filters."""
     for _ in range(3):
         await api.submit()
     words = await api.client.post("/v1/models/paint/jobs", json={"prompt": "a cat"})
@@ -203,15 +205,15 @@ async def test_lists_are_filtered_and_say_how_to_go_on(api):
         f"before={'0' * 31}",
     ],
 )
-async def test_a_list_that_cannot_be_is_refused_by_the_name_of_what_is_wrong(api, query):
-    """422, and never a database error."""
+async def test_an_invalid_query_of_a_list_is_a_422_that_names_the_parameter(api, query):
+    """It never reaches the database."""
     answer = await api.client.get(f"/v1/jobs?{query}")
     assert answer.status_code == 422
     assert query.partition("=")[0] in str(answer.json()["errors"])
 
 
-async def test_what_has_ended_otherwise_cannot_be_cancelled(api):
-    """409; to cancel twice is no fault."""
+async def test_a_job_that_has_succeeded_cannot_be_cancelled(api):
+    """409; cancelling twice is a 200."""
     done = await succeeded(api)
     answer = await api.client.delete(f"/v1/jobs/{done}")
     assert answer.status_code == 409
@@ -222,16 +224,16 @@ async def test_what_has_ended_otherwise_cannot_be_cancelled(api):
 
 
 async def test_only_a_failed_job_with_its_files_runs_again(api):
-    """409 with the reason; nothing is sent."""
+    """409 with the reason, and no message."""
     done, job = await succeeded(api), await api.running()
-    sent = list(api.sender.sent)
+    sent = list(api.queue.sent)
     for job_id, word in ((done, "succeeded"), (job.id, "running")):
         answer = await api.client.post(f"/v1/jobs/{job_id}/retry")
         assert answer.status_code == 409
         assert word in answer.json()["detail"]
-    assert await api.jobs.fail(job.id, "worker", time.time(), PROBLEM)
-    await api.jobs.files_deleted(job.id, time.time())
+    assert await api.jobs.transitions.fail(job.id, "worker", time.time(), PROBLEM)
+    await api.jobs.transitions.mark_files_deleted(job.id, time.time())
     answer = await api.client.post(f"/v1/jobs/{job.id}/retry")
     assert answer.status_code == 409
     assert "files are deleted" in answer.json()["detail"]
-    assert api.sender.sent == sent
+    assert api.queue.sent == sent

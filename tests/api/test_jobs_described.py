@@ -1,4 +1,4 @@
-"""What is served, and how it is told: models, schemas, metrics; and jobs that are off."""
+"""The description of jobs: models, schemas and metrics; and a server with JOBS=off."""
 
 import pytest
 from starlette.testclient import TestClient
@@ -7,7 +7,7 @@ from project.api.factory import create_app
 from project.errors import ConfigurationError
 from tests.api.test_openapi import TYPES, every, faults, resolved
 from tests.conftest import make_settings, picture
-from tests.fakes import BlendModel, FakeSender, ShadeModel
+from tests.fakes import BlendModel, FakeQueue, ShadeModel
 from tests.job_api import BLEND, PAINT, PNG, SHADE, job_api, job_settings
 
 pytestmark = pytest.mark.anyio
@@ -25,8 +25,8 @@ async def document(api):
     return (await api.client.get("/openapi.json")).json()
 
 
-async def test_quick_and_long_models_are_listed_with_what_they_offer(api):
-    """Paths to post to, the images' names, and whether the weights are here."""
+async def test_quick_and_long_models_are_listed_with_their_paths(api):
+    """The images' names, and whether the weights are loaded."""
     models = {item["name"]: item for item in (await api.client.get("/v1/models")).json()["models"]}
     assert models["shade"]["predictions"] == "/v1/models/shade/predictions"
     assert models["blend"]["predictions"] is None
@@ -44,8 +44,8 @@ async def test_quick_and_long_models_are_listed_with_what_they_offer(api):
     assert models["paint"]["images"] == []
 
 
-async def test_a_models_result_is_described_be_it_a_picture_or_not(api):
-    """A schema, or the media type alone."""
+async def test_a_models_result_is_described(api):
+    """By a schema, or by the media type of an image."""
     shade = (await api.client.get("/v1/models/shade")).json()
     assert shade["result_media_type"] == "application/json"
     assert "brightness" in shade["result_schema"]["properties"]
@@ -56,13 +56,13 @@ async def test_a_models_result_is_described_be_it_a_picture_or_not(api):
 
 
 async def test_a_long_model_has_no_predictions(api):
-    """There is nothing at that path, rather than a request that takes minutes."""
+    """404, rather than a request that takes minutes."""
     answer = await api.client.post("/v1/models/blend/predictions", content=picture(), headers=PNG)
     assert answer.status_code == 404
 
 
 async def test_every_route_of_jobs_is_documented(document):
-    """With an id of its own, and references that lead somewhere."""
+    """With a unique operation id, and references that resolve."""
     assert {SHADE, BLEND, PAINT, "/v1/jobs", JOB, f"{JOB}/result", f"{JOB}/events"} <= set(
         document["paths"]
     )
@@ -77,7 +77,7 @@ async def test_every_route_of_jobs_is_documented(document):
 
 
 async def test_each_model_documents_what_its_jobs_take(document):
-    """Every image by its name, the parameters, the key; and no bare bytes where there are two."""
+    """Every image by its name, the parameters and the key; a raw body only for one image."""
     blend = document["paths"][BLEND]["post"]
     content = blend["requestBody"]["content"]
     assert set(content) == {"application/json", "multipart/form-data"}
@@ -94,8 +94,8 @@ async def test_each_model_documents_what_its_jobs_take(document):
 
 
 @pytest.mark.parametrize("path", [SHADE, BLEND, PAINT])
-async def test_the_example_of_a_job_can_be_sent_as_it_stands(api, document, path):
-    """`Try it out` makes a job, whose view is what its schema promises."""
+async def test_the_example_of_a_job_can_be_sent_unchanged(api, document, path):
+    """`Try it out` submits a job, and its view conforms to its schema."""
     operation = document["paths"][path]["post"]
     example = operation["requestBody"]["content"]["application/json"]["example"]
     answer = await api.client.post(path, json=example)
@@ -108,7 +108,7 @@ async def test_the_example_of_a_job_can_be_sent_as_it_stands(api, document, path
 
 
 async def test_the_problems_of_a_job_are_documented(document):
-    """As what they are sent as."""
+    """With their media type."""
     responses = document["paths"][f"{JOB}/result"]["get"]["responses"]
     for status in ("404", "409", "503"):
         assert set(responses[status]["content"]) == {"application/problem+json"}
@@ -117,7 +117,7 @@ async def test_the_problems_of_a_job_are_documented(document):
 
 
 async def test_jobs_are_counted_from_zero_for_every_model(api):
-    """An alert sees nothing happening rather than nothing."""
+    """An alert needs a 0, not a missing series."""
     text = (await api.client.get("/metrics")).text
     for name in ("shade", "blend", "paint"):
         assert f'jobs_total{{model="{name}",outcome="failed"}}' in text
@@ -126,7 +126,7 @@ async def test_jobs_are_counted_from_zero_for_every_model(api):
 
 
 async def test_a_stream_is_counted_and_its_length_is_no_latency(api):
-    """How long it lasts is its caller's choice."""
+    """The client decides how long it lasts."""
     job = (await api.submit())["id"]
     await api.client.delete(f"/v1/jobs/{job}")
     assert (await api.client.get(f"/v1/jobs/{job}/events")).status_code == 200
@@ -135,13 +135,13 @@ async def test_a_stream_is_counted_and_its_length_is_no_latency(api):
     assert 'http_request_duration_seconds_count{handler="/v1/jobs/{job_id}/events"' not in text
 
 
-def test_with_jobs_off_there_is_no_job_anywhere():
-    """No route, no database, no folder; a quick model predicts as ever."""
+def test_with_jobs_off_there_is_no_route_of_jobs():
+    """No database, no queue; a quick model still predicts."""
 
     def never(_settings):
-        raise AssertionError("no broker is wanted")
+        raise AssertionError("no broker is needed")
 
-    app = create_app(make_settings(), [ShadeModel()], make_sender=never)
+    app = create_app(make_settings(), [ShadeModel()], make_queue=never)
     with TestClient(app) as client:
         assert client.post(SHADE, content=picture(), headers=PNG).status_code == 404
         assert client.get("/v1/jobs").status_code == 404
@@ -150,15 +150,15 @@ def test_with_jobs_off_there_is_no_job_anywhere():
         assert not any("jobs" in path for path in client.get("/openapi.json").json()["paths"])
 
 
-def test_with_jobs_off_a_long_model_is_left_out():
-    """What is quick is served as ever, and JOBS=off alone makes a server without a broker."""
+def test_with_jobs_off_a_long_model_is_not_served():
+    """The quick ones are."""
     with TestClient(create_app(make_settings(), [ShadeModel(), BlendModel()])) as client:
         models = client.get("/v1/models").json()["models"]
         assert [model["name"] for model in models] == ["shade"]
 
 
-def test_with_jobs_off_and_no_quick_model_there_is_nothing_to_serve():
-    """It is said at the start."""
+def test_with_jobs_off_a_server_needs_a_quick_model():
+    """It is refused at the start."""
     with pytest.raises(ConfigurationError, match="blend: served as jobs alone, and JOBS is off"):
         create_app(make_settings(), [BlendModel()])
 
@@ -171,28 +171,28 @@ def test_with_jobs_off_and_no_quick_model_there_is_nothing_to_serve():
         ({"database_url": "sqlite+aiosqlite:///:memory:"}, "DATABASE_URL"),
     ],
 )
-def test_what_makes_no_storage_or_database_is_refused_at_the_start(tmp_path, changes, said):
+def test_an_invalid_storage_or_database_is_refused_at_the_start(tmp_path, changes, said):
     """Not at the first job."""
     with pytest.raises(ConfigurationError, match=said):
         create_app(job_settings(tmp_path, **changes), [ShadeModel()])
 
 
 async def test_nothing_is_opened_before_the_process_serves(tmp_path):
-    """Neither the database nor the broker would survive a fork."""
+    """Neither a database connection nor a broker connection survives a fork."""
     opened = []
 
     def note(_settings):
         opened.append(1)
-        return FakeSender()
+        return FakeQueue()
 
-    app = create_app(job_settings(tmp_path), [ShadeModel()], make_sender=note)
+    app = create_app(job_settings(tmp_path), [ShadeModel()], make_queue=note)
     assert (opened, list(tmp_path.iterdir())) == ([], [])
     async with app.router.lifespan_context(app):
         assert opened == [1]
 
 
 async def test_long_models_alone_are_served_as_well(tmp_path):
-    """Without a runner's lane there is still a /ready, and a job."""
+    """Without a quick model there are still /ready and jobs."""
     async with job_api(job_settings(tmp_path), tmp_path, [BlendModel()]) as api:
         assert (await api.client.get("/ready")).status_code == 200
         answer = await api.client.post(BLEND, files={"content": picture(), "style": picture()})

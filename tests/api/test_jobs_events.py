@@ -4,14 +4,15 @@ import asyncio
 import json
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, aclosing, closing
 
 import pytest
 
-from project.api.jobs import feed
-from project.api.jobs.events import stream
-from project.api.jobs.feed import JobFeed
-from project.db.job_transitions import StoredFile
+from project.api.jobs.events import COMMENT, MAX_SUBSCRIBERS, JobFeed, stream
+from project.db.job_queries import JobQueries
+from project.db.records import Job, StoredFile
+from tests.database import Jobs, added
 from tests.job_api import JobApi, Stream, job_api, job_settings
 
 pytestmark = pytest.mark.anyio
@@ -25,19 +26,27 @@ async def api(tmp_path):
 
 
 def read(piece: str | None) -> tuple[int, dict]:
-    """The id and the data of one event."""
+    """The id and the data of an event."""
     assert piece is not None
     kind, number, data, *rest = piece.split("\n")
     assert (kind, rest) == ("event: job", ["", ""])
     return int(number.removeprefix("id: ")), json.loads(data.removeprefix("data: "))
 
 
-async def succeed(api: JobApi, job_id: str) -> None:
-    assert await api.jobs.succeed(job_id, "worker", time.time(), RESULT, {})
+async def succeed(jobs: Jobs, job_id: str) -> None:
+    assert await jobs.transitions.succeed(job_id, "worker", time.time(), RESULT, {})
 
 
-async def test_each_change_is_told_until_the_job_has_ended(api):
-    """What GET shows, as it changes; then the stream ends."""
+async def follow(api: JobApi, job_id: str) -> Stream:
+    """A stream of a running job whose first event was read."""
+    following = Stream(api.app, f"/v1/jobs/{job_id}/events")
+    await following.start()
+    assert read(await following.next())[1]["status"] == "running"
+    return following
+
+
+async def test_each_change_is_sent_until_the_job_has_ended(api):
+    """An event holds what GET returns."""
     job_id = (await api.submit())["id"]
     following = Stream(api.app, f"/v1/jobs/{job_id}/events")
     status, headers = await following.start()
@@ -45,29 +54,27 @@ async def test_each_change_is_told_until_the_job_has_ended(api):
     assert (headers["cache-control"], headers["x-accel-buffering"]) == ("no-store", "no")
     first, view = read(await following.next())
     assert view == (await api.client.get(f"/v1/jobs/{job_id}")).json()
-    assert await api.jobs.claim(job_id, "worker", 1e9, 1e10)
+    assert await api.jobs.transitions.claim(job_id, "worker", 1e9, 1e10)
     second, view = read(await following.next())
     assert (second > first, view["status"]) == (True, "running")
-    await api.jobs.renew(job_id, "worker", 1e9, 1e10, 0.5)
-    assert read(await following.next())[1]["progress"] == 0.5
-    await succeed(api, job_id)
+    await succeed(api.jobs, job_id)
     assert read(await following.next())[1]["status"] == "succeeded"
     assert await following.next() is None
     await following.task
 
 
-async def test_a_client_that_comes_back_misses_nothing_and_sees_nothing_twice(api):
-    """Last-Event-ID is the revision; what it has seen is not sent."""
+async def test_a_client_that_reconnects_misses_nothing_and_sees_nothing_twice(api):
+    """Last-Event-ID is the revision of the last event that it saw."""
     job = await api.running()
     path = f"/v1/jobs/{job.id}/events"
     before = Stream(api.app, path)
     await before.start()
     seen, _ = read(await before.next())
-    before.leave()
+    before.disconnect()
     await before.task
     again = Stream(api.app, path, **{"last-event-id": str(seen)})
     assert (await again.start())[0] == 200
-    await succeed(api, job.id)
+    await succeed(api.jobs, job.id)
     last, view = read(await again.next())
     assert (last, view["status"]) == (seen + 1, "succeeded")
     assert await again.next() is None
@@ -77,10 +84,10 @@ async def test_a_client_that_comes_back_misses_nothing_and_sees_nothing_twice(ap
     assert read(missed.text)[0] == last
 
 
-async def test_an_id_from_elsewhere_counts_for_nothing(api):
-    """One beyond all revisions would else wait for ever, and a word is refused."""
+async def test_an_unknown_last_event_id(api):
+    """One beyond all revisions is ignored; a malformed one is rejected."""
     job = await api.running()
-    await succeed(api, job.id)
+    await succeed(api.jobs, job.id)
     path = f"/v1/jobs/{job.id}/events"
     for header in ("999999", ""):
         answer = await api.client.get(path, headers={"Last-Event-ID": header})
@@ -91,120 +98,126 @@ async def test_an_id_from_elsewhere_counts_for_nothing(api):
         assert "Last-Event-ID" in answer.json()["errors"]
 
 
-async def test_nothing_is_asked_for_clients_that_have_left(api):
-    """Neither while others watch nor after."""
-    watched = api.desk.feed._watched
-    one, other = await api.running("one"), await api.running("other")
-    streams = [Stream(api.app, f"/v1/jobs/{job.id}/events") for job in (one, one, other)]
-    for following in streams:
-        await following.start()
-        await following.next()
-    assert set(watched) == {one.id, other.id}
-    streams[0].leave()
-    await streams[0].task
-    assert set(watched) == {one.id, other.id}
-    streams[1].leave()
-    await streams[1].task
-    assert set(watched) == {other.id}
-    streams[2].leave()
-    await streams[2].task
-    assert watched == {}
-    looking = api.desk.feed._looking
-    assert looking is not None
-    await looking  # it ends by itself
-
-
-async def test_all_who_watch_a_job_see_the_same(api):
-    """Who comes later begins with what is."""
+async def test_all_clients_of_a_job_see_the_same(api):
+    """They share one poll."""
     job = await api.running()
-    streams = [Stream(api.app, f"/v1/jobs/{job.id}/events") for _ in range(3)]
-    for following in streams:
-        await following.start()
-        assert read(await following.next())[1]["status"] == "running"
-    await succeed(api, job.id)
+    streams = [await follow(api, job.id) for _ in range(3)]
+    await succeed(api.jobs, job.id)
     pieces = [await following.next() for following in streams]
     assert len(set(pieces)) == 1
     assert [await following.next() for following in streams] == [None] * 3
 
 
-async def test_a_silent_stream_says_now_and_then_that_it_lives(api):
-    """A comment, which clients pass over."""
-    job = await api.running()
-    async with asyncio.timeout(60):
-        pieces = stream(api.desk.feed, job, None, comment_seconds=0.01)
-        assert read(await anext(pieces))[0] == job.revision
-        assert [await anext(pieces) for _ in range(3)] == [": still here\n\n"] * 3
-        await pieces.aclose()
-    assert api.desk.feed._watched == {}
-
-
-async def test_a_database_that_is_gone_for_a_while_costs_no_event(api, tmp_path):
-    """The stream goes on, and tells what happened meanwhile."""
-    job = await api.running()
-    pieces = stream(api.desk.feed, job, None, comment_seconds=0.1)
-    assert read(await anext(pieces))[0] == job.revision
-    with closing(sqlite3.connect(tmp_path / "jobs.db")) as other:
-        other.execute("ALTER TABLE jobs RENAME TO away")
-        assert await api.desk.feed._look_once() == feed.PAUSE_SECONDS
-        assert await anext(pieces) == ": still here\n\n"
-        other.execute("ALTER TABLE away RENAME TO jobs")
-    await succeed(api, job.id)
-    while (piece := await anext(pieces)) == ": still here\n\n":
-        pass
-    assert read(piece)[1]["status"] == "succeeded"
-    assert [piece async for piece in pieces] == []
-
-
-async def test_a_job_that_is_no_longer_there_ends_its_stream(api, tmp_path):
-    """Asked again, it is a 404, and an EventSource gives up."""
-    job = await api.running()
-    following = Stream(api.app, f"/v1/jobs/{job.id}/events")
-    await following.start()
-    await following.next()
+async def test_a_job_that_was_deleted_ends_its_stream(api, tmp_path):
+    """The client reconnects, gets a 404 and gives up."""
+    following = await follow(api, (await api.running()).id)
     with closing(sqlite3.connect(tmp_path / "jobs.db")) as other, other:
         other.execute("DELETE FROM jobs")
     assert await following.next() is None
 
 
-async def test_streams_end_when_the_worker_leaves(api):
-    """At once, so that no shutdown waits for them; their clients come back to another worker."""
+async def test_streams_end_when_the_server_process_ends(api):
+    """No shutdown waits for them; their clients reconnect to another worker."""
     job = await api.running()
-    streams = [Stream(api.app, f"/v1/jobs/{job.id}/events") for _ in range(3)]
-    for following in streams:
-        await following.start()
-        await following.next()
-    api.services.leave()
+    streams = [await follow(api, job.id) for _ in range(3)]
+    api.state["application"].stopped_listening()
     assert [await following.next() for following in streams] == [None] * 3
     late = await api.client.get(f"/v1/jobs/{job.id}/events")
     assert read(late.text)[1]["status"] == "running"
 
 
-async def test_too_many_streams_are_refused(api, monkeypatch):
-    """503 with Retry-After; who left makes room."""
-    monkeypatch.setattr(feed, "MAX_WATCHERS", 1)
+async def test_too_many_streams_are_refused(api):
+    """503 with Retry-After, until one ends."""
     job = await api.running()
     path = f"/v1/jobs/{job.id}/events"
-    first = Stream(api.app, path)
-    await first.start()
-    await first.next()
-    answer = await api.client.get(path)
-    assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
-    first.leave()
-    await first.task
-    await succeed(api, job.id)
+    with ExitStack() as others:
+        for _ in range(MAX_SUBSCRIBERS):
+            others.enter_context(api.job_services.feed.subscribe(job))
+        answer = await api.client.get(path)
+        assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+    await succeed(api.jobs, job.id)
     assert (await api.client.get(path)).status_code == 200
 
 
-async def test_a_change_while_an_event_goes_out_is_not_lost(api):
-    """A slow reader gets the newest state, not every one between."""
+class PolledQueries(JobQueries):
+    """Keeps the ids of each poll."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        super().__init__(jobs.engine)
+        self.polls: asyncio.Queue[set[str]] = asyncio.Queue()
+
+    async def get_many(self, job_ids: Sequence[str]) -> list[Job]:
+        try:
+            return await super().get_many(job_ids)
+        finally:
+            self.polls.put_nowait(set(job_ids))
+
+
+@pytest.fixture
+def queries(api) -> PolledQueries:
+    return PolledQueries(api.jobs)
+
+
+@pytest.fixture
+async def feed(queries) -> AsyncIterator[JobFeed]:
+    """A feed that polls at once."""
+    feed = JobFeed(queries, poll_seconds=0.001, retry_seconds=0.001)
+    yield feed
+    await feed.aclose()
+
+
+async def test_only_jobs_that_clients_follow_are_polled(api, feed, queries):
+    """The last client to leave ends the polling."""
+    one, other = await added(api.jobs), await added(api.jobs)
+
+    async def until_polled(*jobs: Job) -> None:
+        while await queries.polls.get() != {job.id for job in jobs}:
+            pass
+
+    with feed.subscribe(one), feed.subscribe(one):
+        with feed.subscribe(other):
+            await until_polled(one, other)
+        await until_polled(one)
+    queries.polls = asyncio.Queue()
+    await asyncio.sleep(0.1)
+    assert queries.polls.qsize() <= 1  # a poll that had begun
+    with feed.subscribe(other):
+        await until_polled(other)
+
+
+async def test_a_silent_stream_sends_comments(api, feed):
+    """Clients ignore them, and proxies keep the connection open."""
     job = await api.running()
-    looks = JobFeed(api.jobs)
-    pieces = stream(looks, job, None, comment_seconds=3600)
-    await anext(pieces)
-    await api.jobs.renew(job.id, "worker", 1e9, 1e10, 0.5)
-    await looks._look_once()
-    await succeed(api, job.id)
-    await looks._look_once()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(60), aclosing(stream(feed, job, None, 0.01)) as pieces:
+        assert read(await anext(pieces))[0] == job.revision
+        assert [await anext(pieces) for _ in range(3)] == [COMMENT] * 3
+
+
+async def test_an_unavailable_database_costs_no_event(api, feed, queries, tmp_path):
+    """The stream goes on with the changes since."""
+    job = await api.running()
+    async with asyncio.timeout(60), aclosing(stream(feed, job, None, 3600)) as pieces:
+        assert read(await anext(pieces))[0] == job.revision
+        with closing(sqlite3.connect(tmp_path / "jobs.db")) as other:
+            other.execute("ALTER TABLE jobs RENAME TO away")
+            queries.polls = asyncio.Queue()
+            for _ in range(3):
+                await queries.polls.get()
+            other.execute("ALTER TABLE away RENAME TO jobs")
+        await succeed(api.jobs, job.id)
         assert read(await anext(pieces))[1]["status"] == "succeeded"
-    assert [piece async for piece in pieces] == []
+        assert [piece async for piece in pieces] == []
+
+
+async def test_a_change_while_an_event_is_sent_is_not_lost(api, feed, queries):
+    """A slow client gets the newest state, not every one between."""
+    job = await api.running()
+    async with asyncio.timeout(60), aclosing(stream(feed, job, None, 3600)) as pieces:
+        await anext(pieces)
+        await api.jobs.transitions.renew(job.id, "worker", 1e9, 1e10, 0.5)
+        await succeed(api.jobs, job.id)
+        queries.polls = asyncio.Queue()
+        for _ in range(2):  # the first may have begun before the change
+            await queries.polls.get()
+        assert read(await anext(pieces))[1]["status"] == "succeeded"
+        assert [piece async for piece in pieces] == []

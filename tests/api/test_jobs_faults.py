@@ -1,4 +1,4 @@
-"""What jobs need is gone, full or late, or the caller is: said so, nothing half done, then over."""
+"""Faults while submitting: a dependency is unavailable or full, or the client disconnects."""
 
 import asyncio
 import json
@@ -7,11 +7,12 @@ import shutil
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 
-from project.storage.base import MAX_THREADS
 from tests.conftest import picture
+from tests.fakes import ShadeModel
 from tests.job_api import BLEND, PNG, SHADE, JobApi, job_api, job_settings
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +27,7 @@ async def api(tmp_path):
 
 @contextmanager
 def without_tables(api: JobApi):
-    """The database as an old release has left it."""
+    """A database without the table."""
     with closing(sqlite3.connect(api.folder / "jobs.db")) as other:
         other.execute("ALTER TABLE jobs RENAME TO away")
         try:
@@ -49,27 +50,40 @@ def without_storage(api: JobApi):
         shutil.move(api.folder / "away", folder)
 
 
+class HeldModel(ShadeModel):
+    """Holds the validation of an image, which reads `useful_side`, until a test resumes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.validating = threading.Event()
+        self.resume = threading.Event()
+
+    @property
+    def useful_side(self) -> int | None:
+        self.validating.set()
+        self.resume.wait()
+        return None
+
+
 @contextmanager
-def busy_storage(api: JobApi):
-    """Every thread of the storage has something else to do."""
-    done = threading.Event()
-    for _ in range(MAX_THREADS):
-        api.desk.storage._threads.submit(done.wait)
-    try:
-        yield done
-    finally:
-        done.set()
+def held_storage(api: JobApi, monkeypatch: pytest.MonkeyPatch):
+    """Files are stored when `resume` is set; `begun` is set when the first would be."""
+    storage = api.job_services.storage
+    put, begun, resume = storage.put, asyncio.Event(), asyncio.Event()
+
+    async def held(*arguments: Any) -> None:
+        begun.set()
+        await resume.wait()
+        await put(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "put", held)
+        yield begun, resume
+        resume.set()
 
 
-async def until(holds) -> None:
-    """Give the other tasks their turns until this holds."""
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 - what it looks at tells nobody of its changes
-            await asyncio.sleep(0)
-
-
-async def test_a_database_that_is_gone_is_a_503_everywhere_and_then_over(api):
-    """With nothing kept of what was sent, and no restart."""
+async def test_an_unavailable_database_is_a_503_of_every_route(api):
+    """Nothing of a request is stored, and no restart is needed."""
     job_id = (await api.submit())["id"]
     asked = [
         ("POST", SHADE, {"content": picture(), "headers": PNG}),
@@ -84,13 +98,13 @@ async def test_a_database_that_is_gone_is_a_503_everywhere_and_then_over(api):
             answer = await api.client.request(method, path, **sent)
             assert answer.status_code == 503
             assert answer.json()["type"] == "urn:vitrine:problem:database-unavailable"
-        assert len(api.files()) == len(api.sender.sent) == 1
+        assert len(api.files()) == len(api.queue.sent) == 1
     await api.submit()
-    assert len(await api.rows()) == len(api.files()) == len(api.sender.sent) == 2
+    assert len(await api.rows()) == len(api.files()) == len(api.queue.sent) == 2
 
 
-async def test_a_storage_that_is_gone_is_a_503_and_then_over(api):
-    """No row is written for a job whose files could not be kept."""
+async def test_an_unavailable_storage_is_a_503(api):
+    """No row is added for a job whose images could not be stored."""
     with without_storage(api):
         answer = await api.client.post(SHADE, content=picture(), headers=PNG)
         assert answer.status_code == 503
@@ -99,8 +113,8 @@ async def test_a_storage_that_is_gone_is_a_503_and_then_over(api):
     await api.submit()
 
 
-async def test_a_storage_that_is_full_keeps_neither_of_two_pictures(api, capsys):
-    """The one that fitted is deleted again."""
+async def test_a_full_storage_keeps_neither_of_two_images(api, capsys):
+    """The one that fitted is deleted."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     await api.submit()  # the database's files have their size
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -115,9 +129,9 @@ async def test_a_storage_that_is_full_keeps_neither_of_two_pictures(api, capsys)
     assert "job_inputs_left" not in capsys.readouterr().out
 
 
-async def test_a_broker_that_is_gone_costs_nobody_a_job(api, capsys):
-    """202: the row is the job, and the workers look for those that were not sent."""
-    api.sender.gone = True
+async def test_an_unavailable_broker_costs_no_job(api, capsys):
+    """202: the row is the job, and a sweep of the workers sends it."""
+    api.queue.down = True
     job_id = (await api.submit())["id"]
     (job,) = await api.rows()
     assert (job.id, job.sent_at) == (job_id, None)
@@ -127,7 +141,7 @@ async def test_a_broker_that_is_gone_costs_nobody_a_job(api, capsys):
 
 
 async def test_log_lines_of_a_job_carry_the_ids_of_its_request(api, capsys):
-    """And its row the same trace, so that its worker's lines do too."""
+    """Its row has them for the lines of its worker."""
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01", "X-Request-ID": "mine", **PNG}
     view = await api.submit(headers=headers)
@@ -141,30 +155,28 @@ async def test_log_lines_of_a_job_carry_the_ids_of_its_request(api, capsys):
         assert (line["request_id"], line["trace_id"]) == ("mine", trace)
 
 
-async def test_a_caller_who_hangs_up_while_it_is_examined_leaves_nothing(api):
-    """Nobody computes for him, and the next caller finds room."""
-    done, asked = threading.Event(), asyncio.Event()
-    for _ in range(api.desk.intake._threads._max_workers):
-        api.desk.intake._threads.submit(done.wait)
-    hung_up = asyncio.create_task(request_that_hangs_up(api, asked))
-    await until(lambda: api.desk.intake._examined == 1)
-    asked.set()
-    assert await hung_up == 499
-    assert api.desk.intake._examined == 0
-    done.set()
-    assert (await api.rows(), api.files()) == ([], [])
-    await api.submit()
+async def test_a_client_that_disconnects_during_validation_leaves_nothing(tmp_path):
+    """The next request is accepted, although the limit is one."""
+    model, disconnects = HeldModel(), asyncio.Event()
+    async with job_api(job_settings(tmp_path, queue_limit=1), tmp_path, [model]) as api:
+        request = asyncio.create_task(request_that_disconnects(api, disconnects))
+        await asyncio.to_thread(model.validating.wait)
+        disconnects.set()
+        assert await request == 499
+        assert (await api.rows(), api.files()) == ([], [])
+        model.resume.set()
+        await api.submit()
 
 
-async def request_that_hangs_up(api: JobApi, leaves: asyncio.Event) -> int:
-    """POST a picture whole, then leave; returns the status that nobody read."""
+async def request_that_disconnects(api: JobApi, disconnects: asyncio.Event) -> int:
+    """POST an image, then disconnect; returns the status that the client does not read."""
     statuses = []
     body = iter([{"type": "http.request", "body": picture(), "more_body": False}])
 
     async def receive():
         for message in body:
             return message
-        await leaves.wait()
+        await disconnects.wait()
         return {"type": "http.disconnect"}
 
     async def send(message):
@@ -190,48 +202,45 @@ async def request_that_hangs_up(api: JobApi, leaves: asyncio.Event) -> int:
     return status
 
 
-async def test_what_was_begun_is_ended_though_its_request_is_cancelled(api):
-    """As at the end of a worker: the job is there whole, with its file and its message."""
-    with busy_storage(api) as done:
-        never = asyncio.Event()
-        request = asyncio.create_task(request_that_hangs_up(api, never))
-        await until(lambda: api.desk.intake._under_way)
+async def test_a_submission_finishes_although_its_request_is_cancelled(api, monkeypatch):
+    """The job exists whole, with its file and its message."""
+    with held_storage(api, monkeypatch) as (begun, resume):
+        request = asyncio.create_task(request_that_disconnects(api, asyncio.Event()))
+        await begun.wait()
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
         assert await api.rows() == []
-        done.set()
-        await asyncio.gather(*api.desk.intake._under_way)
+        resume.set()
+        await api.job_services.submission.close()
     (job,) = await api.rows()
-    assert api.sender.sent == [job.id]
+    assert api.queue.sent == [job.id]
     assert api.files() == [item["key"] for item in job.inputs]
 
 
-async def test_the_end_of_a_worker_waits_for_what_it_takes_in(tmp_path):
-    """The database is closed after the last job is kept, and so is the broker."""
+async def test_the_end_of_the_process_waits_for_submissions(tmp_path, monkeypatch):
+    """Then it closes the database and the broker."""
     async with job_api(job_settings(tmp_path), tmp_path) as api:
-        with busy_storage(api) as done:
-            request = asyncio.create_task(request_that_hangs_up(api, asyncio.Event()))
-            await until(lambda: api.desk.intake._under_way)
+        with held_storage(api, monkeypatch) as (begun, resume):
+            request = asyncio.create_task(request_that_disconnects(api, asyncio.Event()))
+            await begun.wait()
             request.cancel()
-            closing_down = asyncio.create_task(api.desk.intake.close())
+            closing_down = asyncio.create_task(api.job_services.submission.close())
             await asyncio.sleep(0)
             assert not closing_down.done()
-            done.set()
+            resume.set()
             await closing_down
         assert len(await api.rows()) == 1
-    assert api.sender.closed
+    assert api.queue.closed
 
 
-async def test_too_many_to_examine_are_refused_at_once(tmp_path):
-    """No queue is without an end."""
-    async with job_api(job_settings(tmp_path, queue_limit=1), tmp_path) as api:
-        done = threading.Event()
-        for _ in range(api.desk.intake._threads._max_workers):
-            api.desk.intake._threads.submit(done.wait)
+async def test_too_many_validations_are_refused_at_once(tmp_path):
+    """503 with Retry-After: their queue is bounded."""
+    model = HeldModel()
+    async with job_api(job_settings(tmp_path, queue_limit=1), tmp_path, [model]) as api:
         first = asyncio.create_task(api.submit())
-        await until(lambda: api.desk.intake._examined == 1)
+        await asyncio.to_thread(model.validating.wait)
         answer = await api.client.post(SHADE, content=picture(), headers=PNG)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-        done.set()
+        model.resume.set()
         await first

@@ -1,4 +1,4 @@
-"""Readiness with jobs on: it names what jobs lack, and asks each neighbour once at a time."""
+"""Readiness with jobs on: it names the dependencies that fail, and checks each once at a time."""
 
 import asyncio
 import sqlite3
@@ -17,8 +17,8 @@ __all__ = ["api"]  # a fixture
 pytestmark = pytest.mark.anyio
 
 
-async def test_readiness_names_what_jobs_lack(api):
-    """Each with its latency; green again when it is back."""
+async def test_readiness_names_the_dependency_that_fails(api):
+    """It recovers when the dependency is back."""
     good = await api.client.get("/ready")
     assert good.status_code == 200
     assert {"database", "storage", "broker"} <= set(good.json()["checks"])
@@ -30,15 +30,15 @@ async def test_readiness_names_what_jobs_lack(api):
             assert (answer.status_code, bad) == (503, {name})
             assert answer.json()["checks"][name]["detail"]
             assert (await api.client.get("/health")).status_code == 200
-    api.sender.gone = True
+    api.queue.down = True
     answer = await api.client.get("/ready")
     assert (answer.status_code, answer.json()["checks"]["broker"]["ok"]) == (503, False)
-    api.sender.gone = False
+    api.queue.down = False
     assert (await api.client.get("/ready")).status_code == 200
 
 
-async def test_what_all_instances_share_takes_none_of_them_out(api):
-    """A balancer that asks for the instance alone keeps predictions going without a database."""
+async def test_scope_instance_leaves_out_shared_dependencies(api):
+    """A balancer that asks with it keeps predictions going without a database."""
     with without_tables(api):
         answer = await api.client.get("/ready", params={"scope": "instance"})
         assert answer.status_code == 200
@@ -47,8 +47,8 @@ async def test_what_all_instances_share_takes_none_of_them_out(api):
     assert (refused.status_code, "scope" in refused.text) == (422, True)
 
 
-async def test_a_neighbour_that_hangs_is_asked_once_however_many_ask():
-    """Probes must not pile up behind it; each has its answer in time."""
+async def test_a_dependency_that_hangs_is_checked_once_at_a_time():
+    """Probes do not pile up behind it; each returns in time."""
     asked, back = [], asyncio.Event()
 
     async def hang() -> None:
@@ -56,7 +56,7 @@ async def test_a_neighbour_that_hangs_is_asked_once_however_many_ask():
         await back.wait()
 
     probe = Probe(hang)
-    checks = await asyncio.gather(*(probe.check(patience=0.01) for _ in range(20)))
+    checks = await asyncio.gather(*(probe.check(timeout=0.01) for _ in range(20)))
     assert len(asked) == 1
     assert not any(check.ok for check in checks)
     assert checks[0].detail == "no answer within 0.01 s"
@@ -65,8 +65,8 @@ async def test_a_neighbour_that_hangs_is_asked_once_however_many_ask():
     assert len(asked) <= 2
 
 
-async def test_a_probe_tells_what_the_neighbour_says():
-    """An error of ours is its detail."""
+async def test_a_probe_reports_the_detail_of_an_error():
+    """Of a ProjectError."""
 
     async def refuse() -> None:
         raise StorageUnavailable("files cannot be kept")
@@ -75,8 +75,8 @@ async def test_a_probe_tells_what_the_neighbour_says():
     assert (check.ok, check.detail) == (False, "files cannot be kept")
 
 
-async def test_without_tables_the_server_starts_and_is_red_until_they_are_there(tmp_path):
-    """A first deployment that forgot to migrate says what to run."""
+async def test_without_tables_the_server_starts_and_is_not_ready(tmp_path):
+    """After a first deployment without migrations it says what to run; predictions work."""
     settings = job_settings(tmp_path)
     async with job_api(settings, tmp_path, migrate=False) as api:
         answer = await api.client.get("/ready")
@@ -90,8 +90,8 @@ async def test_without_tables_the_server_starts_and_is_red_until_they_are_there(
         assert predicted.status_code == 200
 
 
-async def test_an_old_table_is_as_bad_as_none(api):
-    """A column that this release needs is missing: red, not a 500."""
+async def test_an_outdated_table_is_not_ready(api):
+    """A missing column is a 503, not a 500."""
     with closing(sqlite3.connect(api.folder / "jobs.db")) as other:
         other.execute("ALTER TABLE jobs DROP COLUMN seconds")
     answer = await api.client.get("/ready")

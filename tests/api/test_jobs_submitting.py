@@ -1,4 +1,4 @@
-"""Sending a job: every way in, what is refused, the same key twice, and too many at once."""
+"""Submitting a job: every body, what is rejected, idempotency keys, and the limit of jobs."""
 
 import asyncio
 import base64
@@ -23,8 +23,8 @@ async def api(tmp_path):
         yield api
 
 
-async def test_one_picture_comes_in_three_ways(api):
-    """A form, its bare bytes, JSON: the same job each time."""
+async def test_one_image_can_be_sent_in_three_ways(api):
+    """A form, a raw body, JSON: the same request each time."""
     answers = [
         await api.client.post(SHADE, files={"image": picture()}, data={"threshold": "9"}),
         await api.client.post(f"{SHADE}?threshold=9", content=picture(), headers=PNG),
@@ -36,8 +36,8 @@ async def test_one_picture_comes_in_three_ways(api):
     assert [job.params for job in jobs] == [{"threshold": 9.0}] * 3
 
 
-async def test_two_pictures_come_in_two_ways_and_keep_their_names(api):
-    """In a form or in JSON; bare bytes would have no name."""
+async def test_two_images_can_be_sent_in_two_ways(api):
+    """In a form or in JSON; a raw body has no names."""
     form = await api.client.post(BLEND, files=BOTH)
     texts = {name: base64.b64encode(data).decode() for name, data in BOTH.items()}
     as_json = await api.client.post(BLEND, json=texts)
@@ -47,10 +47,10 @@ async def test_two_pictures_come_in_two_ways_and_keep_their_names(api):
     for job in await api.rows():
         assert [item["name"] for item in job.inputs] == ["content", "style"]
         for item in job.inputs:
-            assert await api.desk.storage.get(item["key"]) == BOTH[item["name"]]
+            assert await api.job_services.storage.get(item["key"]) == BOTH[item["name"]]
 
 
-async def test_no_picture_at_all_comes_in_as_words_in_any_form(api):
+async def test_a_request_without_images_can_be_sent_in_four_ways(api):
     """JSON, both kinds of form, or the query alone."""
     answers = [
         await api.client.post(PAINT, json={"prompt": "a cat"}),
@@ -81,12 +81,12 @@ async def test_no_picture_at_all_comes_in_as_words_in_any_form(api):
         ({}, 415, "the Content-Type is missing"),
     ],
 )
-async def test_what_is_missing_or_wrong_is_named_and_nothing_is_kept(api, sent, status, said):
+async def test_a_missing_or_wrong_input_is_named_and_nothing_is_stored(api, sent, status, said):
     """No row, no file, no message."""
     answer = await api.client.post(BLEND, **sent)
     assert answer.status_code == status, answer.text
     assert said in answer.json()["detail"]
-    assert (await api.rows(), api.files(), api.sender.sent) == ([], [], [])
+    assert (await api.rows(), api.files(), api.queue.sent) == ([], [], [])
 
 
 @pytest.mark.parametrize(
@@ -105,16 +105,16 @@ async def test_what_is_missing_or_wrong_is_named_and_nothing_is_kept(api, sent, 
         ({"data": {"prompt": ["a", "b"]}}, 422, "prompt"),
     ],
 )
-async def test_words_that_cannot_be_used_are_refused(api, sent, status, said):
-    """Whatever they are, they never become an error of ours."""
+async def test_invalid_parameters_are_rejected(api, sent, status, said):
+    """Whatever they are, they never become a 500."""
     answer = await api.client.post(PAINT, **sent)
     assert answer.status_code == status, answer.text
     assert said in answer.text
     assert await api.rows() == []
 
 
-async def test_hostile_words_are_kept_as_they_are(api):
-    """Zero bytes, quotes, other scripts: the database holds them as values."""
+async def test_hostile_text_is_stored_unchanged(api):
+    """Zero bytes, quotes, other scripts."""
     prompt = "\0'; DROP TABLE jobs; -- 🐘 {} %s"
     answer = await api.client.post(PAINT, json={"prompt": prompt})
     assert answer.status_code == 202
@@ -123,8 +123,8 @@ async def test_hostile_words_are_kept_as_they_are(api):
 
 
 @pytest.mark.parametrize("name", [*corpus.STILL, *corpus.ANIMATED])
-async def test_a_picture_is_kept_as_what_it_is_and_not_as_what_it_is_called(api, name):
-    """The media type is found in the bytes, and is one that the storage takes."""
+async def test_an_image_is_stored_with_the_media_type_of_its_bytes(api, name):
+    """Whatever the client declares."""
     data = corpus.in_every_format()[name]
     headers = {"Content-Type": "image/x-hostile"}
     assert (await api.client.post(SHADE, content=data, headers=headers)).status_code == 202
@@ -135,14 +135,14 @@ async def test_a_picture_is_kept_as_what_it_is_and_not_as_what_it_is_called(api,
 
 
 async def test_the_same_key_with_the_same_request_gives_the_same_job(api):
-    """However it is dressed; it is kept once and sent once."""
+    """In any body; it is stored once and sent once."""
     key = {KEY_HEADER: "a-key"}
     first = await api.client.post(SHADE, files={"image": picture()}, headers=key)
     again = await api.client.post(SHADE, json={"image": TEXT}, headers=key)
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.headers["Location"] == first.headers["Location"]
-    assert len(await api.rows()) == len(api.files()) == len(api.sender.sent) == 1
+    assert len(await api.rows()) == len(api.files()) == len(api.queue.sent) == 1
 
 
 @pytest.mark.parametrize(
@@ -163,27 +163,27 @@ async def test_the_same_key_with_another_request_is_a_conflict(api, path, other)
     assert len(await api.rows()) == len(api.files()) == 1
 
 
-async def test_pictures_that_change_places_are_another_request(api):
-    """The fingerprint knows names."""
+async def test_swapped_images_are_another_request(api):
+    """The fingerprint includes their names."""
     key = {KEY_HEADER: "a-key"}
     await api.client.post(BLEND, files=BOTH, headers=key)
     swapped = {"content": BOTH["style"], "style": BOTH["content"]}
     assert (await api.client.post(BLEND, files=swapped, headers=key)).status_code == 422
 
 
-async def test_many_at_once_with_one_key_make_one_job(api):
-    """All but one are answered with the job of the one, and leave no file."""
+async def test_concurrent_requests_with_one_key_add_one_job(api):
+    """The others get its view, and leave no file."""
     headers = {KEY_HEADER: "a-key", **PNG}
     posts = [api.client.post(SHADE, content=picture(), headers=headers) for _ in range(8)]
     answers = await asyncio.gather(*posts)
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert sum("Idempotency-Replayed" in answer.headers for answer in answers) == 7
-    assert len(await api.rows()) == len(api.files()) == len(api.sender.sent) == 1
+    assert len(await api.rows()) == len(api.files()) == len(api.queue.sent) == 1
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "ä", "\x7f", "a\tb"])
-async def test_a_key_that_is_none_is_refused(api, key):
+async def test_an_invalid_key_is_rejected(api, key):
     """1 to 255 visible ASCII characters."""
     headers = [(KEY_HEADER.encode(), key.encode("latin-1")), (b"Content-Type", b"image/png")]
     answer = await api.client.post(SHADE, content=picture(), headers=headers)
@@ -192,15 +192,15 @@ async def test_a_key_that_is_none_is_refused(api, key):
     assert await api.rows() == []
 
 
-async def test_two_keys_are_refused(api):
-    """Nobody knows which one was meant."""
+async def test_two_keys_are_rejected(api):
+    """They are ambiguous."""
     headers = [(KEY_HEADER, "a"), (KEY_HEADER, "b"), ("Content-Type", "image/png")]
     answer = await api.client.post(SHADE, content=picture(), headers=headers)
     assert answer.status_code == 422
 
 
-async def test_too_many_waiting_jobs_are_told_to_come_back(api):
-    """503 with Retry-After and nothing kept; a job that is known is found all the same."""
+async def test_a_job_beyond_the_limit_is_refused(api):
+    """503 with Retry-After, and nothing is stored; a known key still finds its job."""
     key = {KEY_HEADER: "a-key", **PNG}
     known = await api.submit(headers=key)
     for _ in range(7):
@@ -214,7 +214,7 @@ async def test_too_many_waiting_jobs_are_told_to_come_back(api):
     await api.submit()
 
 
-async def test_a_body_beyond_the_limit_is_refused(tmp_path):
+async def test_a_body_beyond_the_limit_is_rejected(tmp_path):
     """As for a prediction."""
     settings = job_settings(tmp_path, max_body_bytes=2048, max_image_pixels=4096)
     async with job_api(settings, tmp_path) as api:

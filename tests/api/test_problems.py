@@ -129,7 +129,7 @@ def test_a_model_that_did_not_load_is_a_503_without_a_time_to_come_back(shade):
 
 
 def test_a_full_queue_is_a_503_with_a_time_to_come_back(shade):
-    """Who comes too many is told at once; who is inside is served."""
+    """The request beyond the limit is rejected at once; the admitted one is served."""
     with serving(shade, queue_limit=1) as client:
         shade.entered.clear()
         shade.go_on.clear()
@@ -213,8 +213,8 @@ class Upload:
 
     async def to(self, settings: Settings) -> None:
         app = create_app(settings, [ShadeModel()])
-        async with app.router.lifespan_context(app):
-            await app(self.scope, self.receive, self.send)
+        async with app.router.lifespan_context(app) as state:
+            await app({**self.scope, "state": dict(state)}, self.receive, self.send)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ async def test_half_a_character_is_refused_by_the_name_of_what_has_it(api, path,
     assert answer.status_code == 422, answer.text
     assert set(answer.json()["errors"]) == {named}
     assert "surrogate" in answer.json()["errors"][named]
-    assert (await api.rows(), api.files(), api.sender.sent) == ([], [], [])
+    assert (await api.rows(), api.files(), api.queue.sent) == ([], [], [])
     assert (await api.client.get("/v1/jobs")).status_code == 200
 
 

@@ -10,9 +10,8 @@ from starlette.testclient import TestClient
 
 from drills.waiting import wait_until
 from project.api.factory import create_app
-from project.observability.metrics import TELEMETRY_DROPPED
 from tests.collectors import attributes, collecting, unreachable
-from tests.conftest import make_settings, picture
+from tests.conftest import counted, make_settings, picture
 from tests.fakes import ShadeModel
 
 PATH = "/v1/models/shade/predictions"
@@ -37,7 +36,7 @@ def access_lines(capsys):
 
 
 def dropped():
-    return TELEMETRY_DROPPED.labels("traces")._value.get()
+    return counted("telemetry_dropped_total", signal="traces")
 
 
 def server_spans(collector):

@@ -8,7 +8,7 @@ import yaml
 from drills.programs import ask, running
 from drills.server import free_port
 from drills.waiting import wait_until
-from project.jobs.send import QUEUE
+from project.jobs.queue import QUEUE
 from project.observability.metrics import JOBS_OLDEST_AGE
 from tests.deploy.ecs import VALUES, containers, environment, service
 from tests.deploy.environment import settings_of

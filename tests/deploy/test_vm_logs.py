@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from drills.waiting import wait_until
-from project.observability.log_file import former
+from project.observability.log_file import rotated
 from tests.deploy.vm_files import VM, env_file
 from tests.ops.tools import ROOT, need
 
@@ -96,7 +96,7 @@ def test_the_file_that_is_made_again_is_the_products(log):
 
 def test_what_the_program_put_aside_is_kept(log):
     """At its next start it would replace it; and with no --force, as every hour."""
-    aside = former(log)
+    aside = rotated(log)
     aside.write_text('{"kept": true}\n')
     rotate(log)
     assert not aside.exists()

@@ -1,5 +1,7 @@
-"""A faster way to run a net serves only where it answers as torch does, and never takes it down."""
+"""Backends: a faster one serves only where its outputs equal torch's, and takes nothing down."""
 
+import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,17 +10,17 @@ import torch
 from torch import nn
 
 from project.errors import BackendUnavailable, InvalidInput
-from project.inference.backends import openvino, selection
-from project.inference.backends.selection import accelerate, check
-from project.observability import metrics
+from project.inference.backends import openvino
+from project.inference.backends.openvino import convert_in_child
+from project.inference.backends.selection import accelerate, backend_candidates, check_outputs
 from tests.models.nets import NetModel, batch
+from tests.samples import sample
 
 FAMILIES = ["openvino", "torchscript"]
 
 
 def failures(name: str) -> float:
-    value: float = metrics.BACKEND_FAILURES.labels("shade", name)._value.get()
-    return value
+    return sample("model_backend_failures_total", model="shade", backend=name)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -49,7 +51,7 @@ def test_torch_is_left_alone_where_it_is_asked_for_or_there_is_no_net(model, cac
 
 
 class Choosy(NetModel):
-    """Finds nothing in drawn pictures, and says so."""
+    """Refuses drawn pictures."""
 
     def preprocess(self, image: Any, params: Any) -> Any:
         raise InvalidInput("no face in this picture")
@@ -104,35 +106,34 @@ def test_a_net_is_traced_with_what_forward_hands_it(cache):
     assert model.backend.startswith("openvino")
 
 
-def test_a_backend_that_answers_otherwise_is_passed_over_and_counted(model, cache, monkeypatch):
-    """A fast wrong answer is worth nothing."""
-    before = failures("torchscript")
-    monkeypatch.setattr(selection.torchscript, "frozen", lambda _: lambda x: model_like(x) + 1)
-    monkeypatch.setattr(selection, "precisions", list)
+def test_a_backend_with_other_outputs_is_passed_over_and_counted(model, cache):
+    """A fast wrong answer is worth nothing; the next candidate serves."""
+    net, before = model.net, failures("wrong")
+    candidates = [("wrong", lambda: lambda x: net(x) + 1), ("right", lambda: net)]
+    accelerate(model, "auto", streams=1, cache=cache, candidates=lambda *_: candidates)
+    assert model.backend == "right"
+    assert failures("wrong") == before + 1
+
+
+def test_torch_serves_where_no_candidate_may(model, cache):
+    """The module stays as it was."""
     net = model.net
 
-    def model_like(x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = net(x)
-        return out
+    def crash() -> Any:
+        raise RuntimeError("no such device")
 
-    accelerate(model, "auto", streams=1, cache=cache)
+    accelerate(model, "auto", streams=1, cache=cache, candidates=lambda *_: [("broken", crash)])
     assert model.net is net
     assert model.backend == "torch"
-    assert failures("torchscript") == before + 1
 
 
-def test_a_conversion_that_crashes_costs_its_child_alone(model, tmp_path, monkeypatch):
+def test_a_conversion_that_crashes_costs_its_child_alone(model, tmp_path):
     """Native code that dies of a signal takes down no worker; the next backend serves."""
     names = [f"openvino-{name}" for name in openvino.precisions()]
     before = sum(map(failures, names))
-    crash = [
-        openvino.sys.executable,
-        "-c",
-        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
-    ]
-    whole = openvino.subprocess.run
-    monkeypatch.setattr(openvino.subprocess, "run", lambda _, **how: whole(crash, **how))
-    accelerate(model, "auto", streams=1, cache=tmp_path)
+    crash = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"]
+    crashing = partial(backend_candidates, convert=lambda work: convert_in_child(work, crash))
+    accelerate(model, "auto", streams=1, cache=tmp_path, candidates=crashing)
     assert model.backend == "torchscript"
     assert sum(map(failures, names)) == before + len(names)
 
@@ -148,11 +149,11 @@ def test_a_conversion_that_crashes_costs_its_child_alone(model, tmp_path, monkey
 def test_what_differs_by_more_than_the_tolerance_is_refused(given):
     """A number too far off, one that is none, another shape."""
     with pytest.raises(BackendUnavailable):
-        check(np.array([[0.0, 1.0, 0.0]]), np.array(given))
+        check_outputs(np.array([[0.0, 1.0, 0.0]]), np.array(given))
 
 
 def test_a_winner_by_a_hair_may_change_and_a_clear_one_may_not():
     """Within the tolerance torch itself is not sure."""
-    check(np.array([[0.50, 0.49]]), np.array([[0.49, 0.50]]))
+    check_outputs(np.array([[0.50, 0.49]]), np.array([[0.49, 0.50]]))
     with pytest.raises(BackendUnavailable, match="another class"):
-        check(np.array([[10.0, 9.6]]), np.array([[9.75, 9.85]]))
+        check_outputs(np.array([[10.0, 9.6]]), np.array([[9.75, 9.85]]))

@@ -45,7 +45,7 @@ async def drift_of(images):
     """Feature → PSI after these pictures went through the model as requests do."""
     (model,) = models.create(["classification"])
     settings = make_settings(queue_seconds=60)
-    async with Runner([model], settings) as runner:
+    async with Runner.of([model], settings) as runner:
 
         async def predict(image):
             buffer = io.BytesIO()

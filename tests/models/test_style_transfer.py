@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from project.models import create
-from project.models.style_transfer import HALVED, MAX_SIDE, MIN_SIDE, Blend, missing
+from project.models.style_transfer import MAX_SIDE, MIN_SIDE, MULTIPLE, Blend, padding_of
 from tests.photos import photo
 from tests.unit.test_long_model import finished
 
@@ -173,10 +173,10 @@ def test_memory_does_not_grow_with_the_number_of_sizes():
 @pytest.mark.parametrize("side", range(1, 20))
 def test_a_side_is_filled_up_to_what_the_net_halves(side):
     """And by no more than that."""
-    filled = side + missing(side)
-    assert filled % HALVED == 0
+    filled = side + padding_of(side)
+    assert filled % MULTIPLE == 0
     assert filled >= MIN_SIDE
-    assert filled - side < max(HALVED, MIN_SIDE - side + 1)
+    assert filled - side < max(MULTIPLE, MIN_SIDE - side + 1)
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan")])

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from project.errors import InvalidInput
 from project.models import create
 from project.models.text_to_image import MAX_SEED, Prompt
-from project.models.text_to_image_parts.demo import LARGE
+from project.models.text_to_image_parts.demo import SIDE
 from tests.unit.test_long_model import finished
 from training.emoji_names import things
 from training.prompts import Prompts
@@ -81,11 +81,11 @@ def test_a_group_gives_one_of_it_and_the_seed_says_which(model, recogniser):
 
 
 def test_the_same_seed_gives_the_same_picture_and_another_another(model):
-    """And no seed a picture that nobody foresees."""
+    """And no seed a random picture."""
     assert same(drawn(model, "a fox", 5), drawn(model, "a fox", 5))
     assert not same(drawn(model, "a fox", 5), drawn(model, "a fox", 6))
     assert not same(drawn(model, "a fox", None), drawn(model, "a fox", None))
-    assert drawn(model, "a fox", MAX_SEED).size == (LARGE, LARGE)
+    assert drawn(model, "a fox", MAX_SEED).size == (SIDE, SIDE)
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_progress_is_told_after_each_step(model, steps):
     params = Prompt(prompt="a fox on blue", steps=steps, seed=1)
     shares, image = finished(model.steps({}, params))
     assert shares == [step / (steps + 1) for step in range(1, steps + 1)]
-    assert (image.mode, image.size) == ("RGB", (LARGE, LARGE))
+    assert (image.mode, image.size) == ("RGB", (SIDE, SIDE))
 
 
 @pytest.mark.parametrize("prompt", ["", " ", "\t\n\u2003", "x" * 501])
 def test_a_prompt_that_is_blank_or_endless_is_no_prompt(prompt):
-    """The caller reads which it is before anything runs."""
+    """The client reads which it is before anything runs."""
     with pytest.raises(ValidationError):
         Prompt(prompt=prompt)
 
@@ -160,7 +160,7 @@ def test_a_prompt_that_is_blank_or_endless_is_no_prompt(prompt):
     ],
 )
 def test_a_prompt_without_a_known_word_is_refused_with_what_is_known(model, prompt):
-    """The demo is small and says so."""
+    """The demo is small, and its advice lists what it can draw."""
     with pytest.raises(InvalidInput, match=r"a fox on blue.*fox.*turquoise") as caught:
         finished(model.steps({}, Prompt.model_construct(prompt=prompt, negative_prompt="")))
     assert "prompt" in caught.value.fields
@@ -184,7 +184,7 @@ def test_what_is_not_known_is_left_out(model, recogniser, prompt):
 
 def test_a_prompt_of_many_known_words_still_gives_a_picture(model):
     """What is too much is left out."""
-    assert drawn(model, "fox " * 125, negative_prompt="blue " * 100).size == (LARGE, LARGE)
+    assert drawn(model, "fox " * 125, negative_prompt="blue " * 100).size == (SIDE, SIDE)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import shutil
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from project.errors import ConfigurationError, InvalidInput
 from project.models import create
 from project.models.text_to_image import Prompt
+from project.models.text_to_image_parts.diffusers_pipeline import DiffusersPipeline
 from project.settings import Settings
 from tests.unit.test_long_model import finished
 
@@ -82,6 +84,22 @@ def model(folder):
     return loaded(folder)
 
 
+@pytest.fixture(scope="module")
+def pipeline(folder):
+    """As a user's own code would load it."""
+    from diffusers import StableDiffusionPipeline  # noqa: PLC0415
+
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture
+def generator(pipeline):
+    """It reports that it waits for another job after a moment."""
+    return DiffusersPipeline(pipeline, "tiny", wait_seconds=0.001)
+
+
 @pytest.fixture
 def copied(folder, tmp_path):
     """A copy that a test may spoil."""
@@ -97,6 +115,11 @@ def loaded(source):
 
 def drawn(model, prompt: str, seed: int = 1, **params) -> Image.Image:
     return finished(model.steps({}, Prompt(prompt=prompt, seed=seed, steps=2, **params)))[1]
+
+
+def draw(generator: DiffusersPipeline, steps: int = 2, negative_prompt: str = ""):
+    """A run of its own, not begun."""
+    return generator.draw("a fox", negative_prompt, steps, None, 1)
 
 
 def pixels(image: Image.Image) -> np.ndarray:
@@ -135,37 +158,36 @@ def test_every_parameter_reaches_the_pipeline(model):
         assert not np.array_equal(plain, pixels(other))
 
 
-def test_closing_stops_the_pipeline_within_a_step(model):
-    """Its thread has ended, and the next job finds its turn free."""
-    unet = model._artist._pipeline.unet
+def test_closing_stops_the_pipeline_within_a_step(generator, pipeline):
+    """Its thread has ended, and the next job can run."""
     calls = []
-    hook = unet.register_forward_hook(lambda *_: calls.append(1))
-    steps = model.steps({}, Prompt(prompt="a fox", steps=100, seed=1))
+    hook = pipeline.unet.register_forward_hook(lambda *_: calls.append(1))
+    steps = draw(generator, steps=100)
     next(steps)
     next(steps)
     steps.close()
     hook.remove()
     assert len(calls) == 2
     assert runs() == []
-    assert drawn(model, "a fox").size == (8, 8)
+    assert finished(draw(generator))[1].size == (8, 8)
 
 
-def test_what_the_pipeline_raises_is_raised_and_frees_its_turn(model):
+def test_an_error_of_the_pipeline_is_raised_and_the_next_job_can_run(generator, pipeline):
     """A job that fails does not keep the next one waiting."""
 
     def fail(*_) -> None:
         raise RuntimeError("out of memory")
 
-    hook = model._artist._pipeline.unet.register_forward_hook(fail)
+    hook = pipeline.unet.register_forward_hook(fail)
     with pytest.raises(RuntimeError, match="out of memory"):
-        drawn(model, "a fox")
+        finished(draw(generator))
     hook.remove()
     assert runs() == []
-    assert drawn(model, "a fox").size == (8, 8)
+    assert finished(draw(generator))[1].size == (8, 8)
 
 
 def test_jobs_at_once_give_what_they_would_give_alone(model):
-    """A scheduler counts its steps in itself, so they take turns."""
+    """A scheduler counts its steps in itself, so they run one after the other."""
     prompts = ["a fox", "pizza", "car", "an animal"] * 2
     alone = {prompt: pixels(drawn(model, prompt)) for prompt in set(prompts)}
     with ThreadPoolExecutor(4) as pool:
@@ -174,26 +196,37 @@ def test_jobs_at_once_give_what_they_would_give_alone(model):
         assert np.abs(alone[prompt] - picture).max() <= 1
 
 
-def test_who_waits_for_a_turn_is_asked_between_looks(model, monkeypatch):
-    """So that a job can be cancelled though it has not begun."""
-    monkeypatch.setattr("project.models.text_to_image_parts.diffusers_pipeline.WAIT_SECONDS", 0.001)
-    first = model.steps({}, Prompt(prompt="a fox", steps=2, seed=1))
+def test_a_job_that_waits_for_another_one_reports_meanwhile(generator):
+    """So that it can be cancelled though it has not begun."""
+    first, second, third = (draw(generator) for _ in range(3))
     next(first)
-    second = model.steps({}, Prompt(prompt="a fox", steps=2, seed=1))
     assert [next(second), next(second)] == [0.0, 0.0]
     second.close()
-    third = model.steps({}, Prompt(prompt="a fox", steps=2, seed=1))
     assert next(third) == 0.0
     finished(first)
     assert finished(third)[1].size == (8, 8)
 
 
-def test_what_a_pipeline_does_not_take_is_refused_with_advice(model, monkeypatch):
-    """Some know no negative prompt."""
-    monkeypatch.setattr(model._artist, "_takes", model._artist._takes - {"negative_prompt"})
-    assert drawn(model, "a fox").size == (8, 8)
-    with pytest.raises(InvalidInput, match="does not take negative_prompt; leave it out"):
-        drawn(model, "a fox", negative_prompt="blue")
+class PlainPipeline:
+    """A pipeline without a negative prompt."""
+
+    def __call__(self, prompt, num_inference_steps, generator, callback_on_step_end):
+        return SimpleNamespace(images=[Image.new("RGB", (8, 8))])
+
+
+def test_a_parameter_that_the_pipeline_does_not_have_is_refused_with_advice():
+    """Some have no negative prompt."""
+    generator = DiffusersPipeline(PlainPipeline(), "plain")
+    assert finished(draw(generator))[1].size == (8, 8)
+    with pytest.raises(InvalidInput, match="leave it out") as refused:
+        finished(draw(generator, negative_prompt="blue"))
+    assert set(refused.value.fields) == {"negative_prompt"}
+
+
+def test_a_pipeline_that_does_not_draw_from_text_in_steps_is_refused_at_load():
+    """Its operator reads what it lacks."""
+    with pytest.raises(ConfigurationError, match="callback_on_step_end"):
+        DiffusersPipeline(lambda prompt, num_inference_steps, generator: None, "odd")
 
 
 def test_drawing_does_not_move_the_randomness_of_others(model):

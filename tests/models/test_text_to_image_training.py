@@ -62,15 +62,15 @@ def test_every_word_of_a_prompt_is_known():
 
 
 def test_a_prompt_names_what_it_is_drawn_with():
-    """A colour is a background's or the thing's own; none is said that is neither."""
+    """A colour is a background's or the thing's own; no other one is named."""
     called = {name: {name, *ALSO_CALLED.get(name, ())} for name in COLOURS}
     names = {other for also in called.values() for other in also}
     for prompt, index, colour in draw(Prompts(THINGS, seed=5), 3000):
         thing = THINGS[index]
-        said = set(prompt.replace(",", " ").split()) & names
+        named = set(prompt.replace(",", " ").split()) & names
         own = called[thing.colour] if thing.colour else set()
         own = own | {word for name in thing.names for word in name.split()}
-        assert said <= called[list(COLOURS)[colour]] | own
+        assert named <= called[list(COLOURS)[colour]] | own
 
 
 def test_the_measure_knows_every_emoji_on_every_colour(recogniser):

@@ -12,7 +12,7 @@ from project.models.text_to_image_parts.demo import WEIGHTS, Demo
     "fault", ["missing", "no archive", "a key less", "another shape", "pickle"]
 )
 def test_weights_that_are_not_its_own_keep_it_from_loading(tmp_path, fault):
-    """Whoever operates it reads how to get them back; a pickle is not opened."""
+    """The operator reads how to restore them; a pickle is not opened."""
     path = tmp_path / "text_to_image.npz"
     with np.load(WEIGHTS) as file:
         arrays = dict(file)

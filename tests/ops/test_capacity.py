@@ -9,19 +9,19 @@ from sqlalchemy import text
 
 from drills.hosts.host import SETTINGS
 from project.db.engine import CONNECTIONS, open_database
-from project.db.job_transitions import JobTransitions, new_id
 from project.db.migrate import upgrade
+from project.db.records import new_id
 from project.jobs.sweep import MAX_CLEARED
 from project.observability.metrics import CATALOGUE
 from project.settings import Settings
-from tests.database import RESULT, added, database_settings
+from tests.database import RESULT, Jobs, added, database_settings
 from tests.ops import pages
 from tests.ops.pages import Page
 from tests.ops.tools import ROOT
 from tests.services.postgres import run_postgres
 
 PAGE = Page(ROOT / "docs" / "capacity.md")
-CONSTANTS = {"CONNECTIONS", "QUEUE", "LOOK_MILLISECONDS"}  # of ours, that it says to change
+CONSTANTS = {"CONNECTIONS", "QUEUE", "POLL_MILLISECONDS"}  # of ours, that it says to change
 DEFAULTS = Settings(_env_file=None)
 API_WORKERS = 2  # of a container with two processors
 STEPS = (1, 10, 100, 1000)
@@ -114,16 +114,16 @@ def test_its_sql_deletes_old_jobs_that_have_ended_and_no_others():
     async def left(url: str) -> tuple[set[str], set[str]]:
         await upgrade(database_settings(url))
         async with open_database(database_settings(url)) as engine:
-            jobs = JobTransitions(engine)
+            jobs = Jobs.of(engine)
             ended, waiting, recent = [
                 await added(jobs, when, id=new_id(when)) for when in (old, old, now - 29 * DAY)
             ]
             for job in (ended, recent):
-                await jobs.claim(job.id, "one", now, 60)
-                assert await jobs.succeed(job.id, "one", now, RESULT, {})
+                await jobs.transitions.claim(job.id, "one", now, 60)
+                assert await jobs.transitions.succeed(job.id, "one", now, RESULT, {})
             async with engine.begin() as connection:
                 await connection.execute(text(statement.replace("::", "\\:\\:")))
-            return {job.id for job in await jobs.page(10)}, {waiting.id, recent.id}
+            return {job.id for job in await jobs.queries.page(10)}, {waiting.id, recent.id}
 
     with run_postgres() as server:
         there, expected = asyncio.run(left(server.new_database()))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from drills.drill import Drilled, drill
+from drills.drill import DrillResult, drill
 from drills.faults import FAULTS
 from drills.monitoring import ALERTMANAGER, DEADMAN, PROMETHEUS
 from drills.server import lives
@@ -53,7 +53,7 @@ def traffic(stack: Stack) -> Iterator[Traffic]:
 
 
 @pytest.fixture(scope="module", params=list(FAULTS))
-def drilled(request: pytest.FixtureRequest, stack: Stack, traffic: Traffic) -> Drilled:
+def drilled(request: pytest.FixtureRequest, stack: Stack, traffic: Traffic) -> DrillResult:
     """What came of the drill of each alert."""
     return drill(stack, FAULTS[request.param])
 
@@ -63,7 +63,7 @@ def test_watchdog_arrives_at_the_dead_mans_switch(stack):
     first = stack.receiver.await_alert("Watchdog", path=DEADMAN)
     again = stack.receiver.await_alert("Watchdog", path=DEADMAN, after=first.at + 1)
     assert again.labels["severity"] == "none"
-    assert {notice.name for notice in stack.receiver.notices(DEADMAN)} == {"Watchdog"}
+    assert {notice.name for notice in stack.receiver.alerts(DEADMAN)} == {"Watchdog"}
 
 
 def test_healthy_traffic_is_silent(stack, traffic):

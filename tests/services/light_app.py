@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from typing import Any
 
 from loguru import logger
 from starlette.applications import Starlette
@@ -14,9 +15,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from project.observability import metrics
+from project.observability.exposition import CONTENT_TYPE, expose
 from project.observability.http import RequestContext, instrument
 from project.observability.logging import configure_logging
-from project.observability.multiprocess import exposition
 from project.observability.process import watch_process
 from project.settings.loading import load_settings
 
@@ -43,20 +44,27 @@ async def end(request: Request) -> Response:
 
 def scrape(_request: Request) -> Response:
     """Merge the files as the product does; Starlette runs it in a thread, as the product does."""
-    text, seconds, files = exposition(settings.prometheus_multiproc_dir)
-    metrics.COLLECT_SECONDS.observe(seconds)
-    metrics.MULTIPROC_FILES.set(files)
-    return Response(text, media_type="text/plain")
+    exposed = expose(settings.prometheus_multiproc_dir)
+    metrics.COLLECT_SECONDS.observe(exposed.seconds)
+    metrics.MULTIPROC_FILES.set(exposed.files)
+    return Response(exposed.text, media_type=CONTENT_TYPE)
 
 
 @asynccontextmanager
-async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-    """What the product's lifespan does, but for the models."""
+async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
+    """What the product's lifespan does, but for the models; the server is never asked to reject."""
     configure_logging(settings)
     metrics.declare(["light"])
     async with watch_process(settings.revision):
         logger.info("worker_ready")
-        yield
+        application = SimpleNamespace(
+            overload=lambda *_head: None,
+            share_step_counts=lambda _counts: None,
+            begin_shutdown=lambda: None,
+            stopped_listening=lambda: None,
+            stuck_models=list,
+        )
+        yield {"application": application}
     logger.info("worker_stopped")
 
 
@@ -69,12 +77,5 @@ app = Starlette(
     ],
     middleware=[Middleware(RequestContext, answer=lambda _error: Response(status_code=500))],
     lifespan=lifespan,
-)
-app.state.services = SimpleNamespace(
-    draining=False,
-    stuck=list,
-    join=lambda _board: None,
-    refusal=lambda *_head: None,
-    leave=lambda: None,
 )
 instrument(app)

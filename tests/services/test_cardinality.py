@@ -79,7 +79,7 @@ def test_five_hundred_paths_add_no_series(server, dice):
 
 
 def test_methods_are_one_of_a_closed_set_or_refused(server):
-    """Thirty that servers know are seven and `other`; what nobody knows never gets in.
+    """Thirty that servers know are seven and `other`; unknown ones never get in.
 
     All that it adds is one counter for each route and each of the eight.
     """

@@ -18,21 +18,20 @@ from PIL import Image
 from skimage import data
 
 from drills.audit import ends, watch_ends
-from drills.crew import Crew, working
+from drills.job_workers import JobWorkers, run_job_workers
 from drills.server import Server
 from drills.waiting import DEADLINE, wait_until
 from project.db.engine import open_database
-from project.db.job_transitions import JobTransitions
-from tests.database import database_settings
+from tests.database import Jobs, database_settings
 from tests.services.server import serve
 from tests.services.stack import KINDS, standing
 
 JOBS = 500
-CALLERS = 8
+CLIENTS = 8
 KILL_SECONDS = 2.0
 MODEL = "background_removal"
 END_DEADLINE = 420.0
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 
 
 def photo() -> bytes:
@@ -43,7 +42,7 @@ def photo() -> bytes:
 
 
 def submit(server: Server, body: bytes) -> str:
-    """Send a job as a careful caller does: again with the same key until there is an answer."""
+    """Submit a job, again with the same key until there is a response."""
     headers = {"Content-Type": "image/jpeg", "Idempotency-Key": uuid.uuid4().hex}
     url = f"{server.url}/v1/models/{MODEL}/jobs?iterations=2"
     answers: list[httpx2.Response] = []
@@ -59,8 +58,8 @@ def submit(server: Server, body: bytes) -> str:
 
 
 @contextmanager
-def killing(crew: Crew) -> Iterator[list[int]]:
-    """Kill some worker every two seconds for the length of the body; gives whom."""
+def killing(crew: JobWorkers) -> Iterator[list[int]]:
+    """Kill a random worker every two seconds for the length of the body; yields their pids."""
     killed: list[int] = []
     over = threading.Event()
     chance = random.Random(4)
@@ -69,7 +68,7 @@ def killing(crew: Crew) -> Iterator[list[int]]:
         while not over.wait(KILL_SECONDS):
             at_work = {line["pid"] for line in crew.records("job_started")}
             alive = [worker for worker in crew.workers() if worker.pid in at_work]
-            if alive:  # on a slow machine all may still be starting
+            if alive:  # on a slow machine all may still start
                 victim = chance.choice(alive)
                 with suppress(psutil.NoSuchProcess):
                     victim.kill()
@@ -85,12 +84,12 @@ def killing(crew: Crew) -> Iterator[list[int]]:
 
 
 def until_succeeded(count: int, url: str) -> None:
-    """Wait until so many jobs have."""
+    """Wait until so many jobs have succeeded."""
 
     async def wait() -> None:
         async with open_database(database_settings(url)) as engine, asyncio.timeout(END_DEADLINE):
-            while (await JobTransitions(engine).counts())["succeeded"] < count:  # noqa: ASYNC110 - see Desk
-                await asyncio.sleep(LOOK_SECONDS)
+            while await Jobs.of(engine).count("succeeded") < count:  # noqa: ASYNC110 - rows send no events
+                await asyncio.sleep(POLL_SECONDS)
 
     asyncio.run(wait())
 
@@ -104,15 +103,15 @@ def test_five_hundred_jobs_survive_whatever_dies(tmp_path: Path, kind: str):
         given = {**stack.variables, "MODELS": MODEL, "JOB_ATTEMPTS": 50, "WORKER_NICE": 0}
         with (
             serve(tmp_path, app=None, **given) as server,
-            working(tmp_path, WORKER_PROCESSES=3, **given) as crew,
+            run_job_workers(tmp_path, WORKER_PROCESSES=3, **given) as crew,
             killing(crew) as killed,
-            ThreadPoolExecutor(CALLERS) as callers,
+            ThreadPoolExecutor(CLIENTS) as clients,
         ):
             asyncio.run(watch_ends(stack.database_url))
-            first = [callers.submit(submit, server, body) for _ in range(JOBS // 2)]
+            first = [clients.submit(submit, server, body) for _ in range(JOBS // 2)]
             until_succeeded(20, stack.database_url)
             stack.valkey.kill()
-            second = [callers.submit(submit, server, body) for _ in range(JOBS - JOBS // 2)]
+            second = [clients.submit(submit, server, body) for _ in range(JOBS - JOBS // 2)]
             wait_until(lambda: server.records("job_not_sent"), "a job comes without a broker")
             stack.valkey.start()
             server.reload()
@@ -127,14 +126,14 @@ def test_five_hundred_jobs_survive_whatever_dies(tmp_path: Path, kind: str):
         assert Counter(noted) == {(job_id, "succeeded"): 1 for job_id in ids}
         with (
             serve(tmp_path, app=None, **given) as server,
-            ThreadPoolExecutor(CALLERS) as callers,
+            ThreadPoolExecutor(CLIENTS) as clients,
         ):
-            results = list(callers.map(lambda job_id: download(server, job_id), ids))
+            results = list(clients.map(lambda job_id: download(server, job_id), ids))
         assert set(results) == {(160, 106)}
 
 
 def download(server: Server, job_id: str) -> tuple[int, int]:
-    """The size of a job's picture, fetched as a caller does."""
+    """The size of a job's result, fetched as a client does."""
     url = f"{server.url}/v1/jobs/{job_id}/result"
     answer = httpx2.get(url, follow_redirects=True, timeout=DEADLINE)
     assert answer.status_code == 200, answer.text

@@ -79,7 +79,7 @@ def assert_counted(metrics: Metrics, number: int) -> None:
 def test_every_refusal_is_counted_under_its_own_status(
     server, method, path, media_type, handler, status
 ):
-    """429 and 503, 404 and 422 mean different things to whoever is on call."""
+    """429 and 503, 404 and 422 mean different things to the person on call."""
     labels = {"method": method, "handler": handler, "status": str(status)}
     before = server.metrics()
     client = Client(server.port)

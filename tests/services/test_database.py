@@ -1,4 +1,4 @@
-"""Jobs under many hands at once, tasks and processes, on SQLite and on a real PostgreSQL."""
+"""Jobs under concurrent tasks and processes, on SQLite and on a real PostgreSQL."""
 
 import asyncio
 import multiprocessing
@@ -14,7 +14,7 @@ from sqlalchemy.exc import StatementError
 
 from drills.waiting import DEADLINE
 from project.db.engine import open_database
-from project.db.job_transitions import IdempotencyConflict, JobTransitions
+from project.db.job_transitions import IdempotencyConflict
 from project.db.migrate import upgrade
 from project.settings import Settings
 from tests.database import (
@@ -22,6 +22,7 @@ from tests.database import (
     LEASE,
     NOW,
     RESULT,
+    Jobs,
     added,
     database_settings,
     new_job,
@@ -42,7 +43,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Of a new database with tables and nothing in them."""
+    """Of a new database with empty tables."""
     if request.param == "sqlite":
         made = database_settings(sqlite_url(tmp_path))
     else:
@@ -52,16 +53,18 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 def claim_all(url: str, process: int, ids: list[str]) -> list[tuple[str, str]]:
-    """In one process: some tasks that all try to claim every job; who got which."""
+    """In one process: tasks that all try to claim every job; returns which owner claimed which."""
 
-    async def claim(jobs: JobTransitions, owner: str) -> list[tuple[str, str]]:
-        tried = [(job_id, await jobs.claim(job_id, owner, NOW, LEASE)) for job_id in ids]
+    async def claim(jobs: Jobs, owner: str) -> list[tuple[str, str]]:
+        tried = [
+            (job_id, await jobs.transitions.claim(job_id, owner, NOW, LEASE)) for job_id in ids
+        ]
         return [(job_id, owner) for job_id, job in tried if job is not None]
 
     async def go() -> list[tuple[str, str]]:
         async with open_database(database_settings(url)) as engine:
-            jobs = JobTransitions(engine)
-            await jobs.check()
+            jobs = Jobs.of(engine)
+            await jobs.queries.check()
             at_once()
             owners = [f"{process}-{task}" for task in range(TASKS)]
             return list(chain(*await asyncio.gather(*(claim(jobs, owner) for owner in owners))))
@@ -70,20 +73,20 @@ def claim_all(url: str, process: int, ids: list[str]) -> list[tuple[str, str]]:
 
 
 def live_through(url: str, process: int, number: int) -> int:
-    """In one process: some tasks that each take jobs of their own from start to end."""
+    """In one process: tasks that each run jobs of their own from start to end."""
 
-    async def live(jobs: JobTransitions, owner: str) -> None:
+    async def live(jobs: Jobs, owner: str) -> None:
         for _ in range(number):
             job = await added(jobs)
-            assert await jobs.claim(job.id, owner, NOW, LEASE)
-            assert await jobs.renew(job.id, owner, NOW, LEASE, 0.5)
-            await jobs.page(5)
-            assert await jobs.succeed(job.id, owner, NOW, RESULT, {"forward": 1.0})
+            assert await jobs.transitions.claim(job.id, owner, NOW, LEASE)
+            assert await jobs.transitions.renew(job.id, owner, NOW, LEASE, 0.5)
+            await jobs.queries.page(5)
+            assert await jobs.transitions.succeed(job.id, owner, NOW, RESULT, {"forward": 1.0})
 
     async def go() -> None:
         async with open_database(database_settings(url)) as engine:
-            jobs = JobTransitions(engine)
-            await jobs.check()
+            jobs = Jobs.of(engine)
+            await jobs.queries.check()
             at_once()
             await asyncio.gather(*(live(jobs, f"{process}-{task}") for task in range(TASKS)))
 
@@ -92,15 +95,15 @@ def live_through(url: str, process: int, number: int) -> int:
 
 
 def add_one(url: str, process: int, key: str) -> list[tuple[str, bool]]:
-    """In one process: some tasks that each add a job with the same idempotency key."""
+    """In one process: tasks that each add a job with the same idempotency key."""
 
     async def go() -> list[tuple[str, bool]]:
         async with open_database(database_settings(url)) as engine:
-            jobs = JobTransitions(engine)
-            await jobs.check()
+            jobs = Jobs.of(engine)
+            await jobs.queries.check()
             at_once()
             news = [new_job(idempotency_key=key) for _ in range(TASKS)]
-            answers = await asyncio.gather(*(jobs.add(new) for new in news))
+            answers = await asyncio.gather(*(jobs.transitions.add(new) for new in news))
             return [(job.id, created) for job, created in answers]
 
     return asyncio.run(go())
@@ -114,12 +117,12 @@ def set_barrier(given: Barrier) -> None:
 
 
 def at_once() -> None:
-    """Wait until every process has come so far."""
+    """Wait for every process."""
     barriers[0].wait(DEADLINE)
 
 
 def in_processes(work, settings: Settings, *arguments) -> list:
-    """What each of the processes gave."""
+    """The result of each process."""
     spawn = multiprocessing.get_context("spawn")
     url = settings.database_url.get_secret_value()
     with ProcessPoolExecutor(
@@ -129,47 +132,47 @@ def in_processes(work, settings: Settings, *arguments) -> list:
         return [future.result(DEADLINE) for future in futures]
 
 
-def test_what_is_put_in_comes_out(settings: Settings):
-    """On both, and so do numbers that a float holds only just."""
+def test_what_is_added_is_read_unchanged(settings: Settings):
+    """On both databases, times to the microsecond too."""
     new = new_job(NOW + 0.123456, **HOSTILE)
 
-    async def test(jobs: JobTransitions) -> None:
-        job, _ = await jobs.add(new)
+    async def test(jobs: Jobs) -> None:
+        job, _ = await jobs.transitions.add(new)
         assert job == await jobs.get(new.id)
         assert {name: getattr(job, name) for name in vars(new)} == vars(new)
         with pytest.raises(StatementError, match="JSON"):
-            await jobs.add(new_job(params={"guidance": float("nan")}))
+            await jobs.transitions.add(new_job(params={"guidance": float("nan")}))
 
     run_jobs(settings, test)
 
 
-def test_of_many_tasks_one_gets_the_job(settings: Settings):
-    """And after its lease has lapsed, again one of them."""
+def test_of_many_tasks_one_claims_the_job(settings: Settings):
+    """After its lease has lapsed, again one of them."""
 
-    async def test(jobs: JobTransitions) -> None:
+    async def test(jobs: Jobs) -> None:
         job = await added(jobs)
         for turn, now in enumerate((NOW, NOW + LEASE, NOW + 2 * LEASE)):
             owners = [f"{turn}-{number}" for number in range(20)]
             answers = await asyncio.gather(
-                *(jobs.claim(job.id, owner, now, LEASE) for owner in owners)
+                *(jobs.transitions.claim(job.id, owner, now, LEASE) for owner in owners)
             )
-            (taken,) = [answer for answer in answers if answer is not None]
-            assert taken.attempts == turn + 1
-            assert taken == await jobs.get(job.id)
+            (claim,) = [answer for answer in answers if answer is not None]
+            assert claim.is_first is (turn == 0)
+            assert claim.job.attempts == turn + 1
+            assert claim.job == await jobs.get(job.id)
 
     run_jobs(settings, test)
 
 
-def test_of_many_processes_one_gets_each_job(settings: Settings):
+def test_of_many_processes_one_claims_each_job(settings: Settings):
     """Twenty owners in four processes want each of fifty jobs."""
 
-    async def add_some(jobs: JobTransitions) -> None:
+    async def add_some(jobs: Jobs) -> None:
         ids.extend([(await added(jobs)).id for _ in range(50)])
 
-    async def check(jobs: JobTransitions) -> None:
+    async def check(jobs: Jobs) -> None:
         for job_id, owner in won:
             job = await jobs.get(job_id)
-            assert job is not None
             assert (job.lease_owner, job.attempts, job.revision) == (owner, 1, 2)
 
     ids: list[str] = []
@@ -180,46 +183,49 @@ def test_of_many_processes_one_gets_each_job(settings: Settings):
 
 
 def test_many_writers_do_not_lock_each_other_out(settings: Settings):
-    """Four processes write as fast as they can, and none is told that the database is locked."""
+    """Four processes write as fast as they can, and none finds the database locked."""
 
-    async def check(jobs: JobTransitions) -> None:
-        assert (await jobs.counts())["succeeded"] == sum(done)
+    async def check(jobs: Jobs) -> None:
+        assert await jobs.count("succeeded") == sum(done)
 
     done = in_processes(live_through, settings, 40)
     assert sum(done) == OWNERS * 40
     run_jobs(settings, check)
 
 
-def test_one_idempotency_key_is_one_job_whoever_comes_first(settings: Settings):
-    """All get the same job, and one of them is told that it is new."""
+def test_concurrent_requests_with_one_idempotency_key_add_one_job(settings: Settings):
+    """All get the same job, which is new to one of them."""
     answers = list(chain(*in_processes(add_one, settings, "key")))
     assert len(answers) == OWNERS
     assert len({job_id for job_id, _ in answers}) == 1
     assert sum(created for _, created in answers) == 1
 
 
-def test_one_idempotency_key_for_two_questions(settings: Settings):
-    """One question is taken; who asks the other is told."""
+def test_two_requests_with_one_idempotency_key_conflict(settings: Settings):
+    """One is added; the other raises IdempotencyConflict."""
 
-    async def test(jobs: JobTransitions) -> None:
+    async def test(jobs: Jobs) -> None:
         news = [new_job(idempotency_key="key", fingerprint=str(n % 2) * 64) for n in range(20)]
-        answers = await asyncio.gather(*(jobs.add(new) for new in news), return_exceptions=True)
+        answers = await asyncio.gather(
+            *(jobs.transitions.add(new) for new in news), return_exceptions=True
+        )
         conflicts = [one for one in answers if isinstance(one, IdempotencyConflict)]
         jobs_got = {one[0].id for one in answers if isinstance(one, tuple)}
         assert (len(conflicts), len(jobs_got)) == (10, 1)
-        assert sum((await jobs.counts()).values()) == 1
+        assert await jobs.count() == 1
 
     run_jobs(settings, test)
 
 
-def test_a_job_is_cancelled_or_taken_and_never_both(settings: Settings):
-    """Whichever comes first, the other sees it."""
+def test_a_job_is_cancelled_or_claimed_and_never_both(settings: Settings):
+    """A job that is claimed first runs until its worker cancels it."""
 
-    async def test(jobs: JobTransitions) -> None:
+    async def test(jobs: Jobs) -> None:
         for _ in range(20):
             job = await added(jobs)
             taken, asked = await asyncio.gather(
-                jobs.claim(job.id, "one", NOW, LEASE), jobs.cancel(job.id, NOW)
+                jobs.transitions.claim(job.id, "one", NOW, LEASE),
+                jobs.transitions.cancel(job.id, NOW),
             )
             assert asked is not None
             assert asked.status == ("cancelled" if taken is None else "running")

@@ -17,11 +17,10 @@ from sqlalchemy import Connection, inspect, text
 from drills.server import ROOT, environment
 from drills.waiting import DEADLINE
 from project.db.engine import open_database
-from project.db.job_transitions import JobTransitions
-from project.db.migrate import config, migrating, upgrade
+from project.db.migrate import alembic_config, migrating, upgrade
 from project.db.tables import Base
 from project.settings import Settings
-from tests.database import added, database_settings, run_jobs, sqlite_url
+from tests.database import Jobs, added, database_settings, run_jobs, sqlite_url
 from tests.services.postgres import Postgres, run_postgres
 
 AT_ONCE = 8
@@ -64,7 +63,7 @@ def test_up_and_down_and_up_again(settings: Settings):
     asyncio.run(upgrade(settings))
     run_jobs(settings, added)
     assert on_connection(settings, tables) == {"alembic_version", "jobs"}
-    on_connection(settings, lambda given: command.downgrade(config(given), "base"))
+    on_connection(settings, lambda given: command.downgrade(alembic_config(given), "base"))
     assert on_connection(settings, tables) == {"alembic_version"}
     run_jobs(settings, added)
 
@@ -114,7 +113,7 @@ def test_many_may_start_at_once(settings: Settings):
     async def many() -> None:
         await asyncio.gather(*(upgrade(settings) for _ in range(AT_ONCE)))
 
-    on_connection(settings, lambda given: command.downgrade(config(given), "base"))
+    on_connection(settings, lambda given: command.downgrade(alembic_config(given), "base"))
     asyncio.run(many())
     run_jobs(settings, added)
 
@@ -123,7 +122,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(settings: Settings):
     """Also on SQLite, which by itself would keep the first half."""
 
     def half(connection: Connection) -> None:
-        command.upgrade(config(connection), "head")
+        command.upgrade(alembic_config(connection), "head")
         raise RuntimeError("the power is out")
 
     with pytest.raises(RuntimeError, match="power"):
@@ -145,9 +144,9 @@ def test_a_migration_waits_for_jobs_that_are_written(settings: Settings):
     async def test() -> None:
         await upgrade(settings)
         async with open_database(settings) as engine:
-            jobs = JobTransitions(engine)
+            jobs = Jobs.of(engine)
             await asyncio.gather(*(added(jobs) for _ in range(50)), upgrade(settings))
-            assert (await jobs.counts())["accepted"] == 50
+            assert await jobs.count("accepted") == 50
 
     asyncio.run(test())
 

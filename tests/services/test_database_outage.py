@@ -1,4 +1,4 @@
-"""PostgreSQL goes away, hangs, refuses and comes back: every caller is told, and all goes on."""
+"""PostgreSQL stops, hangs, refuses and returns: every caller gets an error, and all recovers."""
 
 import asyncio
 import signal
@@ -13,10 +13,9 @@ from sqlalchemy import func, select, text
 from drills.server import free_port
 from drills.waiting import DEADLINE
 from project.db.engine import CONNECTIONS, open_database
-from project.db.job_transitions import JobTransitions
 from project.db.migrate import upgrade
 from project.errors import DatabaseUnavailable
-from tests.database import added, database_settings, new_job
+from tests.database import Jobs, added, database_settings, new_job
 from tests.services.postgres import Postgres, run_postgres
 
 
@@ -27,13 +26,13 @@ def postgres() -> Iterator[Postgres]:
 
 
 @asynccontextmanager
-async def opened(url: str, answer_seconds: float = DEADLINE) -> AsyncIterator[JobTransitions]:
-    """Jobs on a database with tables, and every connection made that may be made."""
+async def opened(url: str, answer_seconds: float = DEADLINE) -> AsyncIterator[Jobs]:
+    """The jobs of a database with tables, with every connection of the pool open."""
     settings = database_settings(url)
     await upgrade(settings)
     async with open_database(settings, answer_seconds=answer_seconds) as engine:
-        jobs = JobTransitions(engine)
-        await asyncio.gather(*(jobs.check() for _ in range(CONNECTIONS)))
+        jobs = Jobs.of(engine)
+        await asyncio.gather(*(jobs.queries.check() for _ in range(CONNECTIONS)))
         yield jobs
 
 
@@ -75,7 +74,7 @@ def test_a_restart_between_two_statements_is_not_noticed(postgres: Postgres):
 
 
 def test_a_server_that_hangs(postgres: Postgres):
-    """Who waits is told in time, and the engine closes in time; then it works again."""
+    """Every statement fails in time, and the engine closes in time; then it works again."""
     url = postgres.new_database()
 
     async def test() -> None:
@@ -108,18 +107,18 @@ def test_closing_does_not_wait_for_a_server_that_hangs(postgres: Postgres):
 
 
 def test_a_statement_cut_off_in_the_middle(postgres: Postgres):
-    """As an administrator or a failover does it: told so, and the next one works."""
+    """As by an administrator or a failover: it raises, and the next one works."""
     url = postgres.new_database()
 
     async def test() -> None:
         async with opened(url) as jobs, opened(url) as other:
             job = await added(jobs)
-            async with other._engine.connect() as connection:
+            async with other.engine.connect() as connection:
                 await connection.execution_options(isolation_level="SERIALIZABLE")
                 await connection.execute(text("SELECT 1 FROM jobs FOR UPDATE"))
-                waiting = asyncio.create_task(jobs.cancel(job.id, 0))
+                waiting = asyncio.create_task(jobs.transitions.cancel(job.id, 0))
                 async with asyncio.timeout(DEADLINE):
-                    while not await other_waits(jobs):  # noqa: ASYNC110 - nobody says when
+                    while not await other_waits(jobs):  # noqa: ASYNC110 - there is no event
                         await asyncio.sleep(0.01)
                 ended = select(func.pg_terminate_backend(text("pid"))).select_from(
                     text("pg_stat_activity WHERE wait_event_type = 'Lock'")
@@ -132,25 +131,25 @@ def test_a_statement_cut_off_in_the_middle(postgres: Postgres):
     asyncio.run(test())
 
 
-async def other_waits(jobs: JobTransitions) -> bool:
+async def other_waits(jobs: Jobs) -> bool:
     statement = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    async with jobs._engine.connect() as connection:
+    async with jobs.engine.connect() as connection:
         return bool(await connection.scalar(statement))
 
 
-def test_who_stops_waiting_leaves_nothing_behind(postgres: Postgres):
+def test_cancelled_tasks_leave_the_pool_usable(postgres: Postgres):
     """More cancelled tasks than there are connections, each at another point."""
     url = postgres.new_database()
 
     async def test() -> None:
         async with opened(url) as jobs:
             for turns in range(10 * CONNECTIONS):
-                task = asyncio.create_task(jobs.add(new_job()))
+                task = asyncio.create_task(jobs.transitions.add(new_job()))
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-            await asyncio.gather(*(jobs.check() for _ in range(2 * CONNECTIONS)))
+            await asyncio.gather(*(jobs.queries.check() for _ in range(2 * CONNECTIONS)))
 
     asyncio.run(test())
 
@@ -161,7 +160,7 @@ def test_addresses_where_nothing_of_ours_is(postgres: Postgres):
     async def check(url: str) -> None:
         async with open_database(database_settings(url)) as engine:
             with pytest.raises(DatabaseUnavailable):
-                await JobTransitions(engine).check()
+                await Jobs.of(engine).queries.check()
         with pytest.raises(DatabaseUnavailable):
             await upgrade(database_settings(url))
 

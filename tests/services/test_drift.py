@@ -11,9 +11,9 @@ from drills.waiting import DEADLINE, wait_until
 from project.inference.drift.baseline import path_of
 from project.inference.drift.build import build_baseline
 from tests.conftest import picture
+from tests.drift_samples import predictions
 from tests.services.quick_app import PATH
 from tests.services.server import serve
-from tests.unit.test_baseline import predictions
 
 SENT = 60
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from drills.crew import working
+from drills.job_workers import run_job_workers
 from drills.server import Server
 from drills.waiting import DEADLINE, wait_until
 from project.observability.metrics import FOREIGN, Spec, exposed
@@ -61,7 +61,7 @@ def expositions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         shipped = {**stack.variables, "MODELS": None}
         with (
             serve(folder, app=None, WEB_CONCURRENCY=4, **shipped) as server,
-            working(folder, **shipped) as crew,
+            run_job_workers(folder, **shipped) as crew,
         ):
             use(server)
             yield {

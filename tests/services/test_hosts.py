@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from drills.hosts import story
+from drills.hosts import scenario
 from drills.hosts.cluster import WORKING, Cluster, standing
 from drills.hosts.network import NoNamespaces
-from drills.hosts.story import Cut, Ended, Lost, Returned, Spread, Sums
+from drills.hosts.scenario import Cut, Ended, Lost, Returned, Spread, Sums
 from drills.programs import NotInstalled
 
 BACK, GONE = "b", "c"
@@ -39,11 +39,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def told(cluster: Cluster) -> Told:
     return Told(
-        story.spread(cluster),
-        story.sums(cluster),
-        story.returning(cluster, BACK),
-        story.losing(cluster, GONE),
-        story.ending(cluster),
+        scenario.spread(cluster),
+        scenario.sums(cluster),
+        scenario.returning(cluster, BACK),
+        scenario.losing(cluster, GONE),
+        scenario.ending(cluster),
     )
 
 
@@ -70,7 +70,7 @@ def test_every_instance_says_the_same_of_the_queue(told):
 def test_what_prometheus_sums_over_the_hosts_is_what_happened(told):
     """Six targets with an instance each: requests as sent, jobs as the database has them."""
     assert told.sums.instances == {"vitrine-api": len(WORKING), "vitrine-worker": len(WORKING)}
-    assert told.sums.said == told.sums.true
+    assert told.sums.found == told.sums.true
     assert all(told.sums.true.values())
 
 

@@ -1,4 +1,4 @@
-"""The API of jobs in a real server, with a real broker: sending, outages, streams at its end."""
+"""The API of jobs in a real server with a real broker: sending, outages, streams at shutdown."""
 
 import signal
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pytest
 
 from drills.server import Server
 from drills.valkey import Valkey
-from project.jobs.queue import Queue
+from project.jobs.queue import QueueReader
 from tests.conftest import picture
 from tests.services.server import serve
 
@@ -22,7 +22,7 @@ STREAMS = 12
 
 @pytest.fixture
 def server(tmp_path: Path, valkey: Valkey) -> Iterator[Server]:
-    """With jobs on and no worker, so that each job waits."""
+    """A server with jobs on and no worker, so that each job waits."""
     settings = {
         "JOBS": "on",
         "REDIS_URL": valkey.url,
@@ -58,9 +58,9 @@ def event(stream: HTTPResponse) -> list[str]:
 
 
 def test_a_job_reaches_the_broker_and_outlives_its_absence(server, valkey):
-    """202 with the broker down, red readiness that names it, and green without a restart."""
+    """202 while the broker is down; readiness names it, and recovers without a restart."""
     first = submit(server)
-    assert Queue(valkey.client()).waiting_jobs().keys() == {first}
+    assert QueueReader(valkey.client()).waiting_jobs().keys() == {first}
     valkey.kill()
     second = submit(server)
     red = httpx2.get(f"{server.url}/ready", timeout=60)
@@ -71,15 +71,15 @@ def test_a_job_reaches_the_broker_and_outlives_its_absence(server, valkey):
     valkey.start()
     assert httpx2.get(f"{server.url}/ready", timeout=60).status_code == 200
     third = submit(server)
-    waiting = Queue(valkey.client()).waiting_jobs()
+    waiting = QueueReader(valkey.client()).waiting_jobs()
     assert third in waiting
     assert metadata(server)["queue"]["ready"] == len(waiting)
     listed = httpx2.get(f"{server.url}/v1/jobs", timeout=60).json()["jobs"]
     assert [job["id"] for job in listed] == [third, second, first]
 
 
-def test_open_streams_do_not_hold_up_the_end_of_the_server(server):
-    """Each ends whole, and nothing has to be cancelled."""
+def test_open_streams_do_not_delay_the_shutdown(server):
+    """Each ends with its last chunk, and no task is cancelled."""
     job_id = submit(server)
     with ExitStack() as stack:
         streams = [follow(server, job_id, stack) for _ in range(STREAMS)]
@@ -93,8 +93,8 @@ def test_open_streams_do_not_hold_up_the_end_of_the_server(server):
     assert len(server.records("worker_stopped")) == 2
 
 
-def test_after_a_reload_a_stream_goes_on_with_what_was_not_seen(server):
-    """Old workers let their streams go; another takes them up without a repetition."""
+def test_after_a_reload_a_stream_resumes_after_its_last_event(server):
+    """Old workers end their streams; a new one resumes without a repetition."""
     job_id = submit(server)
     with ExitStack() as stack:
         stream = follow(server, job_id, stack)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from drills.crew import Crew, working
+from drills.job_workers import JobWorkers, run_job_workers
 from drills.server import Server
 from drills.waiting import DEADLINE, wait_until
 from tests.services.server import serve
@@ -32,7 +32,7 @@ class Plant:
 
     stack: Stack
     server: Server
-    crew: Crew
+    crew: JobWorkers
     body: bytes
 
     def post(self, iterations: int = 1) -> httpx2.Response:
@@ -85,7 +85,9 @@ def plant(request: pytest.FixtureRequest, tmp_path: Path, body: bytes) -> Iterat
         standing_on = stack.enter_context(standing(request.param, tmp_path))
         given = standing_on.variables | {"MODELS": MODEL, "WORKER_NICE": 0}
         server = stack.enter_context(serve(tmp_path, app=None, **given))
-        yield Plant(standing_on, server, stack.enter_context(working(tmp_path, **given)), body)
+        yield Plant(
+            standing_on, server, stack.enter_context(run_job_workers(tmp_path, **given)), body
+        )
 
 
 def begun(job: dict[str, object]) -> bool:

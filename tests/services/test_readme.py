@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from drills.crew import working
+from drills.job_workers import run_job_workers
 from drills.server import ROOT, Server
 from tests.photos import photo
 from tests.services.server import serve
@@ -58,7 +58,7 @@ def server(copy: Path) -> Iterator[Server]:
             app=None,
             **stack.variables | {"MODELS": f"classification,sharpness,{LONG}"},
         ) as server,
-        working(copy.parent, **stack.variables | {"MODELS": LONG}),
+        run_job_workers(copy.parent, **stack.variables | {"MODELS": LONG}),
     ):
         yield server
 

@@ -1,4 +1,4 @@
-"""Refusals over TCP: read in whole, cheap for us, and no use to who asks again at once."""
+"""Rejections over TCP: clients can read them, they cost little, and retrying at once is no use."""
 
 import threading
 import time
@@ -87,8 +87,8 @@ def test_a_client_that_asks_before_it_sends_is_refused_and_sends_nothing(server)
     assert "connection: close" in answer.text
 
 
-def test_who_asks_again_at_once_is_heard_after_a_moment(server):
-    """Some clients ask for ever without a pause; answering them would cost those inside."""
+def test_a_client_that_retries_at_once_is_read_after_a_pause(server):
+    """Some clients retry for ever without a pause; answering them would slow down predictions."""
     request = head("POST", PATH, IMAGE, "Content-Length: 4", keep_alive=True) + b"none"
     pause, refusals = make_settings().refusal_pause_seconds, 0
     with full(server), connect(server.port) as impatient:
@@ -101,8 +101,8 @@ def test_who_asks_again_at_once_is_heard_after_a_moment(server):
         assert refusals <= 2 + (time.monotonic() - began) / pause
 
 
-def test_who_does_not_read_his_refusals_is_not_heard_for_ever(server):
-    """Thousands of heads in one packet are answered one by one, as fast as he reads."""
+def test_a_client_that_does_not_read_its_rejections_is_answered_as_fast_as_it_reads(server):
+    """Thousands of heads in one packet are answered one by one."""
     request = head("POST", PATH, IMAGE, "Content-Length: 0", keep_alive=True)
     with full(server), connect(server.port) as greedy:
         greedy.sendall(request * 1000 + head("GET", "/health"))
@@ -113,8 +113,8 @@ def test_who_does_not_read_his_refusals_is_not_heard_for_ever(server):
     assert not answer.reset
 
 
-def test_what_follows_the_last_answer_is_not_looked_at(server):
-    """A caller who asked to close is not served on (RFC 9112, section 9.6)."""
+def test_what_follows_the_last_response_is_ignored(server):
+    """A client that asked to close gets no further response (RFC 9112, section 9.6)."""
     request = head("POST", PATH, IMAGE, "Content-Length: 4") + b"none"
     with full(server):
         answer = exchange(server.port, request + request)
@@ -122,7 +122,7 @@ def test_what_follows_the_last_answer_is_not_looked_at(server):
 
 
 def test_a_refused_body_that_is_malformed_has_no_second_answer(server):
-    """Its caller would take that for the answer to his next request."""
+    """The client would take that for the response to its next request."""
     chunked = head("POST", PATH, IMAGE, "Transfer-Encoding: chunked", keep_alive=True)
     with full(server), connect(server.port) as confused:
         confused.sendall(chunked + b"no chunk\r\n")
@@ -131,8 +131,8 @@ def test_a_refused_body_that_is_malformed_has_no_second_answer(server):
     assert answer.status == 503
 
 
-def test_a_refused_body_without_end_is_hung_up_on(server):
-    """It is thrown away, but not for ever."""
+def test_an_endless_rejected_body_ends_the_connection(server):
+    """It is discarded, but not for ever."""
     chunked = head("POST", PATH, IMAGE, "Transfer-Encoding: chunked", keep_alive=True)
     with full(server), connect(server.port) as endless:
         endless.sendall(chunked)
@@ -140,7 +140,7 @@ def test_a_refused_body_without_end_is_hung_up_on(server):
             endless.sendall(CHUNK * (2 * DISCARD_BYTES // len(CHUNK)))
 
 
-def test_a_connection_that_asks_nothing_has_its_end(server):
+def test_an_idle_connection_is_closed(server):
     """A thousand of them would be all that there may be."""
     with connect(server.port) as silent:
         silent.settimeout(DEADLINE)
@@ -151,8 +151,8 @@ def test_a_connection_that_asks_nothing_has_its_end(server):
         assert half.recv(1) == b""
 
 
-def test_a_burst_is_refused_at_the_door_alone(tmp_path):
-    """Whoever passes it has a place: the route's refusal costs ten times as much."""
+def test_a_burst_is_rejected_by_the_guard_alone(tmp_path):
+    """What passes it has a slot: a rejection by the route costs ten times as much."""
     request = head("POST", f"{PATH}?seconds=0.2", IMAGE, f"Content-Length: {len(PICTURE)}")
     with serve(tmp_path, WEB_CONCURRENCY=1, QUEUE_LIMIT=2) as server, ExitStack() as stack:
         callers = [stack.enter_context(connect(server.port)) for _ in range(32)]

@@ -10,7 +10,7 @@ from tests.services.server import serve
 
 
 def test_old_workers_serve_until_a_new_one_has_loaded_its_models(tmp_path):
-    """Loading takes seconds; whoever comes meanwhile must not wait for it."""
+    """Loading takes seconds, and requests that arrive meanwhile must not wait for it."""
     weights = tmp_path / "weights"
     weights.touch()
     with serve(tmp_path, REVISION=f"wait:{weights}") as server:

@@ -87,7 +87,7 @@ def test_production_demands_a_guard_on_the_metrics(tmp_path: Path):
 
 
 def with_jobs(folder: Path, database_url: str) -> dict[str, object]:
-    """What a server needs that takes jobs; nobody has to send or run one."""
+    """What a server needs that takes jobs; none is sent or run here."""
     return {
         "JOBS": "on",
         "DATABASE_URL": database_url,
@@ -98,7 +98,7 @@ def with_jobs(folder: Path, database_url: str) -> dict[str, object]:
 
 
 def test_a_database_that_comes_late_is_waited_for(tmp_path: Path):
-    """Containers start in any order; whoever is first has nothing to restart for."""
+    """Containers start in any order; the first one need not restart."""
     with run_postgres() as postgres:
         url = postgres.new_database()
         postgres.stop()
@@ -112,7 +112,7 @@ def test_a_database_that_comes_late_is_waited_for(tmp_path: Path):
 
 
 def test_a_database_that_does_not_come_is_given_up(tmp_path: Path):
-    """The last line names the setting; the platform starts it again, or tells somebody."""
+    """The last line names the setting; the platform starts it again, or raises an alert."""
     url = f"postgresql+asyncpg://nobody@127.0.0.1:{free_port()}/nothing"
     with failing(tmp_path, **with_jobs(tmp_path, url), DATABASE_WAIT_SECONDS=0.5) as lines:
         assert [json.loads(line)["message"] for line in lines[:-1]] == ["database_unavailable"]

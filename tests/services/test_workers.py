@@ -13,15 +13,14 @@ from PIL import Image
 from pydantic import SecretStr
 from skimage import data
 
-from drills.crew import START_DEADLINE, Crew, working
+from drills.job_workers import START_DEADLINE, JobWorkers, run_job_workers
 from drills.valkey import Valkey
 from drills.waiting import wait_until
-from project.jobs.queue import Queue
-from project.jobs.send import Sender
+from project.jobs.queue import JobQueue, QueueReader
 from project.settings import Settings
 from tests.conftest import make_settings
 from tests.database import sqlite_url
-from tests.workshop import JobServices, begun, ended, open_job_services
+from tests.job_worker import JobStore, begun, ended, open_job_store
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +31,7 @@ SLOW = {"iterations": 10}  # some seconds of work, in as many steps
 
 @pytest.fixture(scope="module")
 def photo() -> bytes:
-    """A picture that takes a while to cut."""
+    """A picture whose background takes a while to remove."""
     buffer = io.BytesIO()
     Image.fromarray(data.chelsea()).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -58,31 +57,31 @@ def settings_of(folder: Path, valkey: Valkey) -> Settings:
     )
 
 
-async def send(desk: JobServices, photo: bytes, **params: object) -> str:
-    """Accept a job and send it."""
-    job_id = await desk.submit(MODEL, photo, **params)
-    await Sender.of(desk.settings).send(await desk.job(job_id))
-    await desk.jobs.mark_sent(job_id, time.time())
+async def send(store: JobStore, photo: bytes, **params: object) -> str:
+    """Add a job and send it."""
+    job_id = await store.submit(MODEL, photo, **params)
+    await JobQueue.of(store.settings).send(await store.job(job_id))
+    await store.transitions.mark_sent(job_id, time.time())
     return job_id
 
 
-def worker_of(crew: Crew, job_id: str) -> psutil.Process:
-    """The one that has the job in hand: the log says which."""
+def worker_of(crew: JobWorkers, job_id: str) -> psutil.Process:
+    """The worker that runs the job, according to the log."""
     (started,) = [line for line in crew.records("job_started") if line["job_id"] == job_id]
     return psutil.Process(started["pid"])
 
 
 async def test_jobs_are_run_and_measured(tmp_path, valkey, photo):
-    """The metrics of all workers, Dramatiq's and the broker's stand behind one port."""
-    with working(tmp_path, **variables(tmp_path, valkey)) as crew:
+    """One port serves the metrics of all workers, of Dramatiq and of the broker."""
+    with run_job_workers(tmp_path, **variables(tmp_path, valkey)) as crew:
         before = crew.metrics()
         assert before.value("jobs_total", model=MODEL, outcome="succeeded") == 0
         assert before.value("jobs_broker_up") == 1
         assert before.value("server_workers") == before.value("server_workers_expected") == 2
-        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
-            ids = [await send(desk, photo, iterations=1) for _ in range(4)]
+        async with open_job_store(settings_of(tmp_path, valkey)) as store:
+            ids = [await send(store, photo, iterations=1) for _ in range(4)]
             for job_id in ids:
-                assert (await desk.until(job_id, ended)).status == "succeeded"
+                assert (await store.wait_for(job_id, ended)).status == "succeeded"
         wait_until(lambda: crew.metrics().value("jobs_queue_messages") == 0, "the queue is empty")
         after = crew.metrics()
         assert after.value("jobs_total", model=MODEL, outcome="succeeded") == 4
@@ -95,16 +94,16 @@ async def test_jobs_are_run_and_measured(tmp_path, valkey, photo):
 
 
 async def test_the_job_of_a_killed_worker_runs_again_within_half_a_minute(tmp_path, valkey, photo):
-    """With every setting as shipped; its row says that it took two attempts."""
-    with working(tmp_path, **variables(tmp_path, valkey)) as crew:
-        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
-            job_id = await send(desk, photo, **SLOW)
-            await desk.until(job_id, begun)
+    """With the default settings; its row has two attempts."""
+    with run_job_workers(tmp_path, **variables(tmp_path, valkey)) as crew:
+        async with open_job_store(settings_of(tmp_path, valkey)) as store:
+            job_id = await send(store, photo, **SLOW)
+            await store.wait_for(job_id, begun)
             killed = time.time()
             worker_of(crew, job_id).kill()
-            await desk.until(job_id, lambda job: job.attempts == 2)
+            await store.wait_for(job_id, lambda job: job.attempts == 2)
             assert time.time() - killed < RUNNING_AGAIN_SECONDS
-            assert (await desk.until(job_id, ended)).status == "succeeded"
+            assert (await store.wait_for(job_id, ended)).status == "succeeded"
         crew.await_ready(3)
         assert len(crew.workers()) == 2
         assert crew.metrics().value("server_worker_exits_total", reason="killed") == 1
@@ -113,88 +112,86 @@ async def test_the_job_of_a_killed_worker_runs_again_within_half_a_minute(tmp_pa
 async def test_a_frozen_worker_loses_its_job_and_does_no_harm_when_it_thaws(
     tmp_path, valkey, photo
 ):
-    """Its result comes late and counts for nothing."""
+    """Its late result is discarded."""
     fast = {"JOB_LEASE_SECONDS": 2, "JOB_SWEEP_SECONDS": 1}
-    with working(tmp_path, **variables(tmp_path, valkey, **fast)) as crew:
-        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
-            job_id = await send(desk, photo, **SLOW)
-            await desk.until(job_id, begun)
+    with run_job_workers(tmp_path, **variables(tmp_path, valkey, **fast)) as crew:
+        async with open_job_store(settings_of(tmp_path, valkey)) as store:
+            job_id = await send(store, photo, **SLOW)
+            await store.wait_for(job_id, begun)
             frozen = worker_of(crew, job_id)
             frozen.suspend()
-            done = await desk.until(job_id, ended)
+            done = await store.wait_for(job_id, ended)
             frozen.resume()
             wait_until(lambda: crew.records("job_lease_lost"), "the frozen worker notices")
             assert (done.status, done.attempts) == ("succeeded", 2)
-            assert await desk.job(job_id) == done
+            assert await store.job(job_id) == done
 
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["supervisor", "group"])
-async def test_workers_that_are_told_to_stop_give_their_job_back(
-    tmp_path, valkey, photo, whole_group
-):
-    """Whether the supervisor alone is told, or all its processes at once, as systemd does."""
-    with working(tmp_path, **variables(tmp_path, valkey)) as crew:
-        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
-            job_id = await send(desk, photo, **SLOW)
-            await desk.until(job_id, begun)
+async def test_workers_release_their_job_at_sigterm(tmp_path, valkey, photo, whole_group):
+    """Whether it is sent to the supervisor alone or to its process group, as systemd does."""
+    with run_job_workers(tmp_path, **variables(tmp_path, valkey)) as crew:
+        async with open_job_store(settings_of(tmp_path, valkey)) as store:
+            job_id = await send(store, photo, **SLOW)
+            await store.wait_for(job_id, begun)
             below = psutil.Process(crew.process.pid).children(recursive=True)
             if whole_group:
                 os.killpg(crew.process.pid, signal.SIGTERM)
             assert crew.stop() == 0
-            job = await desk.job(job_id)
+            job = await store.job(job_id)
             assert (job.status, job.attempts) == ("accepted", 0)
         assert [process for process in below if process.is_running()] == []
         assert len(crew.records("worker_stopped")) == 2
         assert crew.records("job_given_back")[0]["job_id"] == job_id
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="Linux alone tells children")
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="only Linux signals children")
 async def test_workers_end_with_a_supervisor_that_is_killed(tmp_path, valkey):
-    """Or two crews would run after it is started again."""
-    with working(tmp_path, **variables(tmp_path, valkey)) as crew:
+    """Otherwise two sets of workers would run after its restart."""
+    with run_job_workers(tmp_path, **variables(tmp_path, valkey)) as crew:
         below = psutil.Process(crew.process.pid).children(recursive=True)
         crew.process.kill()
         _, alive = psutil.wait_procs(below, timeout=30)
         assert alive == []
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="Linux alone tells children")
-async def test_a_worker_ends_with_the_process_that_watches_it(tmp_path, valkey, photo):
-    """And with its job in hand: nobody would know of it any more. Another takes its place."""
-    with working(tmp_path, **variables(tmp_path, valkey, WORKER_PROCESSES=1)) as crew:
-        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
-            job_id = await send(desk, photo, **SLOW)
-            await desk.until(job_id, begun)
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="only Linux signals children")
+async def test_a_worker_ends_with_its_main_process(tmp_path, valkey, photo):
+    """Even while it runs a job; the supervisor starts another."""
+    with run_job_workers(tmp_path, **variables(tmp_path, valkey, WORKER_PROCESSES=1)) as crew:
+        async with open_job_store(settings_of(tmp_path, valkey)) as store:
+            job_id = await send(store, photo, **SLOW)
+            await store.wait_for(job_id, begun)
             (worker,) = crew.workers()
             crew.leaders()[0].kill()
             worker.wait(30)
             crew.await_ready(2)
-            assert (await desk.until(job_id, ended)).status == "succeeded"
+            assert (await store.wait_for(job_id, ended)).status == "succeeded"
 
 
 async def test_a_worker_that_cannot_start_takes_no_message_and_is_tried_again(
     tmp_path, valkey, photo
 ):
-    """Dramatiq would run on without what the job needs, and throw its message away."""
+    """Dramatiq would run without what the job needs, and discard its message."""
     given = variables(tmp_path, valkey, STORAGE_URL="s3://", WORKER_PROCESSES=1)
-    async with open_job_services(settings_of(tmp_path, valkey)) as desk:
-        job_id = await send(desk, photo)
-        with working(tmp_path, ready=False, **given) as crew:
+    async with open_job_store(settings_of(tmp_path, valkey)) as store:
+        job_id = await send(store, photo)
+        with run_job_workers(tmp_path, ready=False, **given) as crew:
             wait_until(
                 lambda: len(crew.records("worker_not_started")) >= 2,
                 "it was started twice",
                 START_DEADLINE,
             )
             assert len(crew.records("process_ended")) >= 1
-        assert (await desk.job(job_id)).status == "accepted"
-        assert Queue(valkey.client()).waiting_jobs().keys() == {job_id}
+        assert (await store.job(job_id)).status == "accepted"
+        assert QueueReader(valkey.client()).waiting_jobs().keys() == {job_id}
 
 
 async def test_the_metrics_want_the_token_where_there_is_one(tmp_path, valkey):
     """As on the API's port."""
     token = "a token of this test"
     given = variables(tmp_path, valkey, METRICS_TOKEN=token)
-    with working(tmp_path, **given) as crew:
+    with run_job_workers(tmp_path, **given) as crew:
         url = f"http://127.0.0.1:{crew.metrics_port}/metrics"
         answers = [
             httpx2.get(url, headers=headers).status_code
@@ -212,8 +209,8 @@ async def test_the_metrics_want_the_token_where_there_is_one(tmp_path, valkey):
 
 
 async def test_the_metrics_come_back_when_their_process_dies(tmp_path, valkey):
-    """A page without numbers would look like a page without jobs."""
-    with working(tmp_path, **variables(tmp_path, valkey)) as crew:
+    """The supervisor restarts the metrics server."""
+    with run_job_workers(tmp_path, **variables(tmp_path, valkey)) as crew:
         crew.exposition().kill()
 
         def served() -> bool:
@@ -226,25 +223,25 @@ async def test_the_metrics_come_back_when_their_process_dies(tmp_path, valkey):
 
 
 async def test_a_broker_that_dies_and_comes_back_loses_no_job(tmp_path, valkey, photo):
-    """What it forgot is sent again; what it could not be told meanwhile too."""
-    with working(tmp_path, **variables(tmp_path, valkey)) as crew:
-        async with open_job_services(settings_of(tmp_path, valkey)) as desk:
-            first = [await send(desk, photo, iterations=2) for _ in range(6)]
+    """Lost messages are sent again, and those that could not be sent."""
+    with run_job_workers(tmp_path, **variables(tmp_path, valkey)) as crew:
+        async with open_job_store(settings_of(tmp_path, valkey)) as store:
+            first = [await send(store, photo, iterations=2) for _ in range(6)]
             valkey.kill()
             assert crew.metrics().value("jobs_broker_up") == 0
-            unsent = await desk.submit(MODEL, photo, iterations=1)
+            unsent = await store.submit(MODEL, photo, iterations=1)
             valkey.start()
             for job_id in (*first, unsent):
-                job = await desk.until(job_id, ended)
+                job = await store.wait_for(job_id, ended)
                 assert job.status == "succeeded"
 
 
 async def test_two_crews_do_not_share_their_metrics(tmp_path, valkey):
-    """The second would tear the numbers of the first out."""
+    """The second would delete the metric files of the first."""
     given = variables(tmp_path, valkey)
     with (
-        working(tmp_path, **given),
+        run_job_workers(tmp_path, **given),
         pytest.raises(RuntimeError, match="running server"),
-        working(tmp_path, **given),
+        run_job_workers(tmp_path, **given),
     ):
         pytest.fail("the second has started")

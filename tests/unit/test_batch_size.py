@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from project.inference import batch_size
 from project.inference.batch_size import fastest_batch
 from tests.fakes import ShadeModel
 
@@ -11,20 +10,25 @@ SAMPLE = np.zeros((8, 8), np.float32)
 
 
 class Timed(ShadeModel):
-    """A model whose forward pass takes what a table says, on a clock of the test's own."""
+    """A model whose forward pass takes what a table says, on clocks of its own."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float]) -> None:
+    def __init__(self, seconds: dict[int, float], of_processors: dict[int, float] | None = None):
         super().__init__()
         self.now = 0.0
-        self.worked = 0.0
+        self.processor_now = 0.0
         self.seconds = seconds
-        monkeypatch.setattr(batch_size.time, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(batch_size.time, "process_time", lambda: self.worked)
+        self.of_processors = of_processors or dict.fromkeys(seconds, 0.0)
 
     def forward(self, batch):
         first = len(batch) not in self.batches
-        self.now += self.seconds[len(batch)] * (10 if first else 1)  # the first prepares
+        self.now += self.seconds[len(batch)] * (10 if first else 1)  # the first one prepares
+        self.processor_now += self.of_processors[len(batch)]
         return super().forward(batch)
+
+    def fastest(self) -> int:
+        return fastest_batch(
+            self, SAMPLE, clock=lambda: self.now, processor_clock=lambda: self.processor_now
+        )
 
 
 @pytest.mark.parametrize(
@@ -37,21 +41,21 @@ class Timed(ShadeModel):
         ({1: 0.010, 2: 0.021, 4: 0.030, 8: 0.0596}, 4),  # a bad step on the way to a good one
     ],
 )
-def test_it_is_the_least_that_is_as_fast_as_any(monkeypatch, seconds, expected):
+def test_it_is_the_smallest_that_is_as_fast_as_any(seconds, expected):
     """The time for each picture decides, not the first run at a size."""
-    assert fastest_batch(Timed(monkeypatch, seconds), SAMPLE) == expected
+    assert Timed(seconds).fastest() == expected
 
 
-def test_a_slow_net_is_not_measured_for_ever(monkeypatch):
-    """Loading must come to an end; the sizes that there was no time for are not used."""
-    model = Timed(monkeypatch, {1: 3.0, 2: 3.1, 4: 3.2, 8: 3.3})
-    assert fastest_batch(model, SAMPLE) == 1
+def test_measuring_a_slow_net_comes_to_an_end():
+    """The sizes that there was no time for are not used."""
+    model = Timed({1: 3.0, 2: 3.1, 4: 3.2, 8: 3.3})
+    assert model.fastest() == 1
     assert model.batches == [1]
 
 
-def test_a_hiccup_of_the_machine_does_not_decide(monkeypatch):
+def test_a_hiccup_of_the_machine_does_not_decide():
     """Sizes are tried in turn, so that one bad moment spoils one try of each at most."""
-    model = Timed(monkeypatch, {1: 0.010, 2: 0.012, 4: 0.016, 8: 0.024})
+    model = Timed({1: 0.010, 2: 0.012, 4: 0.016, 8: 0.024})
     forward, calls = model.forward, iter(range(1000))
 
     def hiccup(batch):
@@ -59,26 +63,36 @@ def test_a_hiccup_of_the_machine_does_not_decide(monkeypatch):
             model.now += 1.0 / 8
         return forward(batch)
 
-    model.forward = hiccup  # type: ignore[method-assign]
-    assert fastest_batch(model, SAMPLE) == 8
+    model.forward = hiccup
+    assert model.fastest() == 8
 
 
-def test_the_models_own_largest_is_never_exceeded(monkeypatch):
+def test_the_models_own_largest_is_never_exceeded():
     """Its author knows what fits into memory."""
-    model = Timed(monkeypatch, {1: 0.010, 2: 0.011, 3: 0.012, 4: 0.012})
+    model = Timed({1: 0.010, 2: 0.011, 3: 0.012, 4: 0.012})
     model.max_batch = 3
-    assert fastest_batch(model, SAMPLE) == 2
+    assert model.fastest() == 2
     assert set(model.batches) == {1, 2}
 
 
-def test_a_busy_machine_does_not_decide_either(monkeypatch):
-    """What runs for longer is interrupted more often; that says nothing of the net."""
-    model = Timed(monkeypatch, {1: 0.0010, 2: 0.0028, 4: 0.0056, 8: 0.0112})
-    forward = model.forward
+def test_a_batch_that_the_net_cannot_run_is_passed_over():
+    """Too large for the net or for memory: smaller ones serve, and it is not tried again."""
+    model = Timed({1: 0.010, 2: 0.012, 4: 0.016, 8: 0.024})
+    forward, refused = model.forward, []
 
-    def work(batch):
-        model.worked += {1: 0.0010, 2: 0.0018, 4: 0.0032, 8: 0.0063}[len(batch)]
+    def fail_on_many(batch):
+        if len(batch) > 2:
+            refused.append(len(batch))
+            raise RuntimeError("out of memory")
         return forward(batch)
 
-    model.forward = work  # type: ignore[method-assign]
-    assert fastest_batch(model, SAMPLE) == 4
+    model.forward = fail_on_many
+    assert model.fastest() == 2
+    assert refused == [4]
+
+
+def test_a_busy_machine_does_not_decide_either():
+    """A longer run is interrupted more often, which says nothing of the net."""
+    by_clock = {1: 0.0010, 2: 0.0028, 4: 0.0056, 8: 0.0112}
+    of_processors = {1: 0.0010, 2: 0.0018, 4: 0.0032, 8: 0.0063}
+    assert Timed(by_clock, of_processors).fastest() == 4

@@ -1,11 +1,11 @@
-"""How the command line bears a server that is away, full, or something else altogether."""
+"""The command line copes with a server that is away, overloaded, or another program."""
 
 from collections.abc import Callable
 
 import httpx2
 import pytest
 
-from project.cli.connection import Patience, Refused, Server, Unreachable
+from project.cli.connection import Refused, RetryPolicy, Server, Unreachable
 from project.cli.following import follow
 from project.errors import ConfigurationError
 
@@ -18,16 +18,16 @@ Answer = httpx2.Response | Exception
 
 
 class Scene:
-    """A server that answers as it is told, and the time that passes meanwhile."""
+    """A server with scripted answers, and a clock that its pauses advance."""
 
     def __init__(self, *answers: Answer | Callable[[httpx2.Request], Answer], seconds: float = 60):
         self.now = 0.0
         self.waits: list[float] = []
-        self.told: list[str] = []
+        self.reasons: list[str] = []
         self.asked: list[httpx2.Request] = []
         self._answers = list(answers)
-        self.patience = Patience(
-            seconds=seconds, tell=self.told.append, sleep=self._sleep, clock=lambda: self.now
+        self.policy = RetryPolicy(
+            seconds=seconds, on_retry=self.reasons.append, sleep=self._sleep, clock=lambda: self.now
         )
 
     async def _sleep(self, seconds: float) -> None:
@@ -42,9 +42,9 @@ class Scene:
             raise answer
         return answer
 
-    def server(self, *, patient: bool = True) -> Server:
+    def server(self, *, retry: bool = True) -> Server:
         transport = httpx2.MockTransport(self._answer)
-        return Server("http://server", self.patience if patient else None, transport)
+        return Server("http://server", self.policy if retry else None, transport)
 
 
 def problem(status: int, document: object, **headers: str) -> Callable[[object], httpx2.Response]:
@@ -82,21 +82,21 @@ def refused(_request: object) -> Exception:
     ids=range(7),
 )
 async def test_a_server_that_is_away_for_a_while_is_asked_again(trouble):
-    """With pauses that grow, and who waits is told why."""
+    """With growing pauses, and the reason is reported."""
     scene = Scene(trouble, trouble, trouble, ok(JOB))
     async with scene.server() as server:
-        assert await server.ask("GET", "/") == JOB
+        assert await server.request("GET", "/") == JOB
     assert scene.waits == [0.25, 0.5, 1.0]
-    assert len(scene.told) == 3
+    assert len(scene.reasons) == 3
 
 
 @pytest.mark.parametrize("trouble", [refused, problem(503, GONE)], ids=["away", "broken"])
-async def test_patience_ends(trouble):
+async def test_retries_end(trouble):
     """After so long the server is not restarting."""
     scene = Scene(trouble, seconds=60)
     async with scene.server() as server:
         with pytest.raises((Refused, Unreachable)):
-            await server.ask("GET", "/")
+            await server.request("GET", "/")
     assert 60 <= scene.now <= 65 + 1
     assert max(scene.waits) == 5
 
@@ -106,7 +106,7 @@ async def test_a_server_that_is_full_is_waited_for_as_long_as_it_says_so():
     full = problem(503, FULL, **{"Retry-After": "10"})
     scene = Scene(*[full] * 100, ok(JOB), seconds=60)
     async with scene.server() as server:
-        assert await server.ask("POST", "/") == JOB
+        assert await server.request("POST", "/") == JOB
     assert scene.waits == [10.0] * 100
 
 
@@ -118,7 +118,7 @@ async def test_the_time_to_come_back_is_honoured_within_reason(after, least, mos
     """Neither an hour for a mistake, nor a thousand times a second."""
     scene = Scene(problem(503, GONE, **{"Retry-After": after}), ok(JOB))
     async with scene.server() as server:
-        await server.ask("GET", "/")
+        await server.request("GET", "/")
     assert least <= scene.now <= most
 
 
@@ -129,18 +129,18 @@ async def test_what_another_try_would_meet_again_is_not_tried_again(status):
     scene = Scene(problem(status, document))
     async with scene.server() as server:
         with pytest.raises(Refused) as caught:
-            await server.ask("POST", "/")
+            await server.request("POST", "/")
     assert caught.value.detail == "Wrong: do this\\x1b[2J"
     assert caught.value.fields == {"steps": "too many"}
     assert scene.waits == []
 
 
-async def test_without_patience_everything_is_tried_once():
-    """Who lists jobs wants to know at once that no server is there."""
+async def test_without_a_policy_everything_is_tried_once():
+    """`jobs list` reports at once that no server is there."""
     scene = Scene(refused)
-    async with scene.server(patient=False) as server:
+    async with scene.server(retry=False) as server:
         with pytest.raises(Unreachable, match=r"no answer from http://server \(refused\)"):
-            await server.ask("GET", "/")
+            await server.request("GET", "/")
     assert len(scene.asked) == 1
 
 
@@ -151,7 +151,7 @@ async def test_another_program_at_the_address_is_recognised(body):
         scene = Scene(lambda _request, status=status: httpx2.Response(status, content=body))
         async with scene.server() as server:
             with pytest.raises(Refused, match=r"is not Vitrine|404 Not Found from server"):
-                await server.ask("GET", "/", having=("id",))
+                await server.request("GET", "/", required=("id",))
 
 
 @pytest.mark.parametrize(

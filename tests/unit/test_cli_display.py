@@ -31,14 +31,14 @@ def test_without_a_terminal_each_change_is_a_line_once(capsys):
         lines.show(each)
         each.saved = Path("out/a.png")
         lines.show(each)
-        lines.tell("no answer")
-        lines.tell("no answer")
+        lines.show_retry("no answer")
+        lines.show_retry("no answer")
     out, errors = capsys.readouterr()
     assert out.splitlines() == [
         "a.png  running  id-of-a.png",
         "a.png  succeeded  out/a.png  id-of-a.png",
     ]
-    assert errors == "no answer; trying again\n"
+    assert errors == "no answer; retrying\n"
 
 
 def test_names_of_files_cannot_move_the_cursor(capsys):
@@ -60,7 +60,7 @@ with display(len(items)) as bars:
     for item in items:
         item.job |= {"status": "running", "progress": 0.5}
         bars.show(item)
-    bars.tell("no answer\\x1b[31m"[:9])
+    bars.show_retry("no answer\\x1b[31m"[:9])
     for item in items:
         item.saved = Path("out.png")
         bars.show(item)
@@ -86,7 +86,7 @@ def test_on_a_terminal_each_job_has_a_bar_and_leaves_a_line():
     assert process.returncode == 0, text
     for number in range(100):
         assert f"✓ [red]{number}.png  succeeded  out.png  i" in text
-    assert "no answer; trying again" in text
+    assert "no answer; retrying" in text
 
 
 def _read(descriptor: int) -> bytes:
@@ -100,19 +100,19 @@ def test_who_stops_learns_of_every_job_what_became_of_it():
     """Those that go on, that may have been sent, that were not; not those that are over."""
     over, failed = item("over"), item("failed")
     over.saved, failed.failure = Path("x"), "it broke"
-    lines = running.left(
+    lines = running.resume_advice(
         [over, failed, item("a"), item("b"), Item("c", "c", sending=True), Item("d", "d")],
         "http://x",
     )
     assert "  python -m project jobs fetch id-of-a id-of-b --out DIR --url http://x" in lines
     assert "  python -m project jobs cancel id-of-a id-of-b --url http://x" in lines
     assert lines[-2:] == ["May have been sent: c; see `jobs list`.", "Not sent: d."]
-    assert running.left([over, failed], "http://x") == ["Stopped."]
+    assert running.resume_advice([over, failed], "http://x") == ["Stopped."]
 
 
 def test_a_job_is_shown_whatever_of_it_is_there():
     """Another release may leave things out."""
-    assert list(showing.whole({"id": "a", "status": "failed"}))[:2] == [
+    assert list(showing.details({"id": "a", "status": "failed"}))[:2] == [
         "id          a",
         "status      failed, 0% done, runs: None",
     ]
@@ -127,7 +127,7 @@ def test_a_job_is_shown_whatever_of_it_is_there():
         "params": {"prompt": "a\x1b[2J", "none": None, "ratio": 0.5},
         "problem": {"title": "Model failed", "detail": "it broke"},
     }
-    lines = dict(line.split(None, 1) for line in showing.whole(job))
+    lines = dict(line.split(None, 1) for line in showing.details(job))
     assert lines["status"] == "running, to be cancelled, 100% done, runs: None"
     assert lines["started"].endswith(", 1.5 s later")
     assert lines["finished"] == "soon"

@@ -47,7 +47,7 @@ async def test_names_are_numbered_and_nobodys_file_is_replaced(tmp_path):
     def put(number):
         temporary = tmp_path / f".{number}"
         temporary.write_text(str(number))
-        return saving._put(temporary, tmp_path, "a", ".png")
+        return saving.move_to_free_name(temporary, tmp_path, "a", ".png")
 
     with ThreadPoolExecutor() as pool:
         paths = list(pool.map(put, range(50)))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from project.observability.context import accept_request_id, current_trace, trace_of, traced
+from project.observability.context import accept_request_id, current_trace, trace_id_for, traced
 
 HARMLESS = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -81,4 +81,4 @@ def test_a_span_that_a_tracer_made_is_left_alone():
 @given(st.text())
 def test_whatever_comes_as_a_traceparent_the_id_is_a_valid_one(value):
     """Never zero, never longer than 128 bits."""
-    assert 0 < trace_of(value) < 1 << 128
+    assert 0 < trace_id_for(value) < 1 << 128

@@ -1,4 +1,4 @@
-"""Patience with callers has an end, and nobody computes for those who left."""
+"""Uploads time out, and work ends when its client disconnects."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from project.errors import CallerGone, SlowUpload
 
 
 def request_that_receives(*messages: dict[str, object]) -> tuple[Request, asyncio.Event]:
-    """A request whose caller sends these, then stays silent; the event is set once he is silent."""
+    """A request whose client sends these and then nothing; the event is set after the last."""
     queue = list(messages)
     silent = asyncio.Event()
 
@@ -24,8 +24,8 @@ def request_that_receives(*messages: dict[str, object]) -> tuple[Request, asynci
     return Request({"type": "http", "headers": []}, receive), silent
 
 
-def test_work_is_cancelled_when_its_caller_hangs_up():
-    """The place in the queue is free again, and the net is not run for nobody."""
+def test_work_is_cancelled_when_its_client_disconnects():
+    """Its slot is free again, and the net does not run in vain."""
 
     async def test() -> None:
         request, _ = request_that_receives({"type": "http.disconnect"})
@@ -44,8 +44,8 @@ def test_work_is_cancelled_when_its_caller_hangs_up():
     asyncio.run(test())
 
 
-def test_a_request_that_is_ended_from_outside_is_not_taken_for_a_caller_who_left():
-    """At shutdown a patient caller has not hung up, and the metrics must not say so."""
+def test_a_request_that_is_cancelled_elsewhere_is_not_counted_as_a_disconnect():
+    """At shutdown the client is still connected, and the metrics must not say otherwise."""
 
     async def test() -> None:
         request, silent = request_that_receives()
@@ -58,7 +58,7 @@ def test_a_request_that_is_ended_from_outside_is_not_taken_for_a_caller_who_left
     asyncio.run(test())
 
 
-def test_work_for_a_patient_caller_gives_its_result_or_its_error():
+def test_work_for_a_connected_client_returns_its_result_or_its_error():
     """And no task is left behind."""
 
     async def test() -> None:
@@ -80,8 +80,8 @@ def test_work_for_a_patient_caller_gives_its_result_or_its_error():
     asyncio.run(test())
 
 
-def test_a_body_that_does_not_come_is_given_up():
-    """Slow uploads would hold places in the queue for ever."""
+def test_a_body_that_does_not_arrive_times_out():
+    """Slow uploads would hold slots for ever."""
 
     async def test() -> None:
         request, _ = request_that_receives(
@@ -93,7 +93,7 @@ def test_a_body_that_does_not_come_is_given_up():
     asyncio.run(test())
 
 
-def test_a_caller_who_leaves_in_mid_upload_is_known_as_gone():
+def test_a_client_that_disconnects_during_its_upload_is_reported_as_gone():
     """It is no error of ours."""
 
     async def leave() -> bytes:

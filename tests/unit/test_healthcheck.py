@@ -1,4 +1,4 @@
-"""What a container's health check asks: whether either kind of process here lives."""
+"""A container's health check passes while either kind of process answers."""
 
 import socketserver
 import threading
@@ -13,7 +13,7 @@ from tests.conftest import make_settings
 
 
 class Healthy(BaseHTTPRequestHandler):
-    """Answers every path as a process does that lives."""
+    """Answers /health, as a live process does."""
 
     def do_GET(self) -> None:
         self.send_response(200 if self.path == "/health" else 404)
@@ -27,7 +27,7 @@ class Healthy(BaseHTTPRequestHandler):
 def living() -> Iterator[int]:
     """A port where something answers /health."""
     with socketserver.TCPServer(("127.0.0.1", 0), Healthy) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server.server_address[1]
         server.shutdown()
@@ -43,9 +43,9 @@ def test_either_kind_of_process_is_enough(living, kind, host):
 
 
 def test_where_neither_answers_both_addresses_are_named():
-    """Whoever reads the reason knows where to look."""
+    """So that the operator knows where to look."""
     settings = make_settings(port=free_port(), worker_metrics_port=free_port())
-    said = fault(settings)
-    assert said is not None
-    assert f":{settings.port}/health" in said
-    assert f":{settings.worker_metrics_port}/health" in said
+    reason = fault(settings)
+    assert reason is not None
+    assert f":{settings.port}/health" in reason
+    assert f":{settings.worker_metrics_port}/health" in reason

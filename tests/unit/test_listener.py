@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from project.server import listener as module
 from project.server import shared
 from project.server.listener import Listener
 
@@ -25,12 +24,12 @@ class Greeting(asyncio.Protocol):
 
 @asynccontextmanager
 async def listening(
-    leave: Callable[[], bool], sock: socket.socket | None = None
+    defer: Callable[[], bool], sock: socket.socket | None = None, **times: float
 ) -> AsyncIterator[tuple[Listener, int]]:
     """A listener on a free port of loopback, and the port."""
     with sock or socket.create_server(("127.0.0.1", 0)) as bound:
         bound.settimeout(0)
-        made = Listener(bound, Greeting, None, leave)
+        made = Listener(bound, Greeting, None, defer, **times)
         made.start()
         try:
             yield made, bound.getsockname()[1]
@@ -63,16 +62,16 @@ def test_a_connection_is_served():
 
 
 def test_a_connection_that_nobody_else_takes_is_served_after_a_moment():
-    """The worker with fewer connections may hang."""
+    """The worker with fewer connections may be busy."""
     asked = 0
 
-    def leave() -> bool:
+    def defer() -> bool:
         nonlocal asked
         asked += 1
         return True
 
     async def test() -> None:
-        async with listening(leave) as (_, port):
+        async with listening(defer) as (_, port):
             assert [await ask(port) for _ in range(3)] == [GREETING] * 3
         assert asked >= 3
 
@@ -100,9 +99,8 @@ def test_another_worker_takes_what_is_left_to_it():
         with socket.create_server(("127.0.0.1", 0)) as bound, bound.dup() as same:
             for each in (bound, same):
                 each.settimeout(0)
-            more = Listener(bound, Patient, None, lambda: True)
+            more = Listener(bound, Patient, None, lambda: True, defer_seconds=3600)
             more.start()
-            more._pause(3600, more._take)  # its moment never ends
             fewer = Listener(same, Eager, None, lambda: False)
             fewer.start()
             port = bound.getsockname()[1]
@@ -114,9 +112,8 @@ def test_another_worker_takes_what_is_left_to_it():
     run(test)
 
 
-def test_want_of_descriptors_is_told_and_outlived(monkeypatch):
-    """The socket is left alone for a while instead of spinning."""
-    monkeypatch.setattr(module, "REST_SECONDS", 0.0)
+def test_without_descriptors_it_accepts_again_later():
+    """The listener pauses instead of spinning."""
     failures = iter([OSError(errno.EMFILE, "Too many open files")])
 
     class Exhausted(socket.socket):
@@ -129,7 +126,7 @@ def test_want_of_descriptors_is_told_and_outlived(monkeypatch):
         sock = Exhausted(socket.AF_INET, socket.SOCK_STREAM)
         sock.bind(("127.0.0.1", 0))
         sock.listen()
-        async with listening(lambda: False, sock) as (_, port):
+        async with listening(lambda: False, sock, retry_seconds=0) as (_, port):
             assert await ask(port) == GREETING
         assert next(failures, None) is None
 
@@ -139,14 +136,14 @@ def test_want_of_descriptors_is_told_and_outlived(monkeypatch):
 def test_workers_know_who_has_the_fewest_connections():
     """A worker that listens no more, or has died, is out of the comparison."""
     for slot, count in ((10, 3), (11, 5), (12, 1)):
-        shared.tell_connections(slot, count)
+        shared.publish_connections(slot, count)
     assert shared.fewest_connections(besides=10) == 1
     assert shared.fewest_connections(besides=12) == 3
-    shared.tell_connections(12, shared.NOT_LISTENING)
+    shared.publish_connections(12, shared.NOT_LISTENING)
     assert shared.fewest_connections(besides=10) == 5
-    shared.forget(11)
+    shared.clear(11)
     assert shared.fewest_connections(besides=10) == shared.NOT_LISTENING
-    shared.forget(10)
+    shared.clear(10)
 
 
 def test_workers_know_how_many_steps_the_others_run():
@@ -154,15 +151,15 @@ def test_workers_know_how_many_steps_the_others_run():
     now = 0.0  # as the clock of a machine that starts in this moment
     shared.expect(11)
     one, other = shared.SharedStepCounts(10, lambda: now), shared.SharedStepCounts(11, lambda: now)
-    one.tell(2)
-    other.tell(1)
-    assert one.others() == 1
-    assert other.others() == 2
-    other.tell(0)
-    assert one.others() == 1
+    one.publish(2)
+    other.publish(1)
+    assert one.siblings() == 1
+    assert other.siblings() == 2
+    other.publish(0)
+    assert one.siblings() == 1
     now += 2 * shared.RECENT_SECONDS
-    assert one.others() == 0
-    one.tell(3)
+    assert one.siblings() == 0
+    one.publish(3)
     now += 2 * shared.RECENT_SECONDS
-    shared.forget(10)
-    assert other.others() == 0
+    shared.clear(10)
+    assert other.siblings() == 0

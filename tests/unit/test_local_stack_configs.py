@@ -165,9 +165,9 @@ def test_what_alertmanager_reads_is_for_this_user_alone(secret, tmp_path):
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b"example.com/hook", "holds no URL"),
-        (b"\xff\xfe", "it is no text"),
+        (b"\xff\xfe", "it is not text"),
     ],
-    ids=["missing", "empty", "blank", "no URL", "no text"],
+    ids=["missing", "empty", "blank", "no URL", "not text"],
 )
 def test_a_secret_that_cannot_be_used_is_one_line(tmp_path, content, fault):
     """It names the setting and the file, and shows nothing of what is in it."""

@@ -40,7 +40,7 @@ def test_what_is_installed_runs_and_is_named_with_its_address(ports):
         "valkey": "/opt/redis_exporter",
     }
     assert chosen.urls["Prometheus"] == f"http://localhost:{ports['prometheus_port']}"
-    assert chosen.notes == {}
+    assert chosen.skipped == {}
 
 
 def test_all_of_it_listens_on_this_machine_alone(ports):
@@ -63,14 +63,14 @@ def test_without_prometheus_nothing_of_it_runs(ports):
     """The others would have nobody to serve."""
     chosen = plan(make_settings(**ports), installed("alertmanager", "redis_exporter"))
     assert chosen.commands == {}
-    assert chosen.notes == {"Prometheus": LACKING}
+    assert chosen.skipped == {"Prometheus": LACKING}
 
 
 def test_without_alertmanager_prometheus_runs(ports):
     """Its own page shows alerts too."""
     chosen = plan(make_settings(**ports), installed("prometheus"))
     assert set(chosen.commands) == {"prometheus"}
-    assert chosen.notes == {"Alertmanager": LACKING}
+    assert chosen.skipped == {"Alertmanager": LACKING}
 
 
 def test_a_taken_port_leaves_out_whose_it_is(ports):
@@ -79,7 +79,7 @@ def test_a_taken_port_leaves_out_whose_it_is(ports):
         port = taken.getsockname()[1]
         chosen = plan(make_settings(**ports | {"alertmanager_port": port}), ALL)
     assert set(chosen.commands) == {"prometheus"}
-    assert chosen.notes == {"Alertmanager": f"left out: ALERTMANAGER_PORT={port} is taken"}
+    assert chosen.skipped == {"Alertmanager": f"left out: ALERTMANAGER_PORT={port} is taken"}
 
 
 def test_a_port_that_another_setting_has_is_taken(ports):
@@ -92,16 +92,16 @@ def test_a_port_that_another_setting_has_is_taken(ports):
 
 @pytest.mark.parametrize("changes", [{"jobs": False}, {"redis_url": "redis://localhost:6379/0"}])
 def test_only_the_broker_of_make_run_is_exported(ports, changes):
-    """Whoever runs another one has its password, and runs its exporter."""
+    """Another broker has a password that this machine does not know."""
     chosen = plan(make_settings(**ports, **{"jobs": True} | changes), ALL)
     assert "valkey" not in chosen.commands
-    assert "Valkey's exporter" not in chosen.notes
+    assert "Valkey's exporter" not in chosen.skipped
 
 
 def test_it_can_be_turned_off(ports):
     """Where another Prometheus watches."""
     chosen = plan(make_settings(**ports, monitoring="off"), ALL)
-    assert (chosen.commands, chosen.urls, chosen.notes) == ({}, {}, {})
+    assert (chosen.commands, chosen.urls, chosen.skipped) == ({}, {}, {})
 
 
 def preflight(ports: dict[str, int], path: object, **more: str):

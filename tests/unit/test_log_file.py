@@ -1,5 +1,6 @@
 """LOG_FILE: the same lines on disk, from several processes, whatever becomes of the file."""
 
+import fcntl
 import io
 import json
 import os
@@ -13,19 +14,20 @@ import pytest
 from loguru import logger
 
 from drills.server import free_port
+from drills.waiting import wait_until
 from project.errors import ConfigurationError
 from project.observability import log_file
 from project.observability.context import traced
 from project.observability.logging import configure_logging
-from project.observability.metrics import LOG_MESSAGES, TELEMETRY_DROPPED
-from tests.conftest import make_settings
+from tests.conftest import counted, make_settings
+from tests.unit.test_labels import waits_for_a_lock
 
 ROOT = Path(__file__).parents[2]
 
 
 def lost():
     """Lines counted as lost so far."""
-    return TELEMETRY_DROPPED.labels("logs")._value.get()
+    return counted("telemetry_dropped_total", signal="logs")
 
 
 def logged(path, action, **changes):
@@ -63,15 +65,14 @@ def test_the_file_has_the_lines_of_stdout(tmp_path):
 @pytest.mark.parametrize("style", [{"log_format": "console"}, {"log_cloud": "gcp"}])
 def test_the_file_is_json_of_one_kind_whatever_stdout_is(tmp_path, style):
     """What reads it needs to know one form; each line is counted once."""
-    counted = LOG_MESSAGES.labels("ERROR")
-    before = counted._value.get()
+    before = counted("log_messages_total", level="ERROR")
     path = tmp_path / "log.jsonl"
     out = logged(path, act, **style)
     first, second = records(path)
     assert (first["model"], first["severity"]) == ("shade", "INFO")
     assert "ValueError: broken" in second["exception"]
     assert "model_loaded" in out
-    assert counted._value.get() - before == 1
+    assert counted("log_messages_total", level="ERROR") - before == 1
 
 
 def test_secrets_are_masked_on_disk_as_well(tmp_path):
@@ -110,12 +111,12 @@ def test_a_renamed_file_is_followed_by_a_new_one(tmp_path):
 
     def rename_between():
         logger.info("first")
-        path.rename(log_file.former(path))
+        path.rename(log_file.rotated(path))
         logger.info("second")
 
     logged(path, rename_between)
     assert [item["message"] for item in records(path)] == ["second"]
-    assert [item["message"] for item in records(log_file.former(path))] == ["first"]
+    assert [item["message"] for item in records(log_file.rotated(path))] == ["first"]
 
 
 def full_disk(folder):
@@ -174,52 +175,49 @@ def test_lines_of_several_processes_never_mix(tmp_path):
 
 
 @pytest.mark.parametrize(("over", "renamed"), [(0, False), (1, True)])
-def test_a_long_file_becomes_the_former_one_at_a_start(tmp_path, over, renamed):
-    """And the one before that is forgotten."""
+def test_a_long_file_is_rotated_at_a_start(tmp_path, over, renamed):
+    """And replaces the one that was rotated before."""
     path = tmp_path / "log.jsonl"
-    grow(path, log_file.MAX_BYTES + over)
-    log_file.former(path).write_text("old")
-    log_file.bound(path)
+    grow(path, 10 + over)
+    log_file.rotated(path).write_text("old")
+    log_file.rotate(path, 10)
     assert path.exists() != renamed  # the next line makes it
-    assert (log_file.former(path).stat().st_size == 3) != renamed
+    assert (log_file.rotated(path).stat().st_size == 3) != renamed
 
 
 def test_of_two_that_start_together_one_renames(tmp_path):
     """Else the second would put the file that the first has just begun in place of the old one."""
     path = tmp_path / "log.jsonl"
-    grow(path, log_file.MAX_BYTES + 1)
+    grow(path, 11)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda _: log_file.bound(path), range(8)))
-    assert log_file.former(path).stat().st_size == log_file.MAX_BYTES + 1
+        list(pool.map(lambda _: log_file.rotate(path, 10), range(8)))
+    assert log_file.rotated(path).stat().st_size == 11
 
 
-def test_a_file_that_another_start_has_just_renamed_keeps_no_server_from_starting(
-    tmp_path, monkeypatch
-):
-    """Nobody has begun the next one yet."""
+def test_a_server_starts_although_another_has_just_rotated_the_file(tmp_path):
+    """It waits for the lock, and then the file no longer has its name."""
     path = tmp_path / "log.jsonl"
-    grow(path, log_file.MAX_BYTES + 1)
-    open_it = log_file._open
-
-    def open_before_the_other_renames(path):
-        descriptor = open_it(path)
-        path.rename(log_file.former(path))
-        return descriptor
-
-    monkeypatch.setattr(log_file, "_open", open_before_the_other_renames)
-    log_file.bound(path)
-    assert log_file.former(path).stat().st_size == log_file.MAX_BYTES + 1
+    grow(path, 11)
+    with path.open("a") as other, ThreadPoolExecutor() as pool:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        rotating = pool.submit(log_file.rotate, path, 10)
+        wait_until(lambda: waits_for_a_lock(os.getpid()), "the second start waits for the lock")
+        path.rename(log_file.rotated(path))
+        fcntl.flock(other, fcntl.LOCK_UN)
+        rotating.result()
+    assert log_file.rotated(path).stat().st_size == 11
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("where", [a_folder, below_a_file])
 def test_a_wrong_log_file_keeps_a_server_from_starting(where, tmp_path):
     """It would never have a line; a full disk, though, may have room again."""
     with pytest.raises(ConfigurationError, match=r"cannot write the log file .*LOG_FILE"):
-        log_file.bound(where(tmp_path))
+        log_file.rotate(where(tmp_path))
 
 
-def test_preflight_bounds_the_log_file(tmp_path):
-    """It runs before any worker does."""
+def test_preflight_rotates_the_log_file(tmp_path):
+    """Preflight runs before any worker does."""
     path = tmp_path / "log" / "vitrine.jsonl"
     path.parent.mkdir()
     grow(path, log_file.MAX_BYTES + 1)
@@ -229,4 +227,4 @@ def test_preflight_bounds_the_log_file(tmp_path):
         env={"LOG_FILE": str(path), "PORT": str(free_port()), "JOBS": "off"},
         check=True,
     )
-    assert log_file.former(path).exists()
+    assert log_file.rotated(path).exists()

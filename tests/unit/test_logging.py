@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,20 @@ from loguru import logger
 
 from project.observability.context import REQUEST_ID, traced
 from project.observability.logging import configure_logging
-from project.observability.metrics import LEVELS, LOG_MESSAGES
-from tests.conftest import make_settings
+from project.observability.metrics import LEVELS
+from tests.conftest import counted, make_settings
 
 ROOT = Path(__file__).parents[2]
+
+
+settings_of = cache(make_settings)  # Hypothesis asks for the same ones a hundred times
 
 
 def written(action, **changes):
     """The lines, by anyone's idea of a line, that are written while the action runs."""
     out = io.StringIO()
     with redirect_stdout(out):
-        configure_logging(make_settings(**({"log_format": "json"} | changes)))
+        configure_logging(settings_of(**({"log_format": "json"} | changes)))
         action()
     return out.getvalue().splitlines()
 
@@ -111,7 +115,7 @@ def test_the_standard_library_arrives_once_with_level_and_name(name, level):
 
 
 def test_a_record_knows_its_caller():
-    """File and line of who wrote it, not of the handler in between."""
+    """File and line of the caller, not of the handler in between."""
     seen = []
 
     def act():
@@ -161,19 +165,18 @@ def test_exc_info_outside_of_an_exception_is_no_traceback():
 )
 def test_levels_of_others_count_as_the_next_of_ours_below(number, severity):
     """TRACE, SUCCESS and a library's own levels are neither a new label nor an unknown severity."""
-    child = LOG_MESSAGES.labels(severity)
-    before = child._value.get()
+    before = counted("log_messages_total", level=severity)
     lines = written(lambda: logger.log(number, "hello"), log_level="DEBUG")
     shown = [json.loads(line)["severity"] for line in lines]
     assert shown == ([severity] if number >= 10 else [])
-    assert child._value.get() - before == len(shown)
+    assert counted("log_messages_total", level=severity) - before == len(shown)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_each_line_is_counted_by_its_severity(level):
     """An alert on errors in the log needs no log store."""
-    child = LOG_MESSAGES.labels(level)
-    before = child._value.get()
+    before = counted("log_messages_total", level=level)
     written(lambda: logger.log(level, "hello"), log_level="DEBUG")
     written(lambda: logging.getLogger("lib").log(logging.getLevelName(level), "hello"))
-    assert child._value.get() - before == (1 if level == "DEBUG" else 2)
+    lines = counted("log_messages_total", level=level) - before
+    assert lines == (1 if level == "DEBUG" else 2)

@@ -106,11 +106,11 @@ def test_models_of_both_kinds_are_made_by_name_in_that_order():
 
 @pytest.mark.parametrize("name", available())
 def test_every_model_declares_what_is_shown_of_it(name):
-    """Whoever lists models reads these of either kind."""
+    """Lists of models show these of either kind."""
     (model,) = create([name])
     assert isinstance(model, Declared)
-    for said in (model.version, model.licence, model.weights, model.summary, model.backend):
-        assert said
+    for value in (model.version, model.licence, model.weights, model.summary, model.backend):
+        assert value
     required = [key for key, field in model.params.model_fields.items() if field.is_required()]
     assert not required or model.images == ()
 
@@ -125,7 +125,7 @@ def test_the_author_of_a_long_model_writes_one_file(plugin):
     assert result.getpixel((1, 0)) == (255, 0, 0)
 
 
-def test_steps_tell_the_share_done_and_return_the_result():
+def test_steps_yield_the_share_done_and_return_the_result():
     """A job reports what is yielded and keeps what is returned."""
     assert finished(Counting().steps({}, NoParams())) == ([0.25, 0.5, 0.75], Count(steps=3))
 
@@ -140,7 +140,7 @@ def test_a_model_that_is_left_between_steps_can_tidy_up():
 
 
 @pytest.mark.parametrize(
-    ("images", "params", "said"),
+    ("images", "params", "advice"),
     [
         ("('image')", "pass", r"images must be a tuple"),
         ("('image', 'image')", "pass", "a name of its own.*not image"),
@@ -149,13 +149,15 @@ def test_a_model_that_is_left_between_steps_can_tidy_up():
         ("('image',)", "strength: float", "give a default to the parameters strength"),
     ],
 )
-def test_a_declaration_that_cannot_be_served_is_refused_at_the_start(plugin, images, params, said):
+def test_a_declaration_that_cannot_be_served_is_refused_at_the_start(
+    plugin, images, params, advice
+):
     """Its author reads in one line what to change."""
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=advice):
         create([plugin(images, params)])
 
 
 def test_a_model_of_text_alone_may_demand_a_parameter(plugin):
-    """A caller who sends no picture must send something."""
+    """A request without a picture must have something."""
     (model,) = create([plugin("()", "prompt: str")])
     assert model.params(prompt="a cat").prompt == "a cat"

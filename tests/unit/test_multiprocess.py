@@ -8,13 +8,14 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from project.observability import multiprocess
+from project.observability.exposition import expose
 from project.observability.metrics import CATALOGUE, gauge_modes
 
 ROOT = Path(__file__).parents[2]
 START = """
 import os
 from pathlib import Path
-from project.observability import metrics, multiprocess
+from project.observability import exposition, metrics, multiprocess
 
 directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]) if DIRECTORY else None
 
@@ -32,7 +33,7 @@ def reject(number):
     return lambda: metrics.HTTP_REJECTED.labels("invalid").inc(number)
 
 def scrape():
-    print(multiprocess.exposition(directory)[0].decode())
+    print(exposition.expose(directory).text.decode())
 """
 
 
@@ -124,9 +125,9 @@ def test_prepared_files_can_be_scraped_before_anything_is_counted(tmp_path):
         "histogram_0.db",
         *(f"gauge_{mode}_0.db" for mode in gauge_modes()),
     }
-    text, seconds, files = multiprocess.exposition(tmp_path)
-    assert (parse(text.decode()), files) == ({}, 2 + len(gauge_modes()))
-    assert seconds >= 0
+    exposed = expose(tmp_path)
+    assert (parse(exposed.text.decode()), exposed.files) == ({}, 2 + len(gauge_modes()))
+    assert exposed.seconds >= 0
 
 
 def test_every_file_that_a_worker_opens_was_prepared(tmp_path):

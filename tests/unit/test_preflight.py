@@ -20,14 +20,14 @@ def taken_port():
 
 
 def test_a_taken_port_is_named_with_the_next_one(taken_port):
-    """Somebody else's server is the usual reason why `make run` fails."""
+    """Another server is the usual reason why `make run` fails."""
     settings = make_settings(port=taken_port)
     with pytest.raises(ConfigurationError, match=rf"{taken_port} is taken.*PORT={taken_port + 1}"):
         preflight.check(settings)
 
 
 def test_a_model_without_a_file_is_named_with_those_that_have_one():
-    """MODELS is the one setting that everybody edits."""
+    """MODELS is the setting that is edited most."""
     with pytest.raises(
         ConfigurationError,
         match=r"project/models/dog\.py; there are: background_removal, classification",
@@ -47,9 +47,9 @@ def test_metrics_of_a_former_run_are_deleted(tmp_path):
 def test_metrics_of_a_running_server_are_left_alone(tmp_path):
     """A second start by mistake must not tear the first one's numbers out."""
     (tmp_path / "counter_0.db").write_bytes(b"live")
-    descriptor = slots.share(tmp_path)
+    descriptor = slots.mark_in_use(tmp_path)
     try:
-        with pytest.raises(ConfigurationError, match="running server"):
+        with pytest.raises(ConfigurationError, match=tmp_path.name):
             preflight.empty_metrics(tmp_path)
         assert (tmp_path / "counter_0.db").exists()
     finally:
@@ -57,7 +57,7 @@ def test_metrics_of_a_running_server_are_left_alone(tmp_path):
 
 
 def test_urls_name_the_port_of_the_metrics():
-    """Where METRICS_PORT is set, that is where to look."""
+    """METRICS_PORT, where it is set."""
     urls = preflight.urls(make_settings(host="0.0.0.0", port=80, metrics_port=9090))
     assert urls["page"] == "http://localhost:80"
     assert urls["metrics"] == "http://localhost:9090/metrics"
@@ -67,12 +67,12 @@ def test_urls_name_the_port_of_the_metrics():
     ("variable", "value"),
     [("STORAGE_URL", "file:"), ("DATABASE_URL", "sqlite+aiosqlite:///:memory:")],
 )
-def test_a_reload_to_a_place_that_is_none_is_refused(monkeypatch, variable, value):
+def test_a_reload_to_a_store_that_cannot_be_opened_is_refused(monkeypatch, variable, value):
     """The new workers would not start, and Gunicorn would end with them."""
     old = make_settings(jobs=True)
     monkeypatch.setenv("JOBS", "on")
     monkeypatch.setenv(variable, value)
     new = make_settings(jobs=True, **{variable.lower(): value})
-    (fault,) = preflight.faults(old, new)
+    (fault,) = preflight.check_reload(old, new)
     assert fault.startswith(f"{variable}: ")
-    assert preflight.faults(new, new) == []
+    assert preflight.check_reload(new, new) == []

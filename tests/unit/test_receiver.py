@@ -27,7 +27,7 @@ def test_a_notification_over_http_is_kept_with_its_path():
         assert answer.status_code == 200
         notice = receiver.await_alert("ApiDown", path="/webhook", severity="page")
         assert (notice.name, notice.status, notice.path) == ("ApiDown", "firing", "/webhook")
-        assert receiver.notices("/other") == []
+        assert receiver.alerts("/other") == []
 
 
 def test_who_waits_is_woken_when_the_alert_comes(receiver):

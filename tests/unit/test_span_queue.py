@@ -7,12 +7,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from drills.waiting import wait_until
-from project.observability.metrics import TELEMETRY_DROPPED
 from project.observability.tracing import CountingExporter, SpanQueue
+from tests.conftest import counted
 
 
 def dropped():
-    return TELEMETRY_DROPPED.labels("traces")._value.get()
+    return counted("telemetry_dropped_total", signal="traces")
 
 
 class HeldExporter(SpanExporter):
@@ -69,7 +69,7 @@ def test_spans_that_the_end_has_no_time_for_are_counted():
 
 
 def test_an_exporter_that_raises_is_counted_as_one_that_fails():
-    """The error goes on to whoever called; the count stays true."""
+    """The caller gets the error; the count stays true."""
 
     class Broken(SpanExporter):
         def export(self, spans):

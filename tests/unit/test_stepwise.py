@@ -1,11 +1,11 @@
-"""stepwise: a function with a callback becomes a generator that keeps step, stops and tidies up."""
+"""stepwise: a function with a callback becomes a generator that runs, stops and ends with it."""
 
 import threading
 from contextvars import ContextVar
 
 import pytest
 
-from project.models.base.stepwise import Left, stepwise
+from project.models.base.stepwise import GeneratorClosed, stepwise
 from tests.unit.test_long_model import finished
 
 
@@ -17,19 +17,19 @@ class Counting:
         self.left: BaseException | None = None
         self.thread: threading.Thread | None = None
 
-    def __call__(self, tell) -> str:
+    def __call__(self, report) -> str:
         self.thread = threading.current_thread()
         try:
             for step in range(1, 5):
                 self.begun = step
-                tell(step / 5)
+                report(step / 5)
         except BaseException as error:
             self.left = error
             raise
         return "done"
 
 
-def test_what_is_told_is_yielded_and_what_is_returned_is_returned():
+def test_what_is_reported_is_yielded_and_what_is_returned_is_returned():
     """In that order, nothing lost."""
     assert finished(stepwise(Counting())) == ([0.2, 0.4, 0.6, 0.8], "done")
 
@@ -43,19 +43,19 @@ def test_it_works_only_while_it_is_waited_for():
     steps.close()
 
 
-def test_closing_stops_it_where_it_told_last_and_ends_its_thread():
+def test_closing_stops_it_at_its_report_and_ends_its_thread():
     """Nothing goes on in the background."""
     run = Counting()
     steps = stepwise(run)
     next(steps)
     steps.close()
     assert run.begun == 1
-    assert isinstance(run.left, Left)
+    assert isinstance(run.left, GeneratorClosed)
     assert not run.thread.is_alive()
 
 
-def test_who_drops_it_stops_it_as_well():
-    """A generator that nobody holds is closed."""
+def test_a_generator_that_is_dropped_stops_it_as_well():
+    """Python closes it."""
     run = Counting()
     steps = stepwise(run)
     next(steps)
@@ -64,14 +64,14 @@ def test_who_drops_it_stops_it_as_well():
 
 
 def test_a_function_that_does_not_let_itself_be_stopped_is_not_waited_for_at_each_step():
-    """It swallows the first Left and meets another at once: closing ends in any case."""
+    """It swallows GeneratorClosed and meets it again at once: closing ends in any case."""
     left = []
 
-    def stubborn(tell) -> None:
+    def stubborn(report) -> None:
         for _ in range(3):
             try:
-                tell(0.5)
-            except Left:
+                report(0.5)
+            except GeneratorClosed:
                 left.append(True)
 
     steps = stepwise(stubborn)
@@ -83,8 +83,8 @@ def test_a_function_that_does_not_let_itself_be_stopped_is_not_waited_for_at_eac
 def test_what_it_raises_is_raised_where_it_is_waited_for():
     """As if it had run there."""
 
-    def failing(tell) -> None:
-        tell(0.5)
+    def failing(report) -> None:
+        report(0.5)
         raise KeyError("scheduler")
 
     steps = stepwise(failing)
@@ -104,4 +104,4 @@ def test_it_sees_the_context_of_its_job():
     """What it logs carries the job's id."""
     job: ContextVar[str] = ContextVar("job")
     job.set("a1")
-    assert finished(stepwise(lambda tell: job.get())) == ([], "a1")
+    assert finished(stepwise(lambda report: job.get())) == ([], "a1")

@@ -10,7 +10,7 @@ import pytest
 from drills.waiting import DEADLINE
 from project.errors import ConfigurationError, FileMissing, StorageUnavailable
 from project.storage import CloudStorage, LocalStorage, make_storage
-from project.storage.base import MARK
+from project.storage.base import MARKER
 from tests.conftest import make_settings
 from tests.unit.test_storage_names import TRICKS
 
@@ -24,7 +24,7 @@ def storage_in(folder: Path) -> LocalStorage:
 
 def files_in(folder: Path) -> list[str]:
     """All files but the mark of a storage, hidden ones and leftovers too."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != MARK]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != MARKER]
     return sorted(str(path.relative_to(folder)) for path in files)
 
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from project.api import problems
 from project.api.routes.files import files_router
 from project.errors import Forbidden, StorageUnavailable
-from project.storage.local import LocalStorage, kept_secret
+from project.storage.local import LocalStorage, load_or_create_secret
 from tests.unit.test_storage_names import TRICKS
 
 SECRET = SecretStr("a-secret-of-some-length")
@@ -181,11 +181,11 @@ def test_a_folder_that_is_gone_is_a_503(client, tmp_path, storage, url):
 
 @pytest.mark.parametrize("key", [key for key in TRICKS if key])
 @pytest.mark.parametrize("encode", [quote, lambda key: quote(key, safe="")])
-def test_path_tricks_are_refused_even_with_a_genuine_signature(client, storage, key, encode):
-    """As if the secret had leaked: what is no key opens nothing."""
-    expires = str(int(storage._now() + LIFE))
+def test_path_tricks_are_refused_even_with_a_valid_signature(client, clock, storage, key, encode):
+    """As if the secret had leaked: an invalid key opens nothing."""
+    expires = str(int(clock() + LIFE))
     query = {"expires": expires, "media_type": PNG, "filename": NAME}
-    signature = asyncio.run(storage._signature(key, expires, PNG, NAME))
+    signature = asyncio.run(storage.sign(key, expires, PNG, NAME))
     with pytest.raises(Forbidden):
         asyncio.run(storage.verify(key, **query, signature=signature))
     answer = client.get(f"/v1/files/{encode(key)}?{urlencode(query | {'signature': signature})}")
@@ -215,7 +215,7 @@ def test_many_processes_that_start_at_once_agree_on_the_secret(tmp_path):
     """The first one wins, and nothing of the others is left."""
     path = tmp_path / ".secret"
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
-        secrets = set(pool.map(kept_secret, [path] * 32))
+        secrets = set(pool.map(load_or_create_secret, [path] * 32))
     assert len(secrets) == 1
     assert list(Path(path.parent).iterdir()) == [path]
 

@@ -84,7 +84,7 @@ def test_only_whole_ids_count(wanted):
         b'{"request_id": ["r1"], "job_id": {"r1": 1}}\n',
         b"[" * 100_000 + b"\n",
         b'{"a":' * 100_000 + b"\n",
-        b'{"request_id": "r1", "time": 1e400, "x": "' + b"r" * (story.LONGEST + 9) + b'"}\n',
+        b'{"request_id": "r1", "time": 1e400, "x": "' + b"r" * (story.MAX_LINE_BYTES + 9) + b'"}\n',
     ],
     ids=range(10),
 )
@@ -169,14 +169,14 @@ anything = st.none() | st.text(st.characters()) | st.integers() | st.lists(st.te
 @given(st.dictionaries(st.sampled_from(NAMES), anything), st.text(st.characters()))
 def test_no_record_at_all_breaks_what_is_shown(fields, odd):
     """Records may come from any program; nothing in them moves a terminal's cursor."""
-    for line in tracing.shown([fields | {"request_id": "r1", "message": odd, odd: odd}]):
+    for line in tracing.render([fields | {"request_id": "r1", "message": odd, odd: odd}]):
         line.encode()
         bare = re.sub(r"\x1b\[\d+m|\n", "", line)
         assert not [one for one in bare if unicodedata.category(one) == "Cc"]
 
 
 def shown(*records):
-    lines = tracing.shown(list(records))
+    lines = tracing.render(list(records))
     return [line.replace("\x1b[0m", "") for line in lines]
 
 
@@ -209,7 +209,7 @@ def test_an_exception_is_set_in_and_harmless():
     own = record(0, "failed", **REQUEST, exception=below)
     cloud = record(0, f"failed\n{below}", **REQUEST)
     for each in (own, cloud):
-        _, text = tracing.shown([each])
+        _, text = tracing.render([each])
         first, *rest = text.splitlines()
         assert "failed" in first
         assert rest == ["    Traceback:", "      here", "    ValueError: \\x1b[2Jgone\\x0dnew"]

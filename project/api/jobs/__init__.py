@@ -1,1 +1,1 @@
-"""Jobs over HTTP: validated, submitted, shown and followed."""
+"""Jobs over HTTP: requests, submission, response models and events."""

@@ -1,12 +1,19 @@
-"""A job's changes as server-sent events (WHATWG HTML, section 9.2)."""
+"""A job's changes as server-sent events (WHATWG HTML, section 9.2), polled from the database.
 
+One query about twice a second reads every job that any client of this process follows.
+"""
+
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 
-from project.api.jobs.feed import JobFeed
+from loguru import logger
+
 from project.api.jobs.schemas import ENDED, JobView
+from project.db.job_queries import JobQueries
 from project.db.records import Job
-from project.errors import InvalidInput
+from project.errors import DatabaseUnavailable, InvalidInput, Overloaded
 
 MEDIA_TYPE = "text/event-stream"
 HEADERS = {
@@ -14,13 +21,124 @@ HEADERS = {
     "X-Accel-Buffering": "no",  # nginx would hold events back until its buffer is full
 }
 COMMENT = ": still here\n\n"
-COMMENT_SECONDS = 15.0  # a connection that is silent for longer is closed by some proxies
+COMMENT_SECONDS = 15.0  # some proxies close a connection that is silent for longer
+POLL_SECONDS = 0.5
+RETRY_SECONDS = 2.0  # until the next poll after an error
+MAX_SUBSCRIBERS = 1000  # in one process; each costs memory and a share of the query
+RETRY_AFTER = 10
 _REVISION = re.compile(r"[0-9]{1,15}")
 
 
-def last_seen(header: str | None) -> int | None:
-    """The revision that a client has seen, by its Last-Event-ID. Raises InvalidInput."""
-    if not header:  # the empty id is that of a client which has seen none
+class WatchedJob:
+    """A job as of the last poll; None once it does not exist any more."""
+
+    def __init__(self, job: Job) -> None:
+        self.job: Job | None = job
+        self.subscribers = 0
+        self._changed = asyncio.Event()
+
+    def update(self, job: Job | None) -> None:
+        """Take a job as read, unless it is older than the known one."""
+        if job is None or self.job is None or job.revision > self.job.revision:
+            self.job = job
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake every task that waits for a change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait_for_change(self, timeout_seconds: float) -> None:
+        """Return at the next change, or after the time-out."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._changed.wait()
+
+
+class JobFeed:
+    """Polls the jobs that the clients of one process follow. closed: it polls no more."""
+
+    def __init__(
+        self,
+        queries: JobQueries,
+        *,
+        poll_seconds: float = POLL_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self.closed = False
+        self._queries = queries
+        self._poll_seconds = poll_seconds
+        self._retry_seconds = retry_seconds
+        self._watched: dict[str, WatchedJob] = {}
+        self._subscribers = 0
+        self._polling: asyncio.Task[None] | None = None
+
+    def check_capacity(self) -> None:
+        """Raise Overloaded at MAX_SUBSCRIBERS."""
+        if self._subscribers >= MAX_SUBSCRIBERS:
+            raise Overloaded(
+                "too many watch jobs here; ask for the job instead", retry_after=RETRY_AFTER
+            )
+
+    @contextmanager
+    def subscribe(self, job: Job) -> Iterator[WatchedJob]:
+        """Poll a job for the length of the body."""
+        watched = self._watched.setdefault(job.id, WatchedJob(job))
+        watched.update(job)
+        watched.subscribers += 1
+        self._subscribers += 1
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll())
+        try:
+            yield watched
+        finally:
+            watched.subscribers -= 1
+            self._subscribers -= 1
+            if not watched.subscribers:
+                del self._watched[job.id]
+
+    def close(self) -> None:
+        """End every stream."""
+        self.closed = True
+        for watched in self._watched.values():
+            watched.wake()
+
+    async def aclose(self) -> None:
+        """End every stream and the polling."""
+        self.close()
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.wait([self._polling])
+
+    async def _poll(self) -> None:
+        """Poll until no client is left."""
+        pause = self._poll_seconds
+        while True:
+            await asyncio.sleep(pause)
+            if self.closed or not self._watched:
+                return
+            pause = self._poll_seconds if await self._update_all() else self._retry_seconds
+
+    async def _update_all(self) -> bool:
+        """Read every watched job; returns whether that worked."""
+        asked = list(self._watched)
+        try:
+            found = {job.id: job for job in await self._queries.get_many(asked)}
+        except DatabaseUnavailable:  # logged where it was raised
+            return False
+        except Exception as error:  # noqa: BLE001 - a bug must not end the polling
+            logger.opt(exception=error).error("job_feed_failed")
+            return False
+        for job_id in asked:
+            watched = self._watched.get(job_id)
+            if watched is not None:
+                watched.update(found.get(job_id))
+        return True
+
+
+def last_event_id(header: str | None) -> int | None:
+    """The revision in a Last-Event-ID header. Raises InvalidInput."""
+    if not header:  # a client that has seen no event sends an empty id
         return None
     if not _REVISION.fullmatch(header):
         advice = "send the id of the last event that came, or leave the header out"
@@ -33,29 +151,29 @@ def last_seen(header: str | None) -> int | None:
 async def stream(
     feed: JobFeed, job: Job, seen: int | None, comment_seconds: float = COMMENT_SECONDS
 ) -> AsyncIterator[str]:
-    """An event for each revision that is newer than the one seen, until the job has ended.
+    """Yield an event for each polled revision after `seen`, until the job has ended.
 
-    What changes several times between two looks makes one event. An id that is newer than the job
-    was of another database, and counts for nothing.
+    Several changes between two polls make one event. A `seen` that is newer than the job comes from
+    another database and is ignored.
     """
     sent = 0 if seen is None or seen > job.revision else seen
-    with feed.watch(job) as watched:
+    with feed.subscribe(job) as watched:
         while True:
-            now = watched.job
-            if now is None:
+            current = watched.job
+            if current is None:
                 return
-            if now.revision > sent:
-                yield event(now)
-                sent = now.revision
-            if now.status in ENDED or feed.closed:
+            if current.revision > sent:
+                yield event(current)
+                sent = current.revision
+            if current.status in ENDED or feed.closed:
                 return
-            if watched.job is now:  # nothing came while the event went out
-                await watched.change(comment_seconds)
-            if watched.job is now and not feed.closed:
+            if watched.job is current:  # no change while the event was sent
+                await watched.wait_for_change(comment_seconds)
+            if watched.job is current and not feed.closed:
                 yield COMMENT
 
 
 def event(job: Job) -> str:
     """A job as an event, whose id is the revision."""
-    view = JobView.of(job).model_dump_json()  # in one line, as JSON escapes the others
+    view = JobView.of(job).model_dump_json()  # one line, because JSON escapes line breaks
     return f"event: job\nid: {job.revision}\ndata: {view}\n\n"

@@ -1,6 +1,7 @@
-"""What a caller asks to be done as a job, every image of it decoded once, and its fingerprint.
+"""Validates a job request: decodes its images once, and takes its fingerprint.
 
-An image that a worker could not decode is refused here already, while its sender still listens.
+An image that a worker could not decode is rejected here, while the client still waits for a
+response.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 @dataclass(frozen=True)
 class JobImage:
-    """An image that decodes. media_type: what it is, whatever its sender called it."""
+    """An image that decodes. media_type: found in its bytes, whatever the client declared."""
 
     name: str
     data: bytes
@@ -33,7 +34,7 @@ class JobImage:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A job that somebody wants. key: of idempotency."""
+    """A valid job request. key: the Idempotency-Key."""
 
     model: AnyModel
     params: dict[str, Any]
@@ -43,12 +44,12 @@ class JobRequest:
 
 
 def images_of(model: AnyModel) -> Names:
-    """The names of the images that a model takes."""
+    """The names of a model's input images."""
     return model.images if isinstance(model, LongModel) else (FIELD,)
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The request's key, if it has one. Raises InvalidInput for what is none."""
+    """The request's Idempotency-Key, if it has one. Raises InvalidInput for an invalid key."""
     keys = request.headers.getlist(KEY_HEADER)
     if not keys:
         return None
@@ -60,19 +61,19 @@ def idempotency_key(request: Request) -> str | None:
     return keys[0]
 
 
-def examine(
+def validate(
     model: AnyModel, limits: ImageLimits, images: dict[str, bytes], params: Params, key: str | None
 ) -> JobRequest:
-    """Decode every image and take the fingerprint of all that was asked; slow, so for a thread.
+    """Decode every image and take the fingerprint of the request; it blocks.
 
-    Raises InvalidImage, and InvalidInput for parameters that no JSON can hold.
+    Raises InvalidImage, and InvalidInput for parameters that JSON cannot hold.
     """
     values = params.model_dump(mode="json")
-    check_text(values)  # once more: a model may have made others of what was sent
+    check_text(values)  # again, because a model's validators may have changed the values
     checked = tuple(_checked(model, limits, name, images[name]) for name in images_of(model))
-    asked = [model.name, values, [[image.name, len(image.data)] for image in checked]]
+    content = [model.name, values, [[image.name, len(image.data)] for image in checked]]
     try:
-        text = json.dumps(asked, sort_keys=True, allow_nan=False)
+        text = json.dumps(content, sort_keys=True, allow_nan=False)
     except ValueError as error:
         raise InvalidInput("send finite numbers; infinity and NaN are none") from error
     fingerprint = hashlib.sha256(text.encode())

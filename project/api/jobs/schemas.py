@@ -1,4 +1,4 @@
-"""A job as callers see it."""
+"""Response models of jobs, and the headers that depend on a job."""
 
 import mimetypes
 from datetime import UTC, datetime
@@ -13,11 +13,11 @@ ENDED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class ResultView(BaseModel):
-    """Where a result is."""
+    """A stored result."""
 
     media_type: str
     size: int = Field(description="Bytes.")
-    url: str = Field(description="Path that leads on to the file, for whoever is let in here.")
+    url: str = Field(description="Path that redirects to the file.")
 
 
 class JobView(BaseModel):
@@ -27,25 +27,25 @@ class JobView(BaseModel):
     model: str
     model_version: str
     status: Status
-    progress: float = Field(description="The share done, 0 to 1.")
+    progress: float = Field(description="The fraction done, 0 to 1.")
     attempts: int = Field(description="Runs so far.")
     cancel_requested: bool
     created_at: str
     started_at: str | None
     finished_at: str | None
-    retry_at: str | None = Field(description="It is not to run before.")
+    retry_at: str | None = Field(description="It does not run before.")
     params: dict[str, Any]
-    seconds: dict[str, float] = Field(description="Stage → what it took.")
+    seconds: dict[str, float] = Field(description="Stage → seconds.")
     problem: dict[str, Any] | None = Field(
         description="Why it failed, or why its last run did: a problem document without ids."
     )
     result: ResultView | None = Field(description="null until it succeeded, and once it is deleted")
-    request_id: str | None = Field(description="Of the request that asked for it.")
+    request_id: str | None = Field(description="Of the request that submitted it.")
     trace_id: str | None = Field(description="W3C trace id of that request.")
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """What callers see of a job's row."""
+        """The view of a job's row."""
         result = None
         if job.result is not None and job.files_deleted_at is None:
             result = ResultView(
@@ -78,7 +78,7 @@ class JobPage(BaseModel):
     """Some jobs, the newest first."""
 
     jobs: list[JobView]
-    next: str | None = Field(description="Path of the older ones, if there are any.")
+    next: str | None = Field(description="Path of the next page, if there is one.")
 
 
 def rfc3339(seconds: float) -> str:
@@ -92,16 +92,16 @@ def _time(seconds: float | None) -> str | None:
 
 
 def etag(job: Job) -> str:
-    """Of a job's view: weak, as another release may write the same otherwise."""
+    """The ETag of a job's view: weak, because another release may serialize it differently."""
     return f'W/"{job.revision}"'
 
 
 def is_known(etag: str, if_none_match: str | None) -> bool:
-    """Whether who sent If-None-Match has this already (RFC 9110, section 13.1.2)."""
+    """Whether If-None-Match contains this ETag (RFC 9110, section 13.1.2)."""
     tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
     return bool(tags & {"*", etag.removeprefix("W/")})
 
 
 def result_name(job: Job, media_type: str) -> str:
-    """What the file of a result is called where it is saved."""
+    """The file name under which a client saves a result."""
     return f"{job.model}-{job.id}{mimetypes.guess_extension(media_type) or ''}"

@@ -1,46 +1,48 @@
-"""What jobs need in a process of the API, opened after the fork and closed at its end."""
+"""The job resources of one API process, opened after the fork and closed at its end."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from project.api.jobs.feed import JobFeed
+from project.api.jobs.events import JobFeed
 from project.api.jobs.submission import JobSubmission
 from project.api.readiness import Probe
 from project.db.engine import open_database
-from project.db.job_transitions import Job, JobTransitions
+from project.db.job_queries import JobQueries
+from project.db.job_transitions import JobTransitions
+from project.db.records import ID_PATTERN, Job
 from project.errors import BrokerUnavailable, JobNotFound
-from project.jobs.queue import Queue, QueueState
-from project.jobs.send import Sender, connect
+from project.jobs.queue import JobQueue, QueueState
 from project.settings import Settings
 from project.storage import Storage
 
-ID_DIGITS = 32
+_ID = re.compile(ID_PATTERN)
 
 
 @dataclass(frozen=True)
 class JobServices:
-    """Where jobs are taken in and asked after."""
+    """What the routes of jobs use. probes: dependency → its readiness probe."""
 
-    jobs: JobTransitions
+    queries: JobQueries
+    transitions: JobTransitions
     storage: Storage
-    intake: JobSubmission
+    submission: JobSubmission
     feed: JobFeed
     probes: dict[str, Probe]
-    queue: Queue
+    queue: JobQueue
 
     async def queue_state(self) -> QueueState | None:
-        """What the broker says of the queue; nothing where it does not answer."""
+        """The state of the queue; None where the broker does not answer."""
         try:
-            return await asyncio.to_thread(self.queue.state)
+            return await self.queue.state()
         except BrokerUnavailable:
             return None
 
     async def find(self, job_id: str) -> Job:
-        """The job of that id. Raises JobNotFound, for what is no id at all too."""
-        well_formed = len(job_id) == ID_DIGITS and not set(job_id) - set("0123456789abcdef")
-        job = await self.jobs.get(job_id) if well_formed else None
+        """The job with this id. Raises JobNotFound, for a malformed id too."""
+        job = await self.queries.get(job_id) if _ID.fullmatch(job_id) else None
         if job is None:
             raise JobNotFound("there is no job of this id; GET /v1/jobs lists those that there are")
         return job
@@ -48,21 +50,19 @@ class JobServices:
 
 @asynccontextmanager
 async def open_job_services(
-    settings: Settings, storage: Storage, make_sender: Callable[[Settings], Sender]
+    settings: Settings, storage: Storage, make_queue: Callable[[Settings], JobQueue]
 ) -> AsyncIterator[JobServices]:
-    """A desk for the length of the body. What is not there then is found out by who needs it."""
+    """Open the services for the length of the body, without connecting to anything yet."""
     async with open_database(settings) as engine:
-        jobs = JobTransitions(engine)
-        sender = make_sender(settings)
-        client = connect(settings)
-        intake = JobSubmission(settings, jobs, storage, sender)
-        feed = JobFeed(jobs)
-        checks = {"database": jobs.check, "storage": storage.check, "broker": sender.check}
+        queries, transitions = JobQueries(engine), JobTransitions(engine)
+        queue = make_queue(settings)
+        submission = JobSubmission(settings, queries, transitions, storage, queue)
+        feed = JobFeed(queries)
+        checks = {"database": queries.check, "storage": storage.check, "broker": queue.check}
         probes = {name: Probe(check) for name, check in checks.items()}
         try:
-            yield JobServices(jobs, storage, intake, feed, probes, Queue(client))
+            yield JobServices(queries, transitions, storage, submission, feed, probes, queue)
         finally:
-            feed.close()
-            await intake.close()
-            await asyncio.to_thread(sender.close)
-            client.close()
+            await feed.aclose()
+            await submission.close()
+            await asyncio.to_thread(queue.close)

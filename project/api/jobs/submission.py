@@ -1,74 +1,89 @@
-"""Takes jobs in: their images into the storage, their rows into the database, then their messages.
+"""Submits jobs: stores the images, adds the row, then sends the message.
 
-Once the first file is on its way, what was begun is ended even if nobody waits for it any more:
-the job is there whole, or nothing of it is.
+Once the first image is being stored, the submission finishes even if its request is cancelled: the
+job exists whole or not at all.
 """
 
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from loguru import logger
 
-from project.api.jobs.request import JobRequest, examine
-from project.db.job_transitions import Input, Job, JobTransitions, NewJob, check_same, new_id
+from project.api.jobs.request import JobRequest, validate
+from project.db.job_queries import JobQueries
+from project.db.job_transitions import JobTransitions, check_same_request
+from project.db.records import Input, Job, NewJob, new_id
 from project.errors import BrokerUnavailable, DatabaseUnavailable, Overloaded, ProjectError
 from project.inference.images.decoding import ImageLimits
-from project.jobs.send import Sender
+from project.jobs.queue import JobQueue
 from project.models.base import AnyModel, Params
 from project.observability.context import REQUEST_ID, current_traceparent
 from project.resources import size
 from project.settings import Settings
 from project.storage import Storage
 
-SEND_SECONDS = 2.0  # a broker that takes longer is done without: the workers look for jobs as well
-ALONE_SECONDS = 5.0  # and left alone: each try holds a thread that predictions want too
-CLOSE_SECONDS = 2.0  # at the end of the process, for what is under way
-RETRY_AFTER = 10  # seconds, for who comes when too many jobs wait
+RETRY_AFTER = 10  # seconds, where too many jobs wait
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class SubmissionBounds:
+    """Bounds in seconds.
+
+    send: of sending a message; a sweep of the workers sends it otherwise. backoff: after a send
+    that timed out, because each attempt blocks a thread that predictions need too. close: of the
+    submissions in progress at the end of the process.
+    """
+
+    send: float = 2.0
+    backoff: float = 5.0
+    close: float = 2.0
+
+
 class JobSubmission:
-    """Takes jobs in, in one process."""
+    """Submits jobs in one process."""
 
     def __init__(
         self,
         settings: Settings,
-        jobs: JobTransitions,
+        queries: JobQueries,
+        transitions: JobTransitions,
         storage: Storage,
-        sender: Sender,
-        *,
-        send_seconds: float = SEND_SECONDS,
+        queue: JobQueue,
+        bounds: SubmissionBounds | None = None,
     ) -> None:
-        self._send_seconds = send_seconds
-        self._send_from = 0.0  # by the monotonic clock; no message is sent before
         self._settings = settings
-        self._jobs = jobs
+        self._queries = queries
+        self._transitions = transitions
         self._storage = storage
-        self._sender = sender
+        self._queue = queue
+        self._bounds = bounds or SubmissionBounds()
         self._limits = ImageLimits.of(settings)
-        self._threads = ThreadPoolExecutor(size(settings).streams, "examine")
-        self._examined = 0  # orders that are, or wait for it
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._threads = ThreadPoolExecutor(size(settings).streams, "validate")
+        self._validating = 0  # requests in the threads or waiting for one
+        self._in_progress: set[asyncio.Task[Any]] = set()
+        self._send_after = 0.0  # by the monotonic clock
 
-    async def examine(
+    async def validate(
         self, model: AnyModel, images: dict[str, bytes], params: Params, key: str | None
     ) -> JobRequest:
-        """See whether this can be done at all; see orders.examine.
+        """Validate a request in a thread; see project.api.jobs.request.validate.
 
-        Raises Overloaded where too many wait for that, or it takes too long.
+        Raises Overloaded if QUEUE_LIMIT requests are being validated, or it takes too long.
         """
-        if self._examined >= self._settings.queue_limit:
+        if self._validating >= self._settings.queue_limit:
             raise Overloaded("too many images are being examined; try again soon", retry_after=1)
-        self._examined += 1
+        self._validating += 1
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._settings.prediction_deadline_seconds):
                 return await loop.run_in_executor(
-                    self._threads, examine, model, self._limits, images, params, key
+                    self._threads, validate, model, self._limits, images, params, key
                 )
         except TimeoutError as error:
             raise Overloaded(
@@ -76,64 +91,63 @@ class JobSubmission:
                 retry_after=1,
             ) from error
         finally:
-            self._examined -= 1
+            self._validating -= 1
 
-    async def accept(self, order: JobRequest) -> tuple[Job, bool]:
-        """Take a job in, or find the one that was asked for with the same key.
+    async def submit(self, request: JobRequest) -> tuple[Job, bool]:
+        """Add a job and send it, or find the one with the same idempotency key.
 
         Returns the job and whether it is new. Raises Overloaded, IdempotencyConflict,
-        StorageUnavailable or DatabaseUnavailable, and then nothing is left of it.
+        StorageUnavailable or DatabaseUnavailable; then no trace of the job is left.
         """
-        known = await self._jobs.with_key(order.key) if order.key else None
+        known = await self._queries.get_by_key(request.key) if request.key else None
         if known is not None:
-            check_same(known, order.fingerprint)
+            check_same_request(known, request.fingerprint)
             return known, False
-        await self.check_room()
-        return await self._to_its_end(self._take_in(order))
+        await self.check_capacity()
+        return await self._finish_even_if_cancelled(self._submit(request))
 
-    async def check_room(self) -> None:
-        """Raise Overloaded where as many jobs wait as may."""
-        if await self._jobs.waiting() >= self._settings.job_limit:
+    async def check_capacity(self) -> None:
+        """Raise Overloaded if JOB_LIMIT jobs wait."""
+        if await self._queries.count_waiting() >= self._settings.job_limit:
             raise Overloaded("too many jobs wait; try again in a while", retry_after=RETRY_AFTER)
 
     async def send(self, job: Job) -> None:
-        """Have a job run. Where that fails a worker finds it all the same, a little later."""
+        """Send a job to the workers. If the broker does not answer, a sweep sends it later."""
         log = logger.bind(job_id=job.id, model=job.model)
-        if time.monotonic() < self._send_from:
+        if time.monotonic() < self._send_after:
             log.bind(reason="the broker hung a moment ago").warning("job_not_sent")
             return
         try:
-            async with asyncio.timeout(self._send_seconds):
-                await self._sender.send(job)
+            async with asyncio.timeout(self._bounds.send):
+                await self._queue.send(job)
         except BrokerUnavailable as error:
             log.bind(reason=type(error.__cause__ or error).__name__).warning("job_not_sent")
             return
         except TimeoutError:
-            self._send_from = time.monotonic() + ALONE_SECONDS
+            self._send_after = time.monotonic() + self._bounds.backoff
             log.bind(reason="the broker hangs").warning("job_not_sent")
             return
         try:
-            await self._jobs.mark_sent(job.id, time.time())
+            await self._transitions.mark_sent(job.id, time.time())
         except DatabaseUnavailable:
-            log.warning("job_not_marked_sent")  # it will be sent twice, and run once
+            log.warning("job_not_marked_sent")  # a sweep sends it again; it still runs once
 
     async def close(self) -> None:
-        """Wait for what is under way, but not for long."""
-        if self._under_way:
-            _, late = await asyncio.wait(self._under_way, timeout=CLOSE_SECONDS)
+        """Wait for the submissions in progress; cancel those that take too long."""
+        if self._in_progress:
+            _, late = await asyncio.wait(self._in_progress, timeout=self._bounds.close)
             for task in late:
                 logger.warning("job_not_taken_in")
                 task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await work that goes on if who awaits it is cancelled."""
+    async def _finish_even_if_cancelled(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._in_progress.add(task)
+        task.add_done_callback(self._in_progress.discard)
         return await asyncio.shield(task)
 
-    async def _take_in(self, order: JobRequest) -> tuple[Job, bool]:
+    async def _submit(self, request: JobRequest) -> tuple[Job, bool]:
         now = time.time()
         job_id = new_id(now)
         inputs = [
@@ -143,77 +157,77 @@ class JobSubmission:
                 media_type=image.media_type,
                 size=len(image.data),
             )
-            for image in order.images
+            for image in request.images
         ]
         new = NewJob(
             id=job_id,
-            model=order.model.name,
-            model_version=order.model.version,
-            params=order.params,
+            model=request.model.name,
+            model_version=request.model.version,
+            params=request.params,
             inputs=inputs,
             created_at=now,
-            fingerprint=order.fingerprint,
-            idempotency_key=order.key,
+            fingerprint=request.fingerprint,
+            idempotency_key=request.key,
             request_id=REQUEST_ID.get(),
             traceparent=current_traceparent(),
         )
-        await self._store(order, inputs)
+        await self._store(request, inputs)
         job, is_new = await self._add(new)
         if is_new:
             logger.bind(job_id=job.id, model=job.model).info("job_accepted")
             await self.send(job)
         return job, is_new
 
-    async def _store(self, order: JobRequest, inputs: Sequence[Input]) -> None:
-        """Keep all images or none."""
+    async def _store(self, request: JobRequest, inputs: Sequence[Input]) -> None:
+        """Store every image, or none."""
         puts = [
             self._storage.put(item["key"], image.data, image.media_type)
-            for item, image in zip(inputs, order.images, strict=True)
+            for item, image in zip(inputs, request.images, strict=True)
         ]
-        outcomes = await asyncio.gather(*puts, return_exceptions=True)
-        failures = [outcome for outcome in outcomes if outcome is not None]
+        results = await asyncio.gather(*puts, return_exceptions=True)
+        failures = [result for result in results if result is not None]
         if failures:
-            await self._drop(inputs)
+            await self._delete(inputs)
             raise failures[0]
 
     async def _add(self, new: NewJob) -> tuple[Job, bool]:
-        """Keep the row; where another has its key, or it cannot be kept, its files go."""
+        """Add the row. If it is not added, or another job has its key, delete the images."""
         try:
-            job, is_new = await self._jobs.add(new)
+            job, is_new = await self._transitions.add(new)
         except DatabaseUnavailable:
-            # Perhaps the answer was lost and not the row: a job that is there must have its files.
-            job_there = await self._look_again(new)
-            if job_there is not None:
-                return job_there, True
-            await self._drop(new.inputs)
+            # The row may exist although the answer was lost; then it must keep its images.
+            added = await self._find_added(new)
+            if added is not None:
+                return added, True
+            await self._delete(new.inputs)
             raise
         except Exception:
-            await self._drop(new.inputs)
+            await self._delete(new.inputs)
             raise
         if not is_new:
-            await self._drop(new.inputs)
+            await self._delete(new.inputs)
         return job, is_new
 
-    async def _look_again(self, new: NewJob) -> Job | None:
+    async def _find_added(self, new: NewJob) -> Job | None:
         try:
-            return await self._jobs.get(new.id)
+            return await self._queries.get(new.id)
         except DatabaseUnavailable:
             if new.inputs:
-                _say_left(new.inputs)
+                _log_orphans(new.inputs)
             raise
 
-    async def _drop(self, inputs: Sequence[Input]) -> None:
-        """Delete files that no job needs; one that stays is named in the log."""
+    async def _delete(self, inputs: Sequence[Input]) -> None:
+        """Delete images that no job needs; log the keys of those that are left."""
         deletes = [self._storage.delete(item["key"]) for item in inputs]
-        outcomes = await asyncio.gather(*deletes, return_exceptions=True)
-        left = [item for item, outcome in zip(inputs, outcomes, strict=True) if outcome is not None]
+        results = await asyncio.gather(*deletes, return_exceptions=True)
+        left = [item for item, result in zip(inputs, results, strict=True) if result is not None]
         if left:
-            _say_left(left)
-        for outcome in outcomes:
-            if outcome is not None and not isinstance(outcome, ProjectError):
-                raise outcome
+            _log_orphans(left)
+        for result in results:
+            if result is not None and not isinstance(result, ProjectError):
+                raise result
 
 
-def _say_left(inputs: Sequence[Input]) -> None:
+def _log_orphans(inputs: Sequence[Input]) -> None:
     keys = ", ".join(item["key"] for item in inputs)
     logger.bind(keys=keys).warning("job_inputs_left")

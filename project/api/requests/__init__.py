@@ -1,1 +1,1 @@
-"""Requests: bodies parsed into inputs and parameters, with advice where they cannot be."""
+"""Requests: bodies parsed into images and parameters, with advice where parsing fails."""

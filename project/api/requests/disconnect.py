@@ -1,4 +1,4 @@
-"""Patience with callers: slow uploads come to an end, and nobody computes for the gone."""
+"""Time-outs of uploads, and the end of work whose client has disconnected."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,37 +12,40 @@ T = TypeVar("T")
 
 
 async def within(seconds: float, reading: Coroutine[Any, Any, T]) -> T:
-    """Await the reading of a body. Raises SlowUpload after so many seconds, CallerGone if cut."""
+    """Await the reading of a body.
+
+    Raises SlowUpload after that many seconds, CallerGone where the client disconnects before.
+    """
     try:
         async with asyncio.timeout(seconds):
             return await reading
     except TimeoutError as error:
-        raise SlowUpload(f"the body did not come within {seconds:g} s; send it faster") from error
+        raise SlowUpload(f"the body did not arrive within {seconds:g} s; send it faster") from error
     except ClientDisconnect as error:
-        raise CallerGone("the caller hung up") from error
+        raise CallerGone("the client disconnected") from error
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await work whose request's body has been read; cancel it when the caller hangs up.
+    """Await work whose request's body is read; cancel it when the client disconnects.
 
     Raises what the work raises, or CallerGone.
     """
     task = cast("asyncio.Task[Any]", asyncio.current_task())
-    left = False
+    disconnected = False
 
     async def watch() -> None:
-        nonlocal left
+        nonlocal disconnected
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        left = True
+        disconnected = True
         task.cancel()
 
     watcher = asyncio.create_task(watch())
     try:
         return await work
     except asyncio.CancelledError as error:
-        if not left or task.uncancel():  # somebody else wants this request to end
+        if not disconnected or task.uncancel():  # the cancellation comes from elsewhere
             raise
-        raise CallerGone("the caller hung up") from error
+        raise CallerGone("the client disconnected") from error
     finally:
         watcher.cancel()

@@ -1,6 +1,6 @@
-"""The three ways pictures come in: multipart, a raw image/* body, JSON with base64.
+"""Reads a model's input from a request: multipart, a raw image/* body, or JSON with base64.
 
-Whichever it is, what leaves here is the same: the images' bytes and the validated parameters.
+Each of them becomes the same: the bytes of the images and the validated parameters.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from project.api.requests.messages import (
     MULTIPART,
     URLENCODED,
     Names,
-    all_ways,
-    in_json,
+    accepted_bodies,
+    curl_example,
     in_words,
-    with_curl,
+    json_example,
 )
 from project.api.requests.unicode import check_text
 from project.errors import InvalidImage, InvalidInput, UnsupportedMediaType
 from project.models.base import Params
 
-FIELD = "image"  # the name of the image where a model takes one and gives it no name
+FIELD = "image"  # the name of the image where a model takes one without a name
 MAX_FIELDS = 32
 MAX_JSON_PARTS = 10_000
 CHARSETS = {b"utf-8", b"us-ascii", b"iso-8859-1"}  # punycode would decode 1 MB for minutes
@@ -46,14 +46,14 @@ _SPACES = re.compile(r"\s+")
 async def read_inputs(
     request: Request, names: Names, params: type[Params]
 ) -> tuple[dict[str, bytes], Params]:
-    """Take the images of these names and the parameters out of a request.
+    """Read the images of these names, and the parameters, from a request.
 
-    Parameters stand in the query string, in form fields or beside the images in the JSON object;
-    what the body says wins. Raises InvalidInput, InvalidImage or UnsupportedMediaType.
+    Parameters come from the query string, form fields or the JSON object; those of the body
+    override those of the query. Raises InvalidInput, InvalidImage or UnsupportedMediaType.
     """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     raw = media_type.startswith("image/") or media_type == "application/octet-stream"
-    values = _once(request.query_params.multi_items(), params)
+    values = _unique(request.query_params.multi_items(), params)
     images: dict[str, bytes] = {}
     if media_type == MULTIPART:
         images, fields = await _from_form(request, names, params)
@@ -65,10 +65,10 @@ async def read_inputs(
     elif raw and len(names) == 1:
         images[names[0]] = await request.body()
     elif media_type == URLENCODED and not names:
-        values |= _once(_from_text(await request.body()), params)
-    elif media_type or names or await request.body():  # else the query says it all
+        values |= _unique(_from_text(await request.body()), params)
+    elif media_type or names or await request.body():  # else the query has all
         given = media_type[:100] or "missing"
-        raise UnsupportedMediaType(f"{all_ways(names)}; the Content-Type is {given}")
+        raise UnsupportedMediaType(f"{accepted_bodies(names)}; the Content-Type is {given}")
     return images, validate(params, values)
 
 
@@ -80,14 +80,16 @@ async def _from_form(
         raise InvalidInput("the form's charset must be utf-8; leave it out of the Content-Type")
     try:
         async with aclosing(request.stream()) as stream:
-            parser = _Form(request.headers, stream, max_files=len(names), max_fields=MAX_FIELDS)
+            parser = _FormParser(
+                request.headers, stream, max_files=len(names), max_fields=MAX_FIELDS
+            )
             form = await parser.parse()
     except MultiPartException as error:
         fault = error.message.rstrip(".")
-        advice = with_curl(names)
+        advice = curl_example(names)
         raise HTTPException(400, f"the form cannot be read: {fault}; {advice}") from error
     try:
-        fields = _once(form.multi_items(), params)
+        fields = _unique(form.multi_items(), params)
         parts = {name: fields.pop(name, None) for name in names}
         images = {
             name: await part.read() for name, part in parts.items() if isinstance(part, UploadFile)
@@ -97,7 +99,9 @@ async def _from_form(
     missing = tuple(name for name in names if name not in images)
     if missing:
         files = "file" if len(missing) == 1 else "files"
-        raise InvalidImage(f"the form has no {files} named {in_words(missing)}; {with_curl(names)}")
+        raise InvalidImage(
+            f"the form has no {files} named {in_words(missing)}; {curl_example(names)}"
+        )
     return images, fields
 
 
@@ -117,50 +121,55 @@ def _from_text(body: bytes) -> list[tuple[str, str]]:
         ) from error
 
 
-def _once(items: list[tuple[str, Any]], params: type[Params]) -> dict[str, Any]:
-    """Name → value, or the list of values where the model takes one.
+def _unique(items: list[tuple[str, Any]], params: type[Params]) -> dict[str, Any]:
+    """Return name → value, or → list of values where the model takes a list.
 
-    Raises InvalidInput where any other name comes twice: which one was meant?
+    Raises InvalidInput where any other name occurs twice: neither value is preferred.
     """
     values: dict[str, list[Any]] = {}
     for name, value in items:
         values.setdefault(name, []).append(value)
     lists = _list_fields(params)
-    twice = [name[:100] for name, given in values.items() if len(given) > 1 and name not in lists]
-    if twice:
-        fields = dict.fromkeys(twice[:MAX_FIELDS], "sent more than once")
+    repeated = [
+        name[:100] for name, found in values.items() if len(found) > 1 and name not in lists
+    ]
+    if repeated:
+        fields = dict.fromkeys(repeated[:MAX_FIELDS], "sent more than once")
         raise InvalidInput("send each parameter once", fields=fields)
     _check_count(len(values))
-    return {name: given if name in lists else given[0] for name, given in values.items()}
+    return {name: found if name in lists else found[0] for name, found in values.items()}
 
 
 @cache
 def _list_fields(params: type[Params]) -> frozenset[str]:
-    """Names of the parameters that take a list."""
+    """Return the names of the parameters that take a list."""
     properties = params.model_json_schema().get("properties", {})
     return frozenset(name for name, schema in properties.items() if schema.get("type") == "array")
 
 
 def _check_count(fields: int) -> None:
-    """Raise InvalidInput for more parameters than any model has; each would cost an error."""
+    """Raise InvalidInput for more parameters than any model has; each would become an error."""
     if fields > MAX_FIELDS:
         raise InvalidInput(f"send at most {MAX_FIELDS} parameters; these are {fields}")
 
 
-class _Form(MultiPartParser):
-    """Starlette's, but in memory alone, as the limit on bodies allows, and never half a form."""
+class _FormParser(MultiPartParser):
+    """Starlette's parser, which keeps files in memory here and rejects an incomplete form.
+
+    The memory is bounded by the limit on bodies.
+    """
 
     spool_max_size = sys.maxsize
-    ended = False
+    complete = False
 
     def on_end(self) -> None:
-        """Note that the closing boundary came."""
-        self.ended = True
+        """Note the closing boundary."""
+        self.complete = True
 
     async def parse(self) -> FormData:
-        """Read the form. Raises MultiPartException for one that is malformed or cut off."""
+        """Read the form. Raises MultiPartException where it is malformed or incomplete."""
         form = await super().parse()
-        if not self.ended:
+        if not self.complete:
             for file in self._files_to_close_on_error:
                 file.close()
             raise MultiPartException("It is cut off.")
@@ -168,19 +177,19 @@ class _Form(MultiPartParser):
 
 
 def _from_json(body: bytes, names: Names) -> tuple[dict[str, bytes], dict[str, Any]]:
-    # Base64 has none of these characters: many of them are a bomb for the parser, not a picture.
+    # Base64 has none of these characters: many of them are an attack on the parser, not an image.
     if sum(body.count(character) for character in (b",", b"[", b"{")) > MAX_JSON_PARTS:
-        raise InvalidInput(f"the body has too many parts; {in_json(names)}")
+        raise InvalidInput(f"the body has too many parts; {json_example(names)}")
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"the body is not valid JSON; {in_json(names)}") from error
+        raise InvalidInput(f"the body is not valid JSON; {json_example(names)}") from error
     if not isinstance(fields, dict):
-        raise InvalidInput(in_json(names))
+        raise InvalidInput(json_example(names))
     missing = tuple(name for name in names if not isinstance(fields.get(name), str))
     if missing:
-        lack = f"the object has no text {in_words(missing)}; " if len(names) > 1 else ""
-        raise InvalidInput(f"{lack}{in_json(names)}")
+        fault = f"the object has no text {in_words(missing)}; " if len(names) > 1 else ""
+        raise InvalidInput(f"{fault}{json_example(names)}")
     _check_count(len(fields))
     return {name: decode_base64(fields.pop(name), name) for name in names}, fields
 
@@ -188,7 +197,7 @@ def _from_json(body: bytes, names: Names) -> tuple[dict[str, bytes], dict[str, A
 def decode_base64(text: str, name: str = FIELD) -> bytes:
     """Decode standard base64, with or without a data-URL prefix and line breaks.
 
-    Raises InvalidImage where it is neither.
+    Raises InvalidImage for anything else.
     """
     prefix = _DATA_URL.match(text, 0, 200)
     payload = text[prefix.end() :] if prefix else text
@@ -201,9 +210,9 @@ def decode_base64(text: str, name: str = FIELD) -> bytes:
 
 
 def validate(params: type[Params], values: dict[str, Any]) -> Params:
-    """The parameters as the model declares them.
+    """Validate the parameters as the model declares them.
 
-    Raises InvalidInput that names each wrong one, and all that there are.
+    Raises InvalidInput, which names each invalid parameter and all that exist.
     """
     check_text(values)
     try:

@@ -1,16 +1,18 @@
-"""Text that is none: halves of characters, which JSON can spell and no database or answer holds."""
+"""Rejects lone surrogates: JSON can express them, but no database and no response can hold them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from project.errors import InvalidInput
 
-MAX_NAME = 100  # characters of a parameter's name that are said
+MAX_NAME = 100  # characters of a parameter's name that the error shows
 
 
 def check_text(values: Mapping[str, Any]) -> None:
     r"""Raise InvalidInput that names each parameter with a lone surrogate, as `"\ud800"` is."""
-    wrong = [name for name, value in values.items() if not all(map(_whole, _texts([name, value])))]
+    wrong = [
+        name for name, value in values.items() if not all(map(_encodes, _texts([name, value])))
+    ]
     if wrong:
         names = (name[:MAX_NAME].encode(errors="backslashreplace").decode() for name in wrong)
         raise InvalidInput(
@@ -20,19 +22,19 @@ def check_text(values: Mapping[str, Any]) -> None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in a value; without recursion, as a caller says how deep it is."""
-    left = [value]
-    while left:
-        item = left.pop()
+    """Yield every text in a value; without recursion, as the client chooses the depth."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
         if isinstance(item, str):
             yield item
         elif isinstance(item, Mapping):
-            left += [*item.keys(), *item.values()]
+            stack += [*item.keys(), *item.values()]
         elif isinstance(item, list):
-            left += item
+            stack += item
 
 
-def _whole(text: str) -> bool:
+def _encodes(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,22 +1,22 @@
-"""DELETE /v1/cache: forget every kept result, in all workers."""
+"""DELETE /v1/cache: clears the result cache, which all workers share."""
 
 from fastapi import APIRouter, Request
 
 from project.api import auth
-from project.api.dependencies import ServicesDep
-from project.api.problems import documented
+from project.api.dependencies import StateDep
+from project.api.openapi import documented
 from project.errors import Forbidden
 
 router = APIRouter(tags=["operations"])
 
 
 @router.delete("/v1/cache", status_code=204, responses=documented(401, 403, 503))
-async def clear_cache(request: Request, services: ServicesDep) -> None:
-    """Forget every kept result. Demands ADMIN_TOKEN; without one it works in `local` alone."""
-    settings = services.settings
+async def clear_cache(request: Request, state: StateDep) -> None:
+    """Delete every cached result. Needs ADMIN_TOKEN; without one it works in `local` alone."""
+    settings = state["settings"]
     if settings.admin_token is not None:
-        auth.demand(request, settings.admin_token, "ADMIN_TOKEN")
+        auth.require_bearer(request, settings.admin_token, "ADMIN_TOKEN")
     elif settings.environment != "local":
         raise Forbidden("this deployment has no ADMIN_TOKEN; its operators can set one")
-    if cache := services.runner.cache:
+    if cache := state["runner"].cache:
         await cache.store.clear()

@@ -1,4 +1,4 @@
-"""GET /docs: Swagger UI for the schemas, from an installed package, so that it works offline."""
+"""GET /docs: Swagger UI, served from an installed package, so that it works offline."""
 
 import importlib.util
 from pathlib import Path
@@ -13,7 +13,7 @@ router = APIRouter(include_in_schema=False)
 
 
 def swagger_files() -> Path:
-    """Folder of Swagger UI's files in the package fastapi-offline, whose code is not run."""
+    """Return the folder of Swagger UI in the package fastapi-offline, whose code does not run."""
     spec = importlib.util.find_spec("fastapi_offline")
     if spec is None or not spec.submodule_search_locations:
         raise ConfigurationError("fastapi-offline is missing: pip install -r requirements.txt")

@@ -1,7 +1,7 @@
-"""GET /v1/files/{key}: what the signed addresses of a local folder name.
+"""GET /v1/files/{key}: serves the files of a local storage folder under signed URLs.
 
-In a cloud the bucket does this, so the route is there for a local folder alone and, as such an
-address is taken as it is given out, stands in no schema.
+In a cloud the bucket does this, so the route exists for a local folder alone. It is in no schema,
+because clients take its URLs from redirects.
 """
 
 from fastapi import APIRouter
@@ -12,22 +12,22 @@ from project.storage.names import disposition
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    # Whatever a file holds, a browser that shows it lets it do nothing.
+    # A browser that shows a file runs nothing in it.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "Cache-Control": "private, no-store",
-    "Referrer-Policy": "no-referrer",  # the address itself is the key to the file
+    "Referrer-Policy": "no-referrer",  # the URL itself grants access
 }
 
 
 def files_router(storage: LocalStorage) -> APIRouter:
-    """The route that serves this folder."""
+    """The route that serves a storage folder."""
     router = APIRouter(include_in_schema=False)
 
     @router.api_route(f"{FILES}/{{key:path}}", methods=["GET", "HEAD"])
     async def download(
         key: str, expires: str = "", media_type: str = "", filename: str = "", signature: str = ""
     ) -> Response:
-        """The file, if the address is one that we gave out and has not expired."""
+        """The file, if the signature is valid and has not expired."""
         await storage.verify(
             key,
             expires=expires,

@@ -1,26 +1,24 @@
 """POST /v1/models/{model}/jobs, registered for each model with its own schemas."""
 
-from typing import Any, cast
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from project.api.dependencies import Services
-from project.api.direct import RawRoute
+from project.api.dependencies import job_services_of, state_of
 from project.api.jobs.request import KEY_HEADER, idempotency_key, images_of
 from project.api.jobs.schemas import JOBS, JobView
-from project.api.jobs.services import JobServices
-from project.api.openapi import takes
-from project.api.problems import documented
+from project.api.openapi import documented, takes
 from project.api.requests.disconnect import unless_gone, within
 from project.api.requests.messages import JSON, in_words
 from project.api.requests.reader import read_inputs
+from project.api.routes.raw_route import RawRoute
 from project.inference.images.decoding import READABLE
 from project.models.base import AnyModel
 
 REPLAYED = "Idempotency-Replayed"
 PROBLEMS = (400, 408, 413, 415, 422, 500, 503)
 ACCEPTED = {
-    "description": "The job is kept, and will be run.",
+    "description": "The job is stored, and will run.",
     "headers": {
         "Location": {"description": "Path of the job.", "schema": {"type": "string"}},
         REPLAYED: {
@@ -34,24 +32,23 @@ KEY = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "description": "Of your choice, a UUID say: the same request with it makes no second job.",
+    "description": "Your choice, such as a UUID: repeating the request with it adds no second job.",
 }
 
 
 def submit_router(model: AnyModel) -> APIRouter:
-    """The route that takes one model's jobs, under its literal path."""
+    """The route that submits jobs of one model, under its literal path."""
     router = APIRouter(tags=[model.name], route_class=RawRoute)
     names = images_of(model)
 
     async def submit(request: Request) -> Response:
-        services: Services = request.app.state.services
-        intake = cast("JobServices", services.desk).intake  # this route is there with it alone
+        submission = job_services_of(request).submission
         request.state.model = model.name
         key = idempotency_key(request)
-        seconds = services.settings.body_timeout_seconds
+        seconds = state_of(request)["settings"].body_timeout_seconds
         images, params = await within(seconds, read_inputs(request, names, model.params))
-        order = await unless_gone(request, intake.examine(model, images, params, key))
-        job, is_new = await intake.accept(order)
+        validated = submission.validate(model, images, params, key)
+        job, is_new = await submission.submit(await unless_gone(request, validated))
         request.state.job_id = job.id
         headers = {"Location": f"{JOBS}/{job.id}"} | ({} if is_new else {REPLAYED: "true"})
         body = JobView.of(job).model_dump_json()
@@ -63,17 +60,17 @@ def submit_router(model: AnyModel) -> APIRouter:
         methods=["POST"],
         status_code=202,
         summary=f"{model.summary} As a job.",
-        description=f"{model.summary}\n\n{_sent(model)} Then ask for the job, or follow its "
+        description=f"{model.summary}\n\n{_usage(model)} Then ask for the job, or follow its "
         "events, until it has ended.",
         operation_id=f"submit_{model.name}",
         response_model=JobView,
         responses={202: ACCEPTED, **documented(*PROBLEMS)},
-        openapi_extra=_takes(model),
+        openapi_extra=_openapi(model),
     )
     return router
 
 
-def _sent(model: AnyModel) -> str:
+def _usage(model: AnyModel) -> str:
     names = images_of(model)
     if not names:
         return "Send the parameters in the query, as a form or as a JSON object."
@@ -83,6 +80,6 @@ def _sent(model: AnyModel) -> str:
     return f"Send the images {in_words(names)} ({READABLE}), as a form or in JSON. {beside}"
 
 
-def _takes(model: AnyModel) -> dict[str, Any]:
+def _openapi(model: AnyModel) -> dict[str, Any]:
     described = takes(images_of(model), model.params)
     return described | {"parameters": [*described["parameters"], KEY]}

@@ -1,4 +1,4 @@
-"""GET /v1/models and GET /v1/models/{model}: what is served, how to ask for it, its schemas."""
+"""GET /v1/models and GET /v1/models/{model}: the models that are served, with their schemas."""
 
 from typing import Any
 
@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from project.api.dependencies import Services, ServicesDep
+from project.api.dependencies import StateDep
 from project.api.jobs.request import images_of
-from project.api.problems import documented
+from project.api.openapi import documented
 from project.api.requests.messages import JSON
+from project.api.state import State
 from project.models.base import AnyModel, Model
 
 PNG = "image/png"
@@ -53,22 +54,22 @@ class Models(BaseModel):
 
 
 @router.get("")
-async def list_models(services: ServicesDep) -> Models:
+async def list_models(state: StateDep) -> Models:
     """All models that this server serves."""
-    served = services.models.values()
-    return Models(models=[ModelSummary(**_summary(model, services)) for model in served])
+    models = state["models"].values()
+    return Models(models=[ModelSummary(**_summary(model, state)) for model in models])
 
 
 @router.get("/{model}", responses=documented(404))
-async def show_model(model: str, services: ServicesDep, request: Request) -> ModelDetail:
+async def show_model(model: str, state: StateDep, request: Request) -> ModelDetail:
     """One model with its parameters, its result and its labels."""
-    found = services.models.get(model)
+    found = state["models"].get(model)
     if found is None:
         raise HTTPException(404)
     request.state.model = model
     result = found.result if issubclass(found.result, BaseModel) else None
     return ModelDetail(
-        **_summary(found, services),
+        **_summary(found, state),
         labels=list(found.labels) if isinstance(found, Model) else [],
         parameters_schema=found.params.model_json_schema(),
         result_media_type=JSON if result else PNG,
@@ -76,9 +77,9 @@ async def show_model(model: str, services: ServicesDep, request: Request) -> Mod
     )
 
 
-def _summary(model: AnyModel, services: Services) -> dict[str, Any]:
+def _summary(model: AnyModel, state: State) -> dict[str, Any]:
     path = f"/v1/models/{model.name}"
-    queue = services.runner.queues.get(model.name)
+    queue = state["runner"].queues.get(model.name)
     return {
         "name": model.name,
         "summary": model.summary,
@@ -87,6 +88,6 @@ def _summary(model: AnyModel, services: Services) -> dict[str, Any]:
         "backend": model.backend,
         "loaded": queue.failure is None if queue else None,
         "predictions": f"{path}/predictions" if queue else None,
-        "jobs": f"{path}/jobs" if services.settings.jobs else None,
+        "jobs": f"{path}/jobs" if state["settings"].jobs else None,
         "images": list(images_of(model)),
     }

@@ -1,27 +1,24 @@
-"""What operators and their machines ask: /health, /ready, /metadata, /metrics."""
+"""Routes for operators and their tools: /health, /ready, /metadata, /metrics."""
 
-import asyncio
 import platform
-import time
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import Metric
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from project import __version__
 from project.api import auth
-from project.api.dependencies import Services, ServicesDep
-from project.api.problems import documented
-from project.api.readiness import Check
+from project.api.dependencies import StateDep
+from project.api.openapi import documented
+from project.api.readiness import Readiness, readiness_metrics
 from project.api.routes.models import ModelSummary, list_models
-from project.api.scrape import observed_now
 from project.jobs.queue import QueueState
+from project.observability.exposition import CONTENT_TYPE, expose
 from project.observability.metrics import COLLECT_SECONDS, MULTIPROC_FILES
-from project.observability.multiprocess import exposition
 from project.resources import size
 
 router = APIRouter(tags=["operations"])
@@ -32,13 +29,6 @@ class Health(BaseModel):
     """The process lives."""
 
     status: str = "ok"
-
-
-class Readiness(BaseModel):
-    """Whether requests should come here, and what speaks against it."""
-
-    status: str = Field(description="`ready`, or `not ready` with status 503.")
-    checks: dict[str, Check]
 
 
 class Metadata(BaseModel):
@@ -56,12 +46,11 @@ class Metadata(BaseModel):
     )
 
 
-@router.get(
-    "/health", operation_id="health"
-)  # describes what the next line serves: HEAD may not have the same id
+# The first line describes what the second serves: HEAD may not have the same operation id.
+@router.get("/health", operation_id="health")
 @router.api_route("/health", methods=["GET", "HEAD"], include_in_schema=False)
 async def health() -> Health:
-    """The process lives. It never looks outward, so a broken neighbour restarts nothing."""
+    """The process lives. It checks nothing else, so a broken dependency restarts nothing."""
     return Health()
 
 
@@ -74,55 +63,26 @@ async def health() -> Health:
     "/ready", methods=["GET", "HEAD"], include_in_schema=False, response_model_exclude_none=True
 )
 async def ready(
-    services: ServicesDep, response: Response, scope: Literal["all", "instance"] = "all"
+    state: StateDep, response: Response, scope: Literal["all", "instance"] = "all"
 ) -> Readiness:
     """Whether requests should be sent here: models loaded, and no shutdown begun.
 
     Where jobs are on, their database, storage and broker must answer too; with `scope=instance`
     they are not asked. All instances share them, so a balancer that took each one out for their
-    sake would leave nobody to answer, and predictions need none of them.
+    sake would leave none to answer, and predictions need none of them.
     """
-    checks = own(services)
+    checks = state["readiness"].check_instance()
     if scope == "all":
-        checks |= await neighbours(services)
+        checks |= await state["readiness"].check_shared()
     good = all(check.ok for check in checks.values())
     response.status_code = 200 if good else 503
     return Readiness(status="ready" if good else "not ready", checks=checks)
 
 
-def own(services: Services) -> dict[str, Check]:
-    """What this instance has to have for itself: its models, and no end in sight."""
-    checks = {}
-    for name, queue in services.runner.queues.items():
-        started = time.perf_counter()
-        detail = None
-        if queue.failure:
-            detail = "not loaded: the log event model_load_failed says why"
-        elif queue.is_stuck():
-            detail = "its forward pass hangs: Gunicorn will replace this worker"
-        checks[f"model:{name}"] = Check(
-            ok=detail is None,
-            latency_seconds=round(time.perf_counter() - started, 6),
-            detail=detail,
-        )
-    if services.draining:
-        checks["shutdown"] = Check(ok=False, latency_seconds=0, detail="shutdown has begun")
-    return checks
-
-
-async def neighbours(services: Services) -> dict[str, Check]:
-    """Ask, all at once, those that a job needs; none is waited for beyond its patience."""
-    if services.desk is None:
-        return {}
-    probes = services.desk.probes
-    answers = await asyncio.gather(*(probe.check() for probe in probes.values()))
-    return dict(zip(probes, answers, strict=True))
-
-
 @router.get("/metadata")
-async def metadata(services: ServicesDep) -> Metadata:
+async def metadata(state: StateDep) -> Metadata:
     """Version, revision, models and the state of the queue."""
-    settings = services.settings
+    settings, job_services = state["settings"], state["job_services"]
     return Metadata(
         version=__version__,
         revision=settings.revision,
@@ -130,19 +90,24 @@ async def metadata(services: ServicesDep) -> Metadata:
         workers=size(settings).workers,
         python=platform.python_version(),
         torch=torch.__version__,
-        models=(await list_models(services)).models,
-        queue=await services.desk.queue_state() if services.desk else None,
+        models=(await list_models(state)).models,
+        queue=await job_services.queue_state() if job_services else None,
     )
 
 
 @metrics_router.get("/metrics", response_class=Response, responses=documented(401))
-async def metrics(request: Request, services: ServicesDep) -> Response:
+async def metrics(request: Request, state: StateDep) -> Response:
     """The metrics of all workers, in the Prometheus text format."""
-    if (token := services.settings.metrics_token) is not None:
-        auth.demand_to_scrape(request, token)
-    directory = services.settings.prometheus_multiproc_dir
-    observe = partial(observed_now, await neighbours(services), services.runner.drift)
-    text, seconds, files = await run_in_threadpool(exposition, directory, observe)
-    COLLECT_SECONDS.observe(seconds)
-    MULTIPROC_FILES.set(files)
-    return Response(text, media_type=CONTENT_TYPE_LATEST)
+    settings = state["settings"]
+    if settings.metrics_token is not None:
+        auth.require_scrape_token(request, settings.metrics_token)
+    shared = await state["readiness"].check_shared()
+
+    def observe(families: Sequence[Metric]) -> Iterator[Metric]:
+        yield from readiness_metrics(shared, families)
+        yield from state["runner"].drift.collect()
+
+    exposed = await run_in_threadpool(expose, settings.prometheus_multiproc_dir, observe)
+    COLLECT_SECONDS.observe(exposed.seconds)
+    MULTIPROC_FILES.set(exposed.files)
+    return Response(exposed.text, media_type=CONTENT_TYPE)

@@ -4,13 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from project.api.dependencies import Services
-from project.api.direct import RawRoute
-from project.api.openapi import takes
-from project.api.problems import documented
+from project.api.dependencies import state_of
+from project.api.openapi import documented, takes
 from project.api.requests.disconnect import unless_gone, within
 from project.api.requests.messages import JSON
 from project.api.requests.reader import FIELD, read_inputs
+from project.api.routes.raw_route import RawRoute
 from project.inference.images.decoding import READABLE
 from project.inference.model_queue import Prediction
 from project.models.base import Model
@@ -19,19 +18,18 @@ PROBLEMS = (400, 408, 413, 415, 422, 500, 503, 504)
 
 
 def predictions_router(model: Model[Any, Any]) -> APIRouter:
-    """The routes of one quick model under its literal path."""
+    """Build the route of one quick model, under its literal path."""
     router = APIRouter(tags=[model.name], route_class=RawRoute)
 
     async def predict(request: Request) -> Response:
-        services: Services = request.app.state.services
-        runner = services.runner
+        state = state_of(request)
+        runner = state["runner"]
         request.state.model = model.name
-        with runner.admit(model.name) as place:
-            seconds = services.settings.body_timeout_seconds
+        with runner.admit(model.name) as slot:
+            seconds = state["settings"].body_timeout_seconds
             reading = read_inputs(request, (FIELD,), model.params)
             images, params = await within(seconds, reading)
-            running = runner.run(model.name, place, images[FIELD], params)
-            prediction = await unless_gone(request, running)
+            prediction = await unless_gone(request, slot.predict(images[FIELD], params))
         return Response(
             prediction.result.model_dump_json(), media_type=JSON, headers=headers(prediction)
         )
@@ -44,8 +42,8 @@ def predictions_router(model: Model[Any, Any]) -> APIRouter:
         description=(
             f"{model.summary}\n\nSend one image ({READABLE}) in any of the three ways; the answer "
             "is the same. Parameters stand in the query, in form fields or beside the image in "
-            "the JSON object. The header `Server-Timing` tells each stage's milliseconds; where "
-            "results are kept, `Cache-Status` tells whether this one was."
+            "the JSON object. The header `Server-Timing` has each stage's milliseconds; with a "
+            "result cache, `Cache-Status` says whether this result was in it."
         ),
         operation_id=f"predict_{model.name}",
         response_model=model.result,
@@ -56,7 +54,7 @@ def predictions_router(model: Model[Any, Any]) -> APIRouter:
 
 
 def headers(prediction: Prediction) -> dict[str, str]:
-    """How the result came about: `Server-Timing`, and `Cache-Status` (RFC 9211) with a cache."""
+    """Return `Server-Timing`, and with a cache `Cache-Status` (RFC 9211)."""
     timing = {"Server-Timing": server_timing(prediction.seconds)} if prediction.seconds else {}
     if prediction.cached is None:
         return timing
@@ -64,5 +62,5 @@ def headers(prediction: Prediction) -> dict[str, str]:
 
 
 def server_timing(seconds: dict[str, float]) -> str:
-    """The header's value (W3C Server Timing): each stage with its milliseconds."""
+    """Return the header's value (W3C Server Timing): each stage with its milliseconds."""
     return ", ".join(f"{stage};dur={value * 1000:.2f}" for stage, value in seconds.items())

@@ -1,4 +1,4 @@
-"""What Alembic runs, for its own commands and for project/db/migrate.py."""
+"""The environment of Alembic's migrations, for its commands and for project/db/migrate.py."""
 
 import asyncio
 
@@ -13,18 +13,18 @@ from project.settings.loading import load_settings
 
 def run(connection: Connection) -> None:
     """Run the migrations on a connection that is in a transaction."""
-    # SQLite cannot alter much of a table in place: a batch makes it anew.
+    # SQLite can alter little of a table in place, so a batch creates it anew.
     context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
     context.run_migrations()
 
 
-async def run_alone() -> None:
+async def run_from_settings() -> None:
     """Run the migrations on the database of the settings."""
     async with migrating(load_settings()) as connection:
         await connection.run_sync(run)
 
 
-def show() -> None:
+def print_sql() -> None:
     """Print the migrations as SQL, for `--sql`."""
     dialect = read_url(load_settings()).get_backend_name()
     context.configure(dialect_name=dialect, target_metadata=Base.metadata, literal_binds=True)
@@ -32,10 +32,10 @@ def show() -> None:
         context.run_migrations()
 
 
-given = context.config.attributes.get("connection")
+passed = context.config.attributes.get("connection")
 if context.is_offline_mode():
-    show()
-elif given is None:
-    asyncio.run(run_alone())
+    print_sql()
+elif passed is None:
+    asyncio.run(run_from_settings())
 else:
-    run(given)
+    run(passed)

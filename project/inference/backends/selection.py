@@ -1,13 +1,13 @@
-"""A plain torch module goes in, the fastest executable that gives the same answers comes out.
+"""Selects the backend of a net: the fastest executable that gives torch's outputs.
 
 Candidates, fastest first: CUDA; OpenVINO in bf16 where the processor has it, then in f32; frozen,
-channels-last TorchScript; torch as it is. Each is compared with torch as it is on sample pictures
-before it may serve. One that is not installed, crashes or answers otherwise is passed over, with a
-warning and a count.
+channels-last TorchScript; torch as it is. Each is compared with torch on sample pictures before it
+may serve. One that is not installed, crashes or gives other outputs is passed over, with a warning
+and a count.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,73 +21,37 @@ from torch import Tensor, nn
 
 from project.errors import BackendUnavailable
 from project.inference.backends import torchscript
-from project.inference.backends.openvino import OpenVINONet, compiled_net, precisions
+from project.inference.backends.openvino import (
+    Convert,
+    OpenVINONet,
+    compiled_net,
+    convert_in_child,
+    precisions,
+)
 from project.models.base import Array, Model
 from project.observability import metrics
 
 TORCH = "torch"
-TOLERANCE = 0.03  # of the largest magnitude that torch gives: bf16 keeps 8 bits, or 0.4 %, a step
+TOLERANCE = 0.03  # of the largest magnitude that torch gives; bf16 rounds each step to 0.4 %
 SAMPLE_SIDE = 256
 
 Executable = Callable[[Tensor], Any]
-Make = Callable[[], Executable]
+Candidate = tuple[str, Callable[[], Executable]]  # the backend's name, and what makes it
+Candidates = Callable[[nn.Module, Tensor, int, Path], Iterable[Candidate]]
 
 
-def accelerate(model: Model[Any, Any], wanted: str, *, streams: int, cache: Path) -> None:
-    """Put the fastest equal executable in the place of `model.net`, and its name in `backend`.
+def backend_candidates(
+    net: nn.Module,
+    samples: Tensor,
+    streams: int,
+    cache: Path,
+    *,
+    convert: Convert = convert_in_child,
+) -> Iterator[Candidate]:
+    """The backends that this machine may run a net with, fastest first.
 
-    wanted: `auto`, or the family that alone may be tried. A model without a torch module in `net`,
-    or whose answers to the samples cannot be compared, stays as it is. Never raises.
+    samples: (n, …) inputs to trace the net with. convert: converts a traced net for OpenVINO.
     """
-    net = getattr(model, "net", None)
-    if not isinstance(net, nn.Module) or wanted == TORCH:
-        return
-    try:
-        samples = _samples(model)
-        with _noting_inputs(net) as inputs:
-            expected = _outputs(model, samples)
-        (first, *_) = inputs  # what `forward` makes of all samples is what the net is traced with
-    except Exception as error:  # noqa: BLE001 - a refusal, outputs that are no numbers, no call
-        logger.bind(model=model.name, reason=str(error)[:300]).info("backend_cannot_be_compared")
-        return
-    for name, make in _candidates(net, first, streams, cache):
-        if wanted != "auto" and not name.startswith(wanted):
-            continue
-        try:
-            model.net = make()  # type: ignore[attr-defined]
-            check(expected, _outputs(model, samples))
-        except Exception as error:  # noqa: BLE001 - a backend may raise anything
-            model.net = net  # type: ignore[attr-defined]
-            metrics.BACKEND_FAILURES.labels(model.name, name).inc()
-            log = logger.bind(model=model.name, backend=name, reason=str(error)[:300])
-            log.warning("backend_passed_over")
-        else:
-            model.backend = name
-            return
-
-
-def check(expected: Array, given: Array) -> None:
-    """Raise BackendUnavailable where outputs differ by more than the tolerance, or in the winner.
-
-    expected, given: (n, …), what `forward` gave for n samples. The winner of a row counts where
-    torch prefers it by more than the tolerance.
-    """
-    if expected.shape != given.shape:
-        raise BackendUnavailable(f"gives {given.shape} where torch gives {expected.shape}")
-    bound = TOLERANCE * max(1.0, float(np.abs(expected).max()))
-    largest = float(np.abs(expected - given).max())
-    if not largest <= bound:
-        raise BackendUnavailable(f"differs from torch by {largest:.3g}, more than {bound:.3g}")
-    if expected.ndim == 2 and expected.shape[1] > 1:  # noqa: PLR2004 - rows of scores
-        ranked = np.sort(expected, axis=1)
-        sure = ranked[:, -1] - ranked[:, -2] > bound
-        if (expected.argmax(axis=1) != given.argmax(axis=1))[sure].any():
-            raise BackendUnavailable("prefers another class than torch")
-
-
-def _candidates(
-    net: nn.Module, samples: Tensor, streams: int, cache: Path
-) -> Iterator[tuple[str, Make]]:
     if torch.cuda.is_available():
         yield "cuda", lambda: _on_cuda(net)
     traced = _trace(net, samples)
@@ -99,38 +63,99 @@ def _candidates(
         logger.bind(reason=str(error)).info("openvino_not_available")
         known = []
 
-    def converted(precision: str) -> Executable:
-        return OpenVINONet(compiled_net(traced, samples, precision, cache), precision, streams)
+    def compiled(precision: str) -> Executable:
+        net = compiled_net(traced, samples, precision, cache, convert=convert)
+        return OpenVINONet(net, precision, streams)
 
     for precision in known:
-        yield f"openvino-{precision}", partial(converted, precision)
+        yield f"openvino-{precision}", partial(compiled, precision)
     yield "torchscript", lambda: torchscript.frozen(traced)
 
 
+def accelerate(
+    model: Model[Any, Any],
+    wanted: str,
+    *,
+    streams: int,
+    cache: Path,
+    candidates: Candidates = backend_candidates,
+) -> None:
+    """Replace `model.net` by the fastest equal executable; its name is in `model.backend`.
+
+    wanted: `auto`, or the one family that may be tried. streams: forward passes at a time. cache:
+    folder of converted nets. A model without a torch module in `net`, or whose outputs for the
+    samples cannot be compared, stays as it is. Never raises.
+    """
+    net = getattr(model, "net", None)
+    if not isinstance(net, nn.Module) or wanted == TORCH:
+        return
+    try:
+        samples = _samples(model)
+        with _recording_inputs(net) as inputs:
+            expected = _outputs(model, samples)
+        (first, *_) = inputs  # the net is traced with what `forward` makes of all samples
+    except Exception as error:  # noqa: BLE001 - a refusal, outputs that are no numbers, no call
+        logger.bind(model=model.name, reason=str(error)[:300]).info("backend_cannot_be_compared")
+        return
+    for name, make in candidates(net, first, streams, cache):
+        if wanted != "auto" and not name.startswith(wanted):
+            continue
+        try:
+            model.net = make()  # type: ignore[attr-defined]
+            check_outputs(expected, _outputs(model, samples))
+        except Exception as error:  # noqa: BLE001 - a backend may raise anything
+            model.net = net  # type: ignore[attr-defined]
+            metrics.BACKEND_FAILURES.labels(model.name, name).inc()
+            log = logger.bind(model=model.name, backend=name, reason=str(error)[:300])
+            log.warning("backend_passed_over")
+        else:
+            model.backend = name
+            return
+
+
+def check_outputs(expected: Array, given: Array) -> None:
+    """Raise BackendUnavailable where outputs differ by more than TOLERANCE, or in the top class.
+
+    expected, given: (n, …) outputs of torch and of the backend for n samples. The top class of a
+    row counts where torch prefers it by more than the tolerance.
+    """
+    if expected.shape != given.shape:
+        raise BackendUnavailable(f"gives {given.shape} where torch gives {expected.shape}")
+    bound = TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    largest = float(np.abs(expected - given).max())
+    if not largest <= bound:
+        raise BackendUnavailable(f"differs from torch by {largest:.3g}, more than {bound:.3g}")
+    if expected.ndim == 2 and expected.shape[1] > 1:  # noqa: PLR2004 - rows of scores
+        ranked = np.sort(expected, axis=1)
+        clear = ranked[:, -1] - ranked[:, -2] > bound
+        if (expected.argmax(axis=1) != given.argmax(axis=1))[clear].any():
+            raise BackendUnavailable("prefers another class than torch")
+
+
 def _trace(net: nn.Module, samples: Tensor) -> torch.jit.ScriptModule | None:
-    """The net as a graph, or None where it has none: control flow that depends on the data."""
+    """The net as a graph, or None where its control flow depends on the data."""
     try:
         return torchscript.trace(net, samples)
-    except Exception as error:  # noqa: BLE001 - whatever stands in a net's forward
+    except Exception as error:  # noqa: BLE001 - a net's forward may raise anything
         logger.bind(reason=str(error)[:300]).warning("net_cannot_be_traced")
         return None
 
 
 def _on_cuda(net: nn.Module) -> Executable:
-    moved = copy.deepcopy(net).to("cuda")  # torch as it is must remain, should this one fail
+    moved = copy.deepcopy(net).to("cuda")  # the original must remain, should this one fail
     return lambda batch: moved(batch.to("cuda")).to("cpu")
 
 
 @contextmanager
-def _noting_inputs(net: nn.Module) -> Iterator[list[Tensor]]:
-    """The tensors that the net is called with, one a call, while the body runs."""
+def _recording_inputs(net: nn.Module) -> Iterator[list[Tensor]]:
+    """Record the tensor of each call of the net while the body runs."""
     inputs: list[Tensor] = []
 
-    def note(_net: nn.Module, given: tuple[Any, ...]) -> None:
-        (tensor,) = given  # a net of several inputs raises here, and stays as it is
+    def record(_net: nn.Module, given: tuple[Any, ...]) -> None:
+        (tensor,) = given  # a net with several inputs raises here, and stays as it is
         inputs.append(tensor.detach().clone())
 
-    hook = net.register_forward_pre_hook(note)
+    hook = net.register_forward_pre_hook(record)
     try:
         yield inputs
     finally:
@@ -152,7 +177,7 @@ def _samples(model: Model[Any, Any]) -> Array:
 
 
 def _outputs(model: Model[Any, Any], samples: Array) -> Array:
-    """What `forward` gives for all samples at once, and again for each alone."""
+    """The outputs for all samples in one batch, then for each sample alone: (2n, …)."""
     together = [np.asarray(item, dtype=np.float64) for item in model.forward(samples)]
     alone = [np.asarray(model.forward(one[np.newaxis])[0], dtype=np.float64) for one in samples]
     return np.stack([*together, *alone])

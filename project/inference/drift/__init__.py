@@ -1,1 +1,1 @@
-"""Drift: how far the predictions of now are from a committed baseline."""
+"""Drift: how far recent predictions are from a committed baseline."""

@@ -1,10 +1,9 @@
-"""What a model's predictions looked like when all was well, and how far others are from that.
+"""A model's baseline: histograms of its usual predictions, which others are compared with.
 
 A baseline is one small JSON file beside the weights, made by `python -m project drift baseline`.
 """
 
 import hashlib
-import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -14,56 +13,43 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
 from project.errors import ConfigurationError
+from project.inference.drift.psi import psi
 from project.observability.metrics import FEATURES
 
 FILES = Path(__file__).parents[2] / "models" / "files"
-HALF = 0.5  # of a sample, which an empty bin counts as: no logarithm is of nothing
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-def psi(expected: Sequence[float], actual: Sequence[float]) -> float:
-    """Population stability index of two histograms.
-
-    expected, actual: (bins,) counts, same edges; empty bins count as half a sample.
-    Returns a number >= 0, the same both ways round; above 0.25 is read as drift (Siddiqi 2006,
-    ch. 6). Where both are of one population, about (bins - 1) * (1 / n + 1 / m) of it is chance.
-    """
-    filled = [[count or HALF for count in counts] for counts in (expected, actual)]
-    sums = [sum(counts) for counts in filled]
-    shares = ((was / sums[0], now / sums[1]) for was, now in zip(*filled, strict=True))
-    return math.fsum((now - was) * math.log(now / was) for was, now in shares)
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class Numbers(_Frozen):
+class NumericHistogram(_Frozen):
     """Counts of a number. edges: a value is in the bin behind the last edge not above it."""
 
     edges: tuple[Finite, ...]
     counts: tuple[NonNegativeInt, ...]
 
     def bin_of(self, value: float | str) -> int:
-        """Which bin it falls into."""
+        """The number of the bin that a value falls into."""
         return bisect_right(self.edges, float(value))
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _check_bins(self) -> Self:
         if list(self.edges) != sorted(set(self.edges)):
             raise ValueError("edges must rise")
-        _check(self.counts, len(self.edges) + 1)
+        _check_counts(self.counts, len(self.edges) + 1)
         return self
 
 
-class Names(_Frozen):
-    """Counts of names; those that are not among them share the last bin."""
+class LabelHistogram(_Frozen):
+    """Counts of labels; those that are not in `names` share the last bin."""
 
     names: tuple[str, ...]
     counts: tuple[NonNegativeInt, ...]
 
     def bin_of(self, value: float | str) -> int:
-        """Which bin it falls into."""
+        """The number of the bin that a value falls into."""
         return self._bins.get(str(value), len(self.names))
 
     @cached_property
@@ -71,39 +57,39 @@ class Names(_Frozen):
         return {name: number for number, name in enumerate(self.names)}
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _check_bins(self) -> Self:
         if len(set(self.names)) != len(self.names):
             raise ValueError("names must differ")
-        _check(self.counts, len(self.names) + 1)
+        _check_counts(self.counts, len(self.names) + 1)
         return self
 
 
-def _check(counts: Sequence[int], bins: int) -> None:
+def _check_counts(counts: Sequence[int], bins: int) -> None:
     if len(counts) != bins or not any(counts):
         raise ValueError(f"counts must be {bins}, not all of them 0")
 
 
 class Baseline(_Frozen):
-    """One model's. samples: pictures it was made from."""
+    """The histograms of one model. samples: pictures that they were made from."""
 
     model: str
     version: str
     samples: int
-    brightness: Numbers
-    contrast: Numbers
-    pixels: Numbers
-    label: Names | None = None
-    confidence: Numbers | None = None
+    brightness: NumericHistogram
+    contrast: NumericHistogram
+    pixels: NumericHistogram
+    label: LabelHistogram | None = None
+    confidence: NumericHistogram | None = None
 
     @cached_property
-    def histograms(self) -> dict[str, Numbers | Names]:
-        """Feature → its histogram, for those that the model has."""
-        found = {feature: getattr(self, feature) for feature in FEATURES}
-        return {feature: histogram for feature, histogram in found.items() if histogram}
+    def histograms(self) -> dict[str, NumericHistogram | LabelHistogram]:
+        """Feature → its histogram, for the features that the model has."""
+        all_features = {feature: getattr(self, feature) for feature in FEATURES}
+        return {feature: histogram for feature, histogram in all_features.items() if histogram}
 
     @cached_property
     def _starts(self) -> dict[str, int]:
-        """Feature → number of its first bin, where all bins stand in one row."""
+        """Feature → the index of its first bin in a row of all bins."""
         starts, start = {}, 0
         for feature, histogram in self.histograms.items():
             starts[feature] = start
@@ -112,16 +98,16 @@ class Baseline(_Frozen):
 
     @property
     def bins(self) -> int:
-        """How many there are of all features."""
+        """The number of bins of all features: the length of a row."""
         return sum(len(histogram.counts) for histogram in self.histograms.values())
 
     @property
     def fingerprint(self) -> bytes:
-        """SHA-256 of all that is in it."""
+        """SHA-256 of the content."""
         return hashlib.sha256(self.model_dump_json().encode()).digest()
 
     def bins_of(self, features: Mapping[str, float | str]) -> list[int]:
-        """The bins in the row that one prediction falls into."""
+        """The indices in a row that one prediction is counted in."""
         return [
             self._starts[feature] + histogram.bin_of(features[feature])
             for feature, histogram in self.histograms.items()
@@ -129,29 +115,29 @@ class Baseline(_Frozen):
         ]
 
     def compare(self, row: Sequence[int]) -> dict[str, float]:
-        """Feature → PSI of what was counted in the row; those of which nothing was are left out."""
-        found = {}
+        """Feature → PSI of the row's counts; features without counts are left out."""
+        indices = {}
         for feature, histogram in self.histograms.items():
             start = self._starts[feature]
             counts = row[start : start + len(histogram.counts)]
             if any(counts):
-                found[feature] = psi(histogram.counts, counts)
-        return found
+                indices[feature] = psi(histogram.counts, counts)
+        return indices
 
     def samples_in(self, row: Sequence[int]) -> int:
-        """How many predictions were counted in the row; each has a brightness."""
+        """The number of predictions counted in a row; each has a brightness."""
         return sum(row[: len(self.brightness.counts)])
 
 
 def path_of(model: str, folder: Path | None) -> Path:
-    """Where a model's baseline is. folder: None for where the weights are."""
+    """The path of a model's baseline. folder: None for the folder of the weights."""
     return (folder or FILES) / f"{model}.baseline.json"
 
 
-def read(model: str, folder: Path | None, version: str | None = None) -> Baseline | None:
-    """A model's baseline, if it has one. version: that it must be of; None: any.
+def read_baseline(model: str, folder: Path | None, version: str | None = None) -> Baseline | None:
+    """Read a model's baseline, if it has one. version: the model's; None for any.
 
-    Raises ConfigurationError where the file is none, or of something else.
+    Raises ConfigurationError where the file is damaged, or of another model or version.
     """
     path = path_of(model, folder)
     try:
@@ -159,7 +145,7 @@ def read(model: str, folder: Path | None, version: str | None = None) -> Baselin
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        reason = error.strerror if isinstance(error, OSError) else _first(error)
+        reason = error.strerror if isinstance(error, OSError) else _first_fault(error)
         raise ConfigurationError(f"{path}: {reason}; {_remedy(model)}") from error
     if (baseline.model, baseline.version) != (model, version or baseline.version):
         raise ConfigurationError(
@@ -169,7 +155,7 @@ def read(model: str, folder: Path | None, version: str | None = None) -> Baselin
     return baseline
 
 
-def _first(error: ValidationError) -> str:
+def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return ": ".join([*map(str, fault["loc"]), fault["msg"]])
 

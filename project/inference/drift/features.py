@@ -1,11 +1,11 @@
-"""How a picture looks, in three numbers: what drift is measured by before any model has its say."""
+"""The features that drift is measured by: three of the picture, two of the prediction."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-SIDE = 64  # 4,096 of its pixels tell enough of a picture, and cost 0.03 ms however large it is
+SIDE = 64  # 4,096 sampled pixels describe a picture well, and cost 0.03 ms whatever its size
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ def measure_image(image: Image.Image, size: tuple[int, int]) -> ImageFeatures:
 
 
 def features_of(
-    look: ImageFeatures, top_prediction: tuple[str, float] | None
+    image_features: ImageFeatures, top_prediction: tuple[str, float] | None
 ) -> dict[str, float | str]:
-    """What is counted of a prediction, by feature. top_prediction: its label and confidence."""
+    """Feature → value of one prediction. top_prediction: its label and confidence, if any."""
     features: dict[str, float | str] = {
-        "brightness": look.brightness,
-        "contrast": look.contrast,
-        "pixels": look.pixels,
+        "brightness": image_features.brightness,
+        "contrast": image_features.contrast,
+        "pixels": image_features.pixels,
     }
     if top_prediction is not None:
         features["label"], features["confidence"] = top_prediction

@@ -1,1 +1,1 @@
-"""From bytes to a picture: decoding, with every limit on hostile files."""
+"""Decoding of images, with every limit on hostile files."""

@@ -1,4 +1,4 @@
-"""To eight bits a sample from other depths, which Pillow would clip or take seconds over."""
+"""Converts other bit depths to eight bits, where Pillow would clip or take seconds."""
 
 from typing import Any
 
@@ -7,16 +7,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 EIGHT_BITS, SIXTEEN_BITS = 255, 65535
-_CHUNK = 1 << 20  # pixels scaled at a time: what float64 costs stays small beside the picture
+_CHUNK = 1 << 20  # pixels scaled at a time: their float64 copy stays small beside the picture
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF 6.0, section 8
 _SAMPLE_FORMAT, _UNSIGNED = 339, 1  # TIFF 6.0, section 19
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """Deep grey (modes I, I;16, F) as L.
+    """Convert deep grey (modes I, I;16, F) to L.
 
-    Divided by 257 where it fits sixteen bits; else, and always where it is float, its darkest
-    becomes black and its lightest white, as microscopes and depth cameras choose units freely.
+    Values that fit sixteen bits are divided by 257. Others, and all floats, are stretched: the
+    darkest becomes black and the lightest white, as microscopes and depth cameras choose their
+    units freely.
     """
     tags = getattr(image, "tag_v2", {})  # empty but for TIFF
     pixels: NDArray[Any] = np.asarray(image)  # (h, w)
@@ -38,7 +39,7 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _range(pixels: NDArray[Any]) -> tuple[float, float]:
-    """The values between which everything lies."""
+    """The values that become black and white (or white and black)."""
     if pixels.dtype.kind == "f":
         finite = np.isfinite(pixels)
         low = float(np.min(pixels, where=finite, initial=np.inf))
@@ -49,9 +50,9 @@ def _range(pixels: NDArray[Any]) -> tuple[float, float]:
 
 
 def scaled_ppm(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
-    """Decode a binary PPM or PGM whose maximum is unusual; Pillow's own way takes 1 s for 1 MB.
+    """Decode a binary PPM or PGM with an unusual maximum, for which Pillow takes 1 s a megabyte.
 
-    Raises ValueError where data is too short.
+    data: the file. Raises ValueError where it is too short.
     """
     arguments = image.tile[0].args
     maximum = int(arguments[-1]) if isinstance(arguments, tuple) else 255

@@ -1,7 +1,7 @@
-"""Bytes to image: the one place where hostile files are opened, with every limit on them.
+"""Decodes image files: the one place where hostile files are opened, with every limit on them.
 
-What comes out is RGB, upright and of eight bits a channel. Transparency is laid on white, sixteen
-bits are scaled down, of an animation the first frame is taken.
+A decoded image is RGB, upright and of eight bits a channel. Transparency is composited on white,
+sixteen bits are scaled down, of an animation the first frame is taken.
 """
 
 import io
@@ -25,13 +25,13 @@ MAX_SCANS = 100  # of a JPEG; encoders make about ten, and libtiff sets the same
 MAX_TILES = 100_000  # strips or tiles of a TIFF; one for each row is usual
 MAX_COMMENTS = 1_000  # of a PPM in plain text, where each costs Pillow a copy of what follows
 
-Image.MAX_IMAGE_PIXELS = None  # our own limit is checked first, and says what to do
+Image.MAX_IMAGE_PIXELS = None  # our own limit is checked first, with advice
 warnings.filterwarnings("ignore", module=r"PIL\.")  # a hostile file can cause 65,000 of them
 _TRANSPARENT = {"RGBA", "LA", "PA", "RGBa", "La"}
 _JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")  # not those inside a scan
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-SPARE = 2
-_TURNS = {  # EXIF 2.32, section 4.6.4: how to turn what is stored so
+OVERSAMPLING = 2  # of useful_side, see decode
+_TRANSPOSES = {  # EXIF orientation (2.32, section 4.6.4) → what makes the stored image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -40,14 +40,14 @@ _TURNS = {  # EXIF 2.32, section 4.6.4: how to turn what is stored so
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ON_ITS_SIDE = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
+_SWAPS_SIDES = {_TRANSPOSES[orientation] for orientation in (5, 6, 7, 8)}
 
 MIN_IMAGE_SIDE = 8  # pixels; a smaller image shows nothing that a net could recognise
 
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """Bounds on an image: pixels in all, and pixels of its shorter side."""
+    """Bounds on an image. max_pixels: width x height. min_side: pixels of the shorter side."""
 
     max_pixels: int
     min_side: int
@@ -62,7 +62,7 @@ class ImageLimits:
 class Decoded:
     """An image, RGB and upright. size: (width, height) as it was sent; `image` may be smaller.
 
-    media_type: what the bytes are, whatever their sender called them.
+    media_type: of the bytes, whatever the request declared.
     """
 
     image: Image.Image
@@ -73,12 +73,13 @@ class Decoded:
 def decode(data: bytes, limits: ImageLimits, useful_side: int | None = None) -> Decoded:
     """Decode an image file.
 
-    useful_side: where more pixels a shorter side are of no use. A JPEG with more is then decoded
-    at a half, a quarter or an eighth, to SPARE times as many or more: what is resized to that
-    size afterwards hardly differs (as Pillow says of `reducing_gap`, 2 is close to fair).
+    useful_side: pixels of the shorter side that the model can use; None for all. A larger JPEG is
+    decoded at a half, a quarter or an eighth, to OVERSAMPLING times as many pixels or more: resized
+    to the useful size afterwards, it hardly differs (Pillow's documentation of `reducing_gap`
+    calls 2 close to fair resampling).
 
-    Raises InvalidImage for bytes that are no whole image of a format we read, or one beyond the
-    limits. Size is checked before any pixel is decoded, so a bomb costs nothing.
+    Raises InvalidImage for bytes that are not a whole image of a format in FORMATS, or for an image
+    beyond the limits. The size is checked before any pixel is decoded, so a bomb costs nothing.
     """
     if not data:
         raise InvalidImage(f"the image is empty; send the bytes of a {READABLE}")
@@ -89,7 +90,7 @@ def decode(data: bytes, limits: ImageLimits, useful_side: int | None = None) -> 
     check_size(image.size, limits)
     _check_effort(image, data)
     try:
-        enough = SPARE * useful_side if useful_side else max(image.size)
+        enough = OVERSAMPLING * useful_side if useful_side else max(image.size)
         size = image.size
         drafted = image.draft(None, (enough, enough))  # by JPEG's decoder alone
         if _codec(image) == "ppm":
@@ -99,11 +100,11 @@ def decode(data: bytes, limits: ImageLimits, useful_side: int | None = None) -> 
             image.load()
             upright = _to_rgb(image)
         if drafted is None:
-            size = upright.size  # loading turns a TIFF
-        turn = _TURNS.get(_orientation(image))
-        if turn is not None:
-            upright = upright.transpose(turn)
-        upright_size = size[::-1] if turn in _ON_ITS_SIDE else size
+            size = upright.size  # loading applies the orientation of a TIFF
+        transpose = _TRANSPOSES.get(_orientation(image))
+        if transpose is not None:
+            upright = upright.transpose(transpose)
+        upright_size = size[::-1] if transpose in _SWAPS_SIDES else size
         return Decoded(upright, upright_size, _media_type(image))
     except Exception as error:  # Pillow's decoders raise a dozen types on hostile bytes
         raise InvalidImage(
@@ -133,7 +134,7 @@ def check_size(size: tuple[int, int], limits: ImageLimits) -> None:
 
 
 def _check_effort(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Refuse what is small to send but takes minutes to decode; no program saves such files."""
+    """Refuse files that are small but take minutes to decode; no program saves such files."""
     if (
         (image.format in {"JPEG", "MPO"} and _has_many_scans(data))
         or len(image.tile) > MAX_TILES
@@ -146,19 +147,20 @@ def _check_effort(image: ImageFile.ImageFile, data: bytes) -> None:
 
 
 def _has_many_scans(data: bytes) -> bool:
-    """Whether a JPEG's scans are to be counted, as its bytes look, and are too many when counted.
+    """Whether a JPEG has more than MAX_SCANS scans.
 
-    Walking from marker to marker takes five times as long as looking for one pair of bytes.
+    Start-of-scan bytes anywhere in the file are counted first: walking from marker to marker takes
+    five times as long.
     """
-    begin = int.from_bytes(bytes((0xFF, _START_OF_SCAN)), "little")
-    found = 0
+    start_of_scan = int.from_bytes(bytes((0xFF, _START_OF_SCAN)), "little")
+    candidates = 0
     for offset in (0, 1):
         pairs = np.frombuffer(data, "<u2", (len(data) - offset) // 2, offset)
-        found += int(np.count_nonzero(pairs == begin))
-    return found > MAX_SCANS and _scans(data) > MAX_SCANS
+        candidates += int(np.count_nonzero(pairs == start_of_scan))
+    return candidates > MAX_SCANS and count_scans(data) > MAX_SCANS
 
 
-def _scans(data: bytes) -> int:
+def count_scans(data: bytes) -> int:
     """Count a JPEG's scans, each of which may cost a pass over all pixels (ITU T.81, annex B)."""
     scans = 0
     marker = _JPEG_MARKER.search(data, 2)
@@ -174,7 +176,7 @@ def _codec(image: ImageFile.ImageFile) -> str:
 
 
 def _orientation(image: Image.Image) -> Any:
-    """What EXIF says; where it is garbled the picture stays as stored, as in a browser."""
+    """The EXIF orientation; None where EXIF is garbled: the image then stays as stored."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # noqa: BLE001 - garbled EXIF raises a dozen types

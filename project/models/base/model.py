@@ -1,4 +1,4 @@
-"""The contract: what a model declares and does. It knows nothing of HTTP, metrics or files.
+"""The contract of a model; it knows nothing of HTTP, metrics or files.
 
 A model is one file in `project/models/` with one subclass of `Model`, or of `LongModel` if it takes
 seconds or minutes. The file's name is the model's name in the URL, the metrics, the logs and the
@@ -24,7 +24,7 @@ class Params(BaseModel):
 
 
 class NoParams(Params):
-    """For a model that takes none."""
+    """For a model without parameters."""
 
 
 P = TypeVar("P", bound=Params)
@@ -32,14 +32,14 @@ R = TypeVar("R", bound=BaseModel)
 
 
 class Declared(ABC):
-    """What every model declares, be it quick or long."""
+    """What every model declares, quick or long."""
 
     version: ClassVar[str]  # of the model, shown in /v1/models and model_info
     licence: str  # of the weights, SPDX
     weights: str  # short name of the weights, shown in model_info
     summary: ClassVar[str]  # one line for people
     params: ClassVar[type[Params]] = NoParams
-    backend: str = "torch"  # what runs it
+    backend: str = "torch"  # what runs the net
     source: str | None = None  # what <NAME>_WEIGHTS names; None: the weights that come with it
 
     def __init__(self, name: str) -> None:
@@ -47,18 +47,18 @@ class Declared(ABC):
 
     @abstractmethod
     def load(self) -> None:
-        """Read the weights. Called once in each process; whatever it raises keeps /ready red."""
+        """Read the weights. Called once in each process; an error keeps /ready red."""
 
 
 class Model(Declared, Generic[P, R]):
     """One image in, one result out.
 
-    The runner calls `preprocess` for many images at once in several threads, stacks what it gives,
-    calls `forward` for the batch, then `postprocess` for each image; several batches may be under
-    way at once, so `forward` must not change the model.
+    The runner calls `preprocess` for many images at once in several threads, stacks the arrays,
+    calls `forward` for the batch, then `postprocess` for each image; several batches may run at
+    once, so `forward` must not change the model.
 
-    A torch module that `load` puts into `self.net`, and that takes one tensor and gives one, is
-    replaced by the fastest executable that gives the same answers (inference/backends/).
+    A torch module that `load` assigns to `self.net`, and that takes one tensor and returns one, is
+    replaced by the fastest executable with equal outputs (inference/backends/).
     """
 
     result: ClassVar[type[BaseModel]]

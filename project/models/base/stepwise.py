@@ -1,4 +1,4 @@
-"""A function that reports through a callback, run as a generator that yields what it reports."""
+"""Runs a function that reports progress through a callback as a generator that yields it."""
 
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -8,47 +8,49 @@ from threading import Event, Semaphore, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
-Tell = Callable[[float], None]
+Report = Callable[[float], None]
 
 
-class Left(Exception):
-    """Raised inside the function where it reports: nobody wants its result any more."""
+class GeneratorClosed(Exception):
+    """Raised in the function where it reports: its result is no longer wanted."""
 
 
-def stepwise(run: Callable[[Tell], T]) -> Generator[float, None, T]:
-    """Run it in a thread, in step with whoever asks for the next share; return what it returns.
+def stepwise(run: Callable[[Report], T]) -> Generator[float, None, T]:
+    """Run a function in a thread, in step with the consumer of the generator.
 
-    It works only while it is being waited for. A generator that is closed stops it where it reports
-    next, and ends when its thread has ended. What it raises is raised here.
+    run: gets the callback to report the share done with. Yields each reported share; returns what
+    the function returns and raises what it raises. The function runs only while the next share is
+    being waited for. Closing the generator stops the function at its next report, and returns when
+    its thread has ended.
     """
     outcome: Future[T] = Future()
-    told: SimpleQueue[float | None] = SimpleQueue()  # None: it has ended
-    turn, left = Semaphore(0), Event()
+    reported: SimpleQueue[float | None] = SimpleQueue()  # None: the function has ended
+    resume, closed = Semaphore(0), Event()
 
-    def tell(share: float) -> None:
-        if not left.is_set():
-            told.put(share)
-            turn.acquire()
-        if left.is_set():
-            raise Left
+    def report(share: float) -> None:
+        if not closed.is_set():
+            reported.put(share)
+            resume.acquire()
+        if closed.is_set():
+            raise GeneratorClosed
 
     def work() -> None:
         try:
-            outcome.set_result(run(tell))
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits for it
+            outcome.set_result(run(report))
+        except BaseException as error:  # noqa: BLE001 - raised again in the consumer
             outcome.set_exception(error)
         finally:
-            told.put(None)
+            reported.put(None)
 
     # A copy of the context: what it logs belongs to this job. A daemon: no step delays an exit.
     thread = Thread(target=copy_context().run, args=(work,), name="stepwise", daemon=True)
     thread.start()
     try:
-        while (share := told.get()) is not None:
+        while (share := reported.get()) is not None:
             yield share
-            turn.release()
+            resume.release()
     finally:
-        left.set()
-        turn.release()
+        closed.set()
+        resume.release()
         thread.join()
     return outcome.result()

@@ -1,4 +1,4 @@
-"""Where weights come from: files inside packages of requirements-weights.txt, never imported."""
+"""Finds weights: files inside the packages of requirements-weights.txt, which are not imported."""
 
 import hashlib
 import importlib.util
@@ -8,10 +8,10 @@ from project.errors import ConfigurationError
 
 
 def package_file(package: str, path: str, *, sha256: str | None = None) -> Path:
-    """Find a file that an installed package carries, without running the package's code.
+    """Find a file of an installed package without running the package's code.
 
-    package: its import name. path: within it. sha256: what the file must hash to.
-    Raises ConfigurationError where it is not there or not that file.
+    package: import name. path: within the package. sha256: of the file. Raises ConfigurationError
+    where the file is missing or has another hash.
     """
     spec = importlib.util.find_spec(package)
     roots = spec.submodule_search_locations if spec else None

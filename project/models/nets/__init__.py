@@ -1,1 +1,1 @@
-"""Network definitions in plain torch, one file each; they take tensors and give tensors."""
+"""Network definitions in plain torch, one file each; they take and return tensors."""

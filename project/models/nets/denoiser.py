@@ -1,7 +1,8 @@
-"""Denoiser: a small net that sees noisy numbers of a picture and a prompt, and says the clean ones.
+"""Denoiser: a small net that predicts the clean latent of a picture from a noisy one and a prompt.
 
-The numbers are those that a Painter turns into pixels. It predicts them, not the noise: what is
-clean depends on little, and a small net says it better (Li and He 2025, arXiv:2511.13720).
+Latents are those that a Painter decodes. The net predicts the clean latent, not the noise: that
+lies on a low-dimensional manifold, and a small net predicts it better (Li and He 2025,
+arXiv:2511.13720).
 """
 
 import math
@@ -11,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-FREQUENCIES = 32  # of the time's sines and cosines
-FASTEST = 1000.0  # of them, radians over the whole time
+FREQUENCIES = 32  # of the time embedding
+MAX_FREQUENCY = 1000.0  # radians over the whole time
 
 
 class Block(nn.Module):
-    """A residual block; the condition scales and shifts what is in its middle (FiLM)."""
+    """A residual block; the condition scales and shifts its normalised input (FiLM)."""
 
     def __init__(self, width: int, condition: int) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class Block(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """2.2 million parameters."""
+    """A conditional denoiser of 2.2 million parameters."""
 
     def __init__(
         self,
@@ -55,19 +56,19 @@ class Denoiser(nn.Module):
         self.last = nn.Linear(width, numbers)
 
     def forward(self, noisy: Tensor, time: Tensor, prompt: Tensor) -> Tensor:
-        """The clean numbers, as far as they can be told: (n, numbers).
+        """Predict the clean latents: (n, numbers).
 
         noisy: (n, numbers). time: (n,), the share of noise in it, 0 to 1. prompt: (n, prompt).
         """
-        condition = functional.silu(self.time(waves(time)) + self.prompt(prompt))
+        condition = functional.silu(self.time(time_embedding(time)) + self.prompt(prompt))
         x = self.first(noisy)
         for block in self.blocks:
             x = block(x, condition)
         return cast("Tensor", self.last(self.norm(x)))
 
 
-def waves(time: Tensor) -> Tensor:
-    """Sines and cosines of a time (n,), 0 to 1: (n, 2 * FREQUENCIES)."""
-    rates = torch.exp(torch.linspace(0, math.log(FASTEST), FREQUENCIES))
+def time_embedding(time: Tensor) -> Tensor:
+    """Sines and cosines of times (n,), 0 to 1: (n, 2 * FREQUENCIES)."""
+    rates = torch.exp(torch.linspace(0, math.log(MAX_FREQUENCY), FREQUENCIES))
     angles = time[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)

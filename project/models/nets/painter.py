@@ -1,4 +1,4 @@
-"""Painter: turns the numbers of a picture into pixels, roughly by a basis, then finely by a CNN."""
+"""Painter: decodes a latent vector into pixels, roughly by a linear basis, then by a CNN."""
 
 from typing import cast
 
@@ -6,16 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-NUMBERS = 224  # principal components: 98.8 % of the variance of the pictures it learned from
+NUMBERS = 224  # of a latent: principal components, 98.8 % of the variance of the training pictures
 ROUGH_SIDE = 32  # pixels
 SIDE = 2 * ROUGH_SIDE
 
 
 class Painter(nn.Module):
-    """0.8 million parameters, most of them in the basis."""
+    """A decoder of 0.8 million parameters, most of them in the basis."""
 
     basis: Tensor  # (NUMBERS, 3 * ROUGH_SIDE ** 2)
-    mean: Tensor  # (3 * ROUGH_SIDE ** 2,), the picture of which all numbers are zero
+    mean: Tensor  # (3 * ROUGH_SIDE ** 2,), the picture of the zero latent
 
     def __init__(self, width: int = 48, blocks: int = 3) -> None:
         super().__init__()

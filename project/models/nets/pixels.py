@@ -1,6 +1,6 @@
-"""Pixels as they come from a picture, made into what a net takes: inside the net.
+"""Normalises pixels inside the net, so that models hand over pictures as they are.
 
-There, normalising is fused with the first layer; in NumPy it costs a fifth of a forward pass and
+Inside, normalising is fused with the first layer; in NumPy it costs a fifth of a forward pass and
 holds up every other thread meanwhile.
 """
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class FromPixels(nn.Module):
-    """Puts (pixels - mean) / scale, channels first, before a net.
+    """Applies (pixels - mean) / scale, channels first, then a net.
 
     mean, scale: one number, or one for each channel.
     """
@@ -29,6 +29,6 @@ class FromPixels(nn.Module):
         self.eval()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """pixels: (n, h, w, 3) uint8. Returns what the net gives for (n, 3, h, w) float32."""
+        """pixels: (n, h, w, 3) uint8. Returns the net's output for (n, 3, h, w) float32."""
         images = pixels.permute(0, 3, 1, 2).to(torch.float32)
         return self.net((images - self.mean) / self.scale)  # type: ignore[no-any-return]

@@ -1,15 +1,15 @@
-"""PromptEncoder: a small transformer that turns the words of a prompt into one vector."""
+"""PromptEncoder: a small transformer that encodes the tokens of a prompt as one vector."""
 
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-PADDING = 0  # the token that fills a prompt up; it is not looked at
+PADDING = 0  # the token that fills a prompt up; it is masked
 
 
 class PromptEncoder(nn.Module):
-    """Reads what goes with what: which colour is the background's, and which the apple's."""
+    """Attends between words: which colour is the background's, and which the apple's."""
 
     def __init__(self, words: int, length: int, width: int = 64, layers: int = 2) -> None:
         super().__init__()
@@ -22,9 +22,9 @@ class PromptEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """tokens: (n, length) int64, at least one of each no padding. Returns (n, width).
+        """tokens: (n, length) int64, at least one of each prompt not PADDING. Returns (n, width).
 
-        All tokens are summed: a word then counts from the first training step on, before attention
+        The tokens are summed: a word then counts from the first training step on, before attention
         has learned to find it.
         """
         seen = tokens != PADDING

@@ -1,4 +1,4 @@
-"""The demo of text_to_image: three small nets of our own, trained by training/text_to_image.py."""
+"""The demo of text_to_image: three small nets, trained by training/text_to_image.py."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -17,9 +17,9 @@ from project.models.text_to_image_parts.sampling import sample
 from project.models.text_to_image_parts.tokenizer import LENGTH, Tokenizer
 
 WEIGHTS = Path(__file__).parents[1] / "files" / "text_to_image.npz"
-LARGE = 256  # pixels a side; it draws 64, which are scaled up
+SIDE = 256  # pixels; the nets draw 64, which are scaled up
 GUIDANCE = 2.0  # in a short trial 1 and 5 drew fewer unseen pairs right; 1.5 and 3 nearly as many
-KINDS = "subjects", "colours", "fillers"  # of words, in the order that they are numbered in
+WORD_KINDS = "subjects", "colours", "fillers"  # in the order of their tokens
 FULL = 255
 
 
@@ -27,16 +27,16 @@ class Demo:
     """Draws an emoji on a colour."""
 
     def __init__(self, path: Path = WEIGHTS) -> None:
-        """Read the weights. Raises ConfigurationError where they are not these nets'."""
+        """Read the weights. Raises ConfigurationError where they do not fit these nets."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = dict(file)
-            kinds = {kind: arrays.pop(kind).tolist() for kind in KINDS}
+            kinds = {kind: arrays.pop(kind).tolist() for kind in WORD_KINDS}
             self._things = arrays.pop("things").tolist()
             self._colours = kinds["colours"]
             self._meaningful = {*kinds["subjects"], *kinds["colours"]}
-            self._words = Tokenizer([word for kind in kinds.values() for word in kind])
-            self._encoder = PromptEncoder(len(self._words), LENGTH)
+            self._tokenizer = Tokenizer([word for kind in kinds.values() for word in kind])
+            self._encoder = PromptEncoder(len(self._tokenizer), LENGTH)
             self._denoiser = Denoiser(NUMBERS)
             self._painter = Painter()
             nets = {
@@ -53,37 +53,37 @@ class Demo:
                 f"with python -m training.text_to_image ({type(error).__name__})"
             ) from error
 
-    def drawn(
+    def draw(
         self, prompt: str, negative_prompt: str, steps: int, guidance: float | None, seed: int
     ) -> Generator[float, None, Image.Image]:
-        """Yield the share done after each step; return an RGB picture.
+        """Yield the share done after each step; return an RGB picture of SIDE pixels a side.
 
         guidance: None for the demo's own. Raises InvalidInput where it knows no word of the prompt.
         """
-        if self._meaningful.isdisjoint(self._words.read(prompt)):
+        if self._meaningful.isdisjoint(self._tokenizer.read(prompt)):
             raise InvalidInput(
                 "this demo knows no word of the prompt; write such as: a fox on blue. It draws "
                 f"{', '.join(self._things)}; on {', '.join(self._colours)}",
                 fields={"prompt": "has no word that the demo knows"},
             )
-        tokens = [self._words.tokens(text) for text in (prompt, negative_prompt)]
+        tokens = [self._tokenizer.tokens(text) for text in (prompt, negative_prompt)]
         with torch.inference_mode():
             wanted, unwanted = self._encoder(torch.tensor(tokens)).split(1)
         noise = torch.randn(1, NUMBERS, generator=torch.Generator().manual_seed(seed))
         strength = GUIDANCE if guidance is None else guidance
         clean = noise
-        for step, seen in enumerate(
+        for step, denoised in enumerate(
             sample(self._denoiser, noise, wanted, unwanted, strength, steps), start=1
         ):
-            clean = seen
-            yield step / (steps + 1)  # painting is one more
+            clean = denoised
+            yield step / (steps + 1)  # painting counts as one more
         with torch.inference_mode():
             painted = self._painter(self._painter.rough(clean))[0]  # (3, h, w), about -1 to 1
-        return picture_of(painted.numpy())
+        return to_image(painted.numpy())
 
 
-def picture_of(painted: Array) -> Image.Image:
-    """(3, h, w), -1 to 1, as an image, scaled up."""
+def to_image(painted: Array) -> Image.Image:
+    """Convert (3, h, w), about -1 to 1, to an RGB image of SIDE pixels a side."""
     pixels = ((painted.transpose(1, 2, 0) + 1) * (FULL / 2)).clip(0, FULL).round()
     image = Image.fromarray(pixels.astype(np.uint8))
-    return image.resize((LARGE, LARGE), Image.Resampling.LANCZOS)
+    return image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)

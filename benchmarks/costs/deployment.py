@@ -12,8 +12,8 @@ import httpx2
 from PIL import Image
 
 from benchmarks.costs.meters import POSTGRES_OPTIONS, RCLONE_OPTIONS, Meters
-from benchmarks.places import PHOTO, ROOT
-from drills.crew import Crew, working
+from benchmarks.paths import PHOTO, ROOT
+from drills.job_workers import JobWorkers, run_job_workers
 from drills.postgres import run_postgres
 from drills.s3 import BUCKET, serving_s3
 from drills.server import Server, serve
@@ -29,11 +29,11 @@ JPEG = {"Content-Type": "image/jpeg"}
 
 
 @dataclass
-class Plant:
+class Deployment:
     """What runs. photo: what predictions and jobs are sent with."""
 
     server: Server
-    crew: Crew
+    job_workers: JobWorkers
     meters: Meters
     variables: dict[str, object]
     client: httpx2.Client
@@ -57,10 +57,10 @@ class Plant:
 
     def run(self, times: int) -> list[str]:
         """Have so many jobs run, to their ends."""
-        known = len(self.crew.records("job_ended"))
+        known = len(self.job_workers.records("job_ended"))
         job_ids = self.submit(times)
         wait_until(
-            lambda: len(self.crew.records("job_ended")) == known + times,
+            lambda: len(self.job_workers.records("job_ended")) == known + times,
             f"{times} jobs have ended",
             END_SECONDS,
         )
@@ -77,7 +77,7 @@ class Plant:
 
 
 @contextmanager
-def standing(folder: Path) -> Iterator[Plant]:
+def standing(folder: Path) -> Iterator[Deployment]:
     """All of it for the length of the body, warm. Raises NotInstalled."""
     with ExitStack() as stack:
         postgres = stack.enter_context(run_postgres(options=POSTGRES_OPTIONS))
@@ -94,7 +94,9 @@ def standing(folder: Path) -> Iterator[Plant]:
             **s3.variables,
         }
         server = stack.enter_context(serve(folder, **variables))
-        crew = stack.enter_context(working(folder, WORKER_PROCESSES=WORKERS, **variables))
+        job_workers = stack.enter_context(
+            run_job_workers(folder, WORKER_PROCESSES=WORKERS, **variables)
+        )
         client = httpx2.Client(base_url=server.url, timeout=DEADLINE)
         stack.callback(client.close)
         meters = Meters(
@@ -103,18 +105,18 @@ def standing(folder: Path) -> Iterator[Plant]:
             valkey.client(),
             s3.log,
             s3.folder / "data",
-            [server.log_file, crew.log_file],
+            [server.log_file, job_workers.log_file],
         )
         asyncio.run(meters.prepare())
-        plant = Plant(server, crew, meters, variables, client, _photo())
-        plant.predict(WORKERS)
-        plant.run(2 * WORKERS)
-        yield plant
+        deployment = Deployment(server, job_workers, meters, variables, client, _photo())
+        deployment.predict(WORKERS)
+        deployment.run(2 * WORKERS)
+        yield deployment
 
 
-def idle(plant: Plant, seconds: float) -> None:
+def idle(deployment: Deployment, seconds: float) -> None:
     """Do nothing for so long: what is measured is what happens by itself."""
-    del plant
+    del deployment
     time.sleep(seconds)
 
 

@@ -1,4 +1,4 @@
-"""Job workers as shipped, started and watched from outside: the supervisor and all below it."""
+"""Job workers as shipped, observed from outside: the supervisor and its processes."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import httpx2
 import psutil
 
 from drills.logfile import Logged
-from drills.programs import begun
+from drills.programs import start_program
 from drills.server import ROOT, Metrics, environment, free_port
 from drills.waiting import DEADLINE, wait_until
 
@@ -20,7 +20,7 @@ START_DEADLINE = 120.0
 
 
 @dataclass
-class Crew(Logged):
+class JobWorkers(Logged):
     """A supervisor and its workers."""
 
     process: subprocess.Popen[bytes]
@@ -37,18 +37,19 @@ class Crew(Logged):
 
     def exposition(self) -> psutil.Process:
         """The process that serves the metrics."""
-        return self._leaders("exposition")[0]
+        return self._children("project.jobs.metrics_server")[0]
 
     def leaders(self) -> list[psutil.Process]:
-        """Dramatiq's main processes."""
-        return self._leaders("dramatiq")
+        """Dramatiq's main processes, one for each worker."""
+        return self._children("project.jobs.worker_main")
 
-    def _leaders(self, part: str) -> list[psutil.Process]:
+    def _children(self, module: str) -> list[psutil.Process]:
+        """Children of the supervisor that run a module."""
         found = []
         with suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.process.pid).children():
                 with suppress(psutil.NoSuchProcess):
-                    if any(part in word for word in child.cmdline()):
+                    if module in child.cmdline():
                         found.append(child)
         return found
 
@@ -59,7 +60,7 @@ class Crew(Logged):
         return Metrics(answer.raise_for_status().text)
 
     def await_ready(self, workers: int) -> None:
-        """Wait until so many workers have said, since the start, that they are ready."""
+        """Wait until so many workers have logged that they are ready."""
 
         def ready() -> bool:
             if self.process.poll() is not None:
@@ -69,36 +70,36 @@ class Crew(Logged):
         wait_until(ready, f"{workers} workers are ready", START_DEADLINE)
 
     def stop(self) -> int:
-        """End them as an operator does; returns the supervisor's exit code."""
+        """Send SIGTERM; returns the supervisor's exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(DEADLINE)
 
     def end(self) -> None:
-        """Kill whatever still lives; all of them are of the supervisor's session."""
+        """Kill what still runs: every process of the supervisor's session."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(DEADLINE)
 
 
 @contextmanager
-def working(
+def run_job_workers(
     folder: Path, *, ready: bool = True, root: Path = ROOT, **settings: object
-) -> Iterator[Crew]:
-    """Workers for the length of the body. ready: whether they are to have started before.
+) -> Iterator[JobWorkers]:
+    """Job workers for the length of the body. ready: wait until they have started.
 
-    root: where the product's tree is. settings: by the names of their variables.
+    root: of the source tree. settings: environment variables.
     """
     port = int(str(settings.get("WORKER_METRICS_PORT") or free_port()))
     own = {"WORKER_METRICS_PORT": port, "PROMETHEUS_MULTIPROC_DIR": folder / "worker_metrics"}
     variables = environment(folder, **{"JOBS": "on"} | own | settings)
-    log_file = folder / f"crew_{port}.log"
+    log_file = folder / f"job_workers_{port}.log"
     command = [str(root / "prestart.sh"), "worker"]
-    process = begun(command, root, variables, log_file)
-    crew = Crew(log_file, process, port, variables.get("HOST", "127.0.0.1"))
+    process = start_program(command, root, variables, log_file)
+    job_workers = JobWorkers(log_file, process, port, variables.get("HOST", "127.0.0.1"))
     try:
         if ready:
-            crew.await_ready(int(str(settings.get("WORKER_PROCESSES", 2))))
-        yield crew
+            job_workers.await_ready(int(str(settings.get("WORKER_PROCESSES", 2))))
+        yield job_workers
     finally:
-        crew.end()
+        job_workers.end()

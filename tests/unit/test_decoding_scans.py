@@ -3,21 +3,21 @@
 import pytest
 
 from project.errors import InvalidImage
-from project.inference.images.decoding import MAX_SCANS, ImageLimits, _scans, decode
+from project.inference.images.decoding import MAX_SCANS, ImageLimits, count_scans, decode
 from tests import corpus
 
 
 def test_a_progressive_jpeg_of_ordinary_many_scans_is_read():
-    """The limit on scans stands far above what encoders write; a second picture does not count."""
+    """The limit on scans is far above what encoders write; a second picture does not count."""
     assert decode(corpus.jpeg_of_scans(90), ImageLimits(5_000_000, 8)).size == (2048, 2048)
     appended = corpus.in_every_format()["jpeg"] + corpus.jpeg_of_scans(500)
     assert decode(appended, ImageLimits(5_000_000, 8)).size == (corpus.WIDTH, corpus.HEIGHT)
 
 
 def test_no_marker_hides_the_scans_that_follow_it():
-    """Markers that may stand inside a scan have no length, whatever bytes follow them."""
+    """Markers that may occur inside a scan have no length, whatever bytes follow them."""
     for marker in (b"\xff\x05", b"\xff\xd0", b"\xff\x00", b"\xff\x01", b"\xff\xff"):
-        assert _scans(corpus.jpeg_of_scans(500, marker + b"\x7f\xff")) == 501
+        assert count_scans(corpus.jpeg_of_scans(500, marker + b"\x7f\xff")) == 501
 
 
 @pytest.mark.parametrize("odd", [b"", b"\xff\xfe\x00\x03x"])

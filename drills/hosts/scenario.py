@@ -1,6 +1,6 @@
-"""What is done to the hosts, one thing after another, and what was seen of it.
+"""What happens to the hosts, step by step, and what is observed.
 
-Nothing here judges: the test does, and whoever reads what `python -m drills.hosts` prints.
+Nothing here judges: the test does, and the reader of `python -m drills.hosts`.
 """
 
 import time
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from drills.hosts.balancer import Callers
+from drills.hosts.balancer import Clients
 from drills.hosts.cluster import Cluster
 from drills.hosts.host import LONG, QUICK, Host
 from drills.prometheus import Sample
@@ -27,10 +27,10 @@ SUMS = {
 
 @dataclass(frozen=True)
 class Spread:
-    """Who did what while one balancer sent jobs: host → how many it accepted, and ran.
+    """Distribution of jobs from one balancer: host → number that it accepted, and ran.
 
-    ready: instance → messages that it says are ready. sent: instance → between which two moments,
-    by what it says of its age, the oldest of them was sent.
+    ready: instance → ready messages that it reports. sent: instance → the interval in which the
+    oldest of them was sent, according to the age that it reports.
     """
 
     accepted: dict[str, int]
@@ -41,18 +41,18 @@ class Spread:
 
 @dataclass(frozen=True)
 class Sums:
-    """What Prometheus sums over all hosts, and what there was. instances: scrape job → how many."""
+    """Sums over all hosts by Prometheus, and the true ones. instances: scrape job → number."""
 
-    said: dict[str, float]
+    found: dict[str, float]
     true: dict[str, float]
     instances: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A host that nobody reached. runner: who ran what it had in hand, so many seconds later.
+    """A partitioned host. runner: the host that ran its job, `seconds` after the partition.
 
-    failed: host → requests that had to be sent to another. up: instance → as Prometheus sees it.
+    failed: host → requests that had to be sent to another. up: instance → `up` in Prometheus.
     """
 
     name: str
@@ -65,9 +65,9 @@ class Cut:
 
 @dataclass(frozen=True)
 class Returned:
-    """A host that was cut off and came back: seconds from then until it was ready, and ran jobs.
+    """A host after its partition: seconds until it was ready, and until it ran jobs again.
 
-    refused: whether what it had done for the job meanwhile was. queue: state → messages at last.
+    refused: whether its late result of the job was. queue: state → messages at the end.
     """
 
     cut: Cut
@@ -79,7 +79,7 @@ class Returned:
 
 @dataclass(frozen=True)
 class Lost:
-    """A host that never came back. connections: of its to the database, before and at last."""
+    """A host that never came back. connections: to the database, before and after."""
 
     cut: Cut
     connections: tuple[int, int]
@@ -87,7 +87,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Ended:
-    """How all jobs ended. statuses: of the rows; ends: of each job, and how often."""
+    """How all jobs ended. statuses: of the rows; ends: (job, final status) → how often."""
 
     accepted: list[str]
     statuses: dict[str, int]
@@ -95,24 +95,24 @@ class Ended:
 
 
 def spread(cluster: Cluster) -> Spread:
-    """Hold a job at each host, have more wait, ask every instance of the queue; then release."""
+    """Hold a job at each host, queue more, read the queue from every instance; then release."""
     prometheus = cluster.prometheus
     wait_until(lambda: prometheus.value("sum(up)") == 2 * len(cluster.hosts), "all are scraped")
     held = _held(cluster)
-    waiting = [cluster.balancer.order() for _ in range(WAITING)]
+    waiting = [cluster.balancer.submit() for _ in range(WAITING)]
     agreed = f"count({READY} >= {WAITING} and {READY} == scalar(min({READY})))"
     wait_until(
         lambda: prometheus.value(agreed) == len(cluster.hosts), "each host has seen what waits"
     )
     now = time.time()
     ready = _by_instance(prometheus.query(READY, now))
-    # A sample bears the time at which its scrape began: the age was told some time in that scrape.
+    # A sample has the time at which its scrape began; the age was read at some time in that scrape.
     begins = _by_instance(prometheus.query(f"timestamp({AGE}) - {AGE}", now))
     lengths = _by_instance(prometheus.query("scrape_duration_seconds", now))
     sent = {instance: (begin, begin + lengths[instance]) for instance, begin in begins.items()}
     for host in cluster.hosts.values():
         host.release()
-    job_ids = {*held.values(), *waiting, *(cluster.balancer.order() for _ in range(JOBS))}
+    job_ids = {*held.values(), *waiting, *(cluster.balancer.submit() for _ in range(JOBS))}
     cluster.await_ended(job_ids)
     hosts = cluster.hosts.items()
     accepted = {name: len(host.api.records("job_accepted")) for name, host in hosts}
@@ -121,7 +121,7 @@ def spread(cluster: Cluster) -> Spread:
 
 
 def sums(cluster: Cluster) -> Sums:
-    """Have predictions made at every host, and compare what Prometheus says when it has seen."""
+    """Request predictions from every host, and compare the sums of Prometheus."""
     for _ in range(PREDICTIONS):
         cluster.balancer.predict()
     jobs = len(cluster.balancer.jobs)
@@ -131,40 +131,42 @@ def sums(cluster: Cluster) -> Sums:
         "jobs accepted": float(jobs),
     }
 
-    def said() -> dict[str, float]:
+    def measured() -> dict[str, float]:
         return {what: cluster.prometheus.value(expr) for what, expr in SUMS.items()}
 
-    wait_until(lambda: said() == true, f"Prometheus says {true}")
+    wait_until(lambda: measured() == true, f"Prometheus reports {true}")
     found = cluster.prometheus.query("count by (job) (count by (job, instance) (up))")
     instances = {sample.labels["job"]: int(sample.value) for sample in found}
-    return Sums(said(), true, instances)
+    return Sums(measured(), true, instances)
 
 
 def returning(cluster: Cluster, name: str) -> Returned:
-    """Cut a host off until its lease has lapsed and another has run its job; then let it back."""
+    """Partition a host until its lease has lapsed and another has run its job; then heal it."""
     host = cluster.hosts[name]
     job_id = _held(cluster)[name]
-    with Callers(cluster.balancer):
+    with Clients(cluster.balancer):
         cut = _cut(cluster, name, job_id)
-        host.release()  # what it has in hand it ends now, too late
+        host.release()  # it finishes its job now, too late
         began = time.monotonic()
-        cluster.network.mend(name)
+        cluster.network.heal(name)
         wait_until(lambda: _ready(host), f"{name} is ready again")
         ready_seconds = time.monotonic() - began
         cluster.balancer.admit(name)
-        refused = wait_until(lambda: host.refused(job_id), f"{name}'s late end is refused")
-        known = len(host.crew.records("job_started"))
-        wait_until(lambda: len(host.crew.records("job_started")) > known, f"{name} works again")
+        refused = wait_until(lambda: host.refused(job_id), f"{name}'s late result is refused")
+        known = len(host.job_workers.records("job_started"))
+        wait_until(
+            lambda: len(host.job_workers.records("job_started")) > known, f"{name} works again"
+        )
         working_seconds = time.monotonic() - began
     cluster.await_ended(cluster.balancer.jobs)
     return Returned(cut, refused, ready_seconds, working_seconds, cluster.queue())
 
 
 def losing(cluster: Cluster, name: str) -> Lost:
-    """Cut a host off in the middle of a job, and kill all that runs there."""
+    """Partition a host in the middle of a job, and kill all of its processes."""
     job_id = _held(cluster)[name]
     before = cluster.connections(name)
-    with Callers(cluster.balancer):
+    with Clients(cluster.balancer):
         cut = _cut(cluster, name, job_id)
         cluster.hosts[name].kill()
     cluster.await_ended(cluster.balancer.jobs)
@@ -173,15 +175,15 @@ def losing(cluster: Cluster, name: str) -> Lost:
 
 
 def ending(cluster: Cluster) -> Ended:
-    """Count, when all jobs have ended."""
+    """Count the final statuses."""
     return Ended(list(cluster.balancer.jobs), cluster.statuses(), cluster.ends())
 
 
 def _held(cluster: Cluster) -> dict[str, str]:
-    """Have every host hold one job in hand; returns host → job. No other job may be there."""
+    """Have every host hold one running job; returns host → job. There must be no other job."""
     for host in cluster.hosts.values():
         host.hold()
-    job_ids = {cluster.balancer.order() for _ in cluster.hosts}
+    job_ids = {cluster.balancer.submit() for _ in cluster.hosts}
 
     def in_hand() -> dict[str, str]:
         begun = {name: host.started(job_ids) for name, host in cluster.hosts.items()}
@@ -192,7 +194,7 @@ def _held(cluster: Cluster) -> dict[str, str]:
 
 
 def _cut(cluster: Cluster, name: str, job_id: str) -> Cut:
-    """Cut a host off with a job in hand, under traffic; the others go on, and one runs that job."""
+    """Partition a host with a running job, under traffic; another host then runs that job."""
     balancer, before = cluster.balancer, Counter(cluster.balancer.failed)
     answered = balancer.answered[name]
     wait_until(lambda: balancer.answered[name] > answered, f"{name} answers")
@@ -210,15 +212,15 @@ def _cut(cluster: Cluster, name: str, job_id: str) -> Cut:
 
 
 def _seen(cluster: Cluster, name: str) -> dict[str, float]:
-    """What Prometheus sees, once that is that only this host is away."""
+    """`up` by instance, once it is 0 for this host alone; else {}."""
     up = _by_instance(cluster.prometheus.query("up"))
     away = {instance for instance, value in up.items() if not value}
-    address = cluster.hosts[name].place.address
+    address = cluster.hosts[name].namespace.address
     return up if away == {instance for instance in up if instance.startswith(f"{address}:")} else {}
 
 
 def _runner(hosts: list[Host], job_id: str) -> str:
-    """The host that has begun to run the job; nothing where none has."""
+    """The host that has started the job; empty where none has."""
     return next((host.name for host in hosts if host.started({job_id})), "")
 
 

@@ -1,4 +1,4 @@
-"""A copy of the product's tree with model files added, so that a drill serves what is shipped."""
+"""A copy of the source tree with model files added, so that a drill runs what is shipped."""
 
 import shutil
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from drills.server import ROOT
 FILES = ("prestart.sh", "gunicorn.conf.py", "alembic.ini")
 
 
-def planted(folder: Path, plugins: Sequence[Path]) -> Path:
-    """Make the tree in a folder that is not there yet; returns it. plugins: files of models."""
+def copy_tree(folder: Path, plugins: Sequence[Path]) -> Path:
+    """Copy the tree to a new folder; returns the folder. plugins: model files to add."""
     folder.mkdir(parents=True)
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "project", folder / "project", ignore=ignore)

@@ -1,4 +1,4 @@
-"""Large JPEGs are decoded at a fraction, and what the model says of them stays the same."""
+"""Large JPEGs are decoded at a fraction of their size, and the model's result stays the same."""
 
 import functools
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from project.inference.images.decoding import SPARE, ImageLimits, decode
+from project.inference.images.decoding import OVERSAMPLING, ImageLimits, decode
 from project.inference.pipeline import Pipeline
 from project.models.classification import Classification, TopK
 from tests import corpus
@@ -64,12 +64,12 @@ def test_no_more_is_left_out_than_the_model_can_spare(size, useful_side, expecte
     assert decoded.image.size == expected
     assert decoded.size == size
     if useful_side:
-        assert min(decoded.image.size) >= min(*size, SPARE * useful_side)
+        assert min(decoded.image.size) >= min(*size, OVERSAMPLING * useful_side)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_large_photo_is_turned_upright_all_the_same(orientation):
-    """And its size is told as a person sees it, though fewer pixels were decoded."""
+    """And its size is the upright one as sent, though fewer pixels were decoded."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = corpus.encoded(Image.new("RGB", (1200, 800)), "JPEG", exif=exif)
@@ -80,7 +80,7 @@ def test_a_large_photo_is_turned_upright_all_the_same(orientation):
 
 
 def test_a_model_is_told_the_size_as_sent():
-    """Boxes and points are in the caller's pixels, whatever was decoded."""
+    """Boxes and points are in the pixels of the image as sent, whatever was decoded."""
 
     class Sized(ShadeModel):
         useful_side = 100

@@ -1,4 +1,4 @@
-"""errand: counts the pixels of a picture, and takes as long as the drill wants."""
+"""drill_job: counts the pixels of an image, and takes as long as the drill wants."""
 
 import threading
 import time
@@ -11,41 +11,41 @@ from pydantic import BaseModel, Field
 
 from project.models.base import LongModel, Params
 
-# Beside project/ in the tree that the drill runs in. While it is there, no errand ends.
+# Beside project/ in the tree that the drill runs in. While it exists, no job ends.
 HELD = Path(__file__).parents[2] / "held"
 STEP_SECONDS = 0.05
 
 
 class Length(Params):
-    """seconds: how long it takes at least."""
+    """seconds: minimum duration."""
 
-    seconds: float = Field(0, ge=0, le=600, description="Seconds that it takes.")
+    seconds: float = Field(0, ge=0, le=600, description="Minimum duration, seconds.")
 
 
 class Done(BaseModel):
-    """What it found."""
+    """The result."""
 
     pixels: int
 
 
-class Errand(LongModel[Length, Done]):
-    """Waits in steps; it needs neither weights nor a processor."""
+class DrillJob(LongModel[Length, Done]):
+    """Waits in steps; it needs no weights and almost no processor time."""
 
     version = "1"
     licence = "MIT"
     weights = "none"
-    summary = "Counts pixels, in its own time."
+    summary = "Counts pixels, as slowly as asked."
     backend = "python"
     params: ClassVar[type[Params]] = Length
     result: ClassVar[type[BaseModel]] = Done
 
     def load(self) -> None:
-        """There is nothing to read."""
+        """Nothing to load."""
 
     def steps(
         self, images: Mapping[str, Image.Image], params: Length
     ) -> Generator[float, None, Done]:
-        """Return once the time is over and nobody holds it."""
+        """Return once the time is over and HELD does not exist."""
         end = time.monotonic() + params.seconds
         while HELD.exists() or time.monotonic() < end:
             threading.Event().wait(STEP_SECONDS)

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import limit
 from benchmarks.load import Post
-from benchmarks.places import VAR, environment
+from benchmarks.paths import VAR, environment
 from benchmarks.processes import END_SECONDS, NotRunnable, Server, ask, free_port, running
 
 REFUSED = 503

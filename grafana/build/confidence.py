@@ -1,4 +1,4 @@
-"""Panels of what the models believe: how sure, of what, and how far from the baseline."""
+"""Panels of the models' outputs: confidence, labels, and the distance from the baseline."""
 
 from grafana_foundation_sdk.models import dashboard as dash
 
@@ -7,7 +7,7 @@ from grafana.build.figures import bars, number
 from grafana.build.graphs import Lines, graph, heat
 from grafana.build.layout import Section, Shelf
 from grafana.build.queries import Query, aggregate, buckets, gained, metric, quantile, rate, share
-from grafana.build.style import About, Look
+from grafana.build.style import About, Display
 
 CONFIDENCE = "inference_confidence"
 FEATURES = {
@@ -18,21 +18,21 @@ FEATURES = {
     "confidence$": "green",
 }
 DRIFT = limits.steps("transparent", (limits.DRIFT_WATCH, limits.AMBER), (limits.DRIFT, limits.RED))
-NO_BASELINE = "no baseline, or too few pictures yet"
+NO_BASELINE = "no baseline, or too few images yet"
 
 
 def unsure(*matchers: str) -> dash.Panel:
-    """How many predictions are guesses."""
+    """The share of predictions of low confidence."""
     about = About(
         "Unsure",
         f"Share of predictions whose most likely label has a probability below "
         f"{limits.LOW_CONFIDENCE}.",
-        "what is usual for your pictures.",
-        f"above {limits.LOW_CONFIDENCE_SHARE:.0%} it is a ticket, LowConfidence: other pictures "
-        "than the model knows.",
+        "the usual share of your images.",
+        f"above {limits.LOW_CONFIDENCE_SHARE:.0%} it is a ticket, LowConfidence: other images "
+        "than the model was trained on.",
     )
     steps = limits.below(limits.LOW_CONFIDENCE_SHARE, limits.LOW_CONFIDENCE_SHARE / 2)
-    return number(about, Look("percentunit", 0, 0, 1, steps=steps), [Query(_low(*matchers))])
+    return number(about, Display("percentunit", 0, 0, 1, steps=steps), [Query(_low(*matchers))])
 
 
 def furthest(*matchers: str) -> dash.Panel:
@@ -42,17 +42,17 @@ def furthest(*matchers: str) -> dash.Panel:
         "The largest population stability index of any feature of any model.",
         f"below {limits.DRIFT_WATCH}.",
         f"above {limits.DRIFT}, with {limits.DRIFT_SAMPLES} samples or more, it is a ticket: "
-        "InputDrift. The panel of drift names the feature.",
+        "InputDrift. The panel Distance from the baseline names it.",
     )
     steps = limits.below(limits.DRIFT, limits.DRIFT_WATCH)
-    look = Look("short", 2, nothing=NO_BASELINE, steps=steps)
-    return number(about, look, [Query(f"max({_distance(*matchers)})")])
+    display = Display("short", 2, nothing=NO_BASELINE, steps=steps)
+    return number(about, display, [Query(f"max({_distance(*matchers)})")])
 
 
 def _distance(*matchers: str) -> str:
-    """Of each model and feature, over all instances, each counting as much as it has seen.
+    """Of each model and feature, over all instances, each weighted by its samples.
 
-    The index of a few samples is chance, as that of a worker that was sent five pictures.
+    The index of a few samples is chance, for example that of a worker with five images.
     """
     samples = metric("drift_window_samples", *matchers)
     weighed = (
@@ -87,9 +87,9 @@ def section(*matchers: str) -> Section:
 def _spread(*matchers: str) -> dash.Panel:
     about = About(
         "How sure",
-        "How many predictions had which probability of their most likely label.",
-        "the same picture as last week.",
-        "cells that wander down: other pictures, or another model (a blue mark).",
+        "The distribution of the probability of the most likely label.",
+        "the same distribution as last week.",
+        "cells that move down: other images, or another model (a blue mark).",
     )
     # No probability is above 1, and the surest predictions are in the last bucket alone.
     expr = f'label_replace({buckets(CONFIDENCE, *matchers)}, "le", "1", "le", "[+]Inf")'
@@ -101,26 +101,25 @@ def _guesses(*matchers: str) -> dash.Panel:
         "Unsure, by model",
         f"Share of a model's predictions below a probability of {limits.LOW_CONFIDENCE}.",
         "below the dashed line.",
-        "send some of these pictures through `python -m project predict` and look at them: "
-        "LowConfidence.",
+        "view some of these images and run `python -m project predict` on them: LowConfidence.",
     )
     steps = limits.steps("transparent", (limits.LOW_CONFIDENCE_SHARE, limits.RED))
-    look = Look("percentunit", None, 0, 1, steps=steps)
+    display = Display("percentunit", None, 0, 1, steps=steps)
     how = Lines(limited=True)
-    return graph(about, look, [Query(_low(*matchers, by=("model",)), "{{model}}")], how)
+    return graph(about, display, [Query(_low(*matchers, by=("model",)), "{{model}}")], how)
 
 
 def _labels(*matchers: str) -> dash.Panel:
     about = About(
         "Ten most frequent labels",
-        "What was predicted most often in this window.",
-        "many kinds, as your callers send.",
+        "The most frequent predictions in this window.",
+        "as many different labels as your clients' images have.",
         f"one label above {limits.ONE_LABEL_SHARE:.0%} of all is PredictionsCollapsed: the same "
-        "picture again and again, or a broken model.",
+        "image again and again, or a broken model.",
     )
     counts = gained("inference_predictions_total", *matchers, by=("model", "label"))
-    look = Look("short", 0, nothing="no predictions")
-    return bars(about, look, Query(f"topk(10, {counts} > 0)", "{{label}} ({{model}})"))
+    display = Display("short", 0, nothing="no predictions")
+    return bars(about, display, Query(f"topk(10, {counts} > 0)", "{{label}} ({{model}})"))
 
 
 def _drift(*matchers: str) -> dash.Panel:
@@ -129,37 +128,39 @@ def _drift(*matchers: str) -> dash.Panel:
         "Population stability index of each feature against the model's committed baseline: below "
         f"{limits.DRIFT_WATCH} no change, above {limits.DRIFT} drift.",
         "below the lower dashed line.",
-        "brightness, contrast, pixels: the pictures changed. label, confidence alone: the model "
-        "did. `python -m project drift baseline FOLDER` makes a new baseline. InputDrift.",
+        "brightness, contrast, pixels: the images changed. label, confidence alone: the model "
+        "did. `python -m project drift baseline FOLDER` builds a new baseline. InputDrift.",
     )
-    look = Look("short", 2, nothing=NO_BASELINE, steps=DRIFT)
+    display = Display("short", 2, nothing=NO_BASELINE, steps=DRIFT)
     how = Lines(colours=FEATURES, limited=True, soft=limits.DRIFT * 1.2, values=("lastNotNull",))
-    return graph(about, look, [Query(_distance(*matchers), "{{model}} {{feature}}")], how)
+    return graph(about, display, [Query(_distance(*matchers), "{{model}} {{feature}}")], how)
 
 
 def _samples(*matchers: str) -> dash.Panel:
     about = About(
         "Samples in the window of drift",
-        "How many predictions the distance is measured on.",
+        "The number of predictions in the window of the distance.",
         f"above {limits.DRIFT_SAMPLES}.",
         "with fewer the index is chance, and the alert waits.",
     )
     query = aggregate("max", metric("drift_window_samples", *matchers), "model")
     steps = limits.steps("transparent", (limits.DRIFT_SAMPLES, limits.GREEN))
-    look = Look("short", 0, nothing=NO_BASELINE, steps=steps)
+    display = Display("short", 0, nothing=NO_BASELINE, steps=steps)
     how = Lines(limited=True)
-    return graph(about, look, [Query(query, "{{model}}")], how)
+    return graph(about, display, [Query(query, "{{model}}")], how)
 
 
 def _pixels(*matchers: str) -> dash.Panel:
     about = About(
         "Size of pictures",
-        "Half and 95 % of the pictures had at most so many pixels, as sent.",
+        "Median and 95th percentile of the pixels of an image, as sent.",
         "level.",
-        "a leap costs time in decoding: see the stages.",
+        "a jump takes time in decoding: check the stages.",
     )
     queries = [
         Query(quantile(q, "inference_input_pixels", *matchers), f"p{q * 100:g}")
         for q in (0.5, 0.95)
     ]
-    return graph(about, Look("short", 1), queries, Lines(colours={"p50": "green", "p95": "orange"}))
+    return graph(
+        about, Display("short", 1), queries, Lines(colours={"p50": "green", "p95": "orange"})
+    )

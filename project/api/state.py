@@ -1,0 +1,60 @@
+"""The state of one process of the API: what the lifespan yields to requests and to the server."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypedDict
+
+from project.api.jobs.services import JobServices
+from project.api.overload import OverloadGuard
+from project.api.readiness import ReadinessChecks
+from project.api.server_interface import ServedApplication
+from project.errors import Overloaded
+from project.inference.concurrency import StepCounts
+from project.inference.runner import Runner
+from project.models.base import AnyModel
+from project.settings import Settings
+
+
+class State(TypedDict):
+    """What Starlette copies into the state of each request, by reference.
+
+    models: all that are served, by prediction or as jobs. job_services: None where jobs are off.
+    """
+
+    settings: Settings
+    models: Mapping[str, AnyModel]
+    runner: Runner
+    readiness: ReadinessChecks
+    job_services: JobServices | None
+    application: ServedApplication
+
+
+@dataclass(frozen=True)
+class Application:
+    """Answers the server: see ServedApplication."""
+
+    guard: OverloadGuard
+    runner: Runner
+    readiness: ReadinessChecks
+    job_services: JobServices | None
+
+    def overload(self, method: bytes, target: bytes, port: int | None) -> Overloaded | None:
+        """Ask the overload guard."""
+        return self.guard.overload(method, target, port)
+
+    def share_step_counts(self, counts: StepCounts) -> None:
+        """Hand the siblings' counts to the concurrency limiter."""
+        self.runner.limiter.step_counts = counts
+
+    def begin_shutdown(self) -> None:
+        """Turn /ready red."""
+        self.readiness.begin_shutdown()
+
+    def stopped_listening(self) -> None:
+        """Close the streams of job events."""
+        if self.job_services is not None:
+            self.job_services.feed.close()
+
+    def stuck_models(self) -> list[str]:
+        """Ask the runner."""
+        return self.runner.stuck()
