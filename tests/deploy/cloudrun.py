@@ -1,17 +1,16 @@
-"""The manifests of Cloud Run as deploy.sh applies them, and what is asked of them."""
+"""Renders the manifests of Cloud Run as deploy.sh applies them."""
 
 import subprocess
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import yaml
 
-from project.settings import Settings
-from tests.deploy.environment import settings_of
+from tests.deploy.command import run
 from tests.ops.tools import ROOT
 
-CLOUDRUN = ROOT / "deploy" / "cloudrun"
-KILL_SECONDS = 10  # from SIGTERM to SIGKILL, on Cloud Run; nothing changes it
+FOLDER = ROOT / "deploy" / "cloudrun"
+KILL_SECONDS = 10  # from SIGTERM to SIGKILL on Cloud Run, which has no setting for it
 VALUES = {
     "PROJECT_ID": "some-project",
     "REGION": "europe-west1",
@@ -21,9 +20,8 @@ VALUES = {
     "SERVING_REVISION": "vitrine-api-0000000-261101110000",
     "WORKER_INSTANCES": "1",
 }
-# What the image sets for itself, and what Cloud Run's Secret Manager gives.
-IMAGE = {"ENVIRONMENT": "production", "HOST": "0.0.0.0"}
-SECRETS = {
+IMAGE = {"ENVIRONMENT": "production", "HOST": "0.0.0.0"}  # set by the image itself
+SECRETS = {  # example values of what Secret Manager holds
     "vitrine-database-url": "postgresql+asyncpg://vitrine:word@/vitrine"
     "?host=/cloudsql/some-project:europe-west1:vitrine",
     "vitrine-redis-url": "redis://10.0.0.3:6379/0",
@@ -33,53 +31,48 @@ SECRETS = {
 Manifest = dict[str, Any]
 
 
-def bash(script: str, **values: str) -> "subprocess.CompletedProcess[str]":
-    """A script beside common.sh, with nothing but these in its environment."""
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", f"source deploy/cloudrun/common.sh\n{script}"],
-        env={"PATH": "/usr/bin:/bin", **values},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run_bash(script: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run a script that has sourced common.sh, with only these variables in its environment."""
+    environment = {"PATH": "/usr/bin:/bin", **variables}
+    script = f"set -euo pipefail; source deploy/cloudrun/common.sh\n{script}"
+    return run("bash", "-c", script, env=environment, cwd=ROOT)
 
 
-def rendered(name: str, **values: str) -> Manifest:
-    """A manifest with values in it, put there by what deploy.sh uses."""
-    done = bash(f'render "$here/{name}"', **VALUES | values)
+@cache
+def _rendered(name: str, variables: tuple[tuple[str, str], ...]) -> str:
+    done = run_bash(f'render "$here/{name}"', **VALUES | dict(variables))
     assert done.returncode == 0, done.stderr
-    return yaml.safe_load(done.stdout)
+    return done.stdout
 
 
-def read(name: str) -> Manifest:
-    """A file that needs no values."""
-    return yaml.safe_load((CLOUDRUN / name).read_text())
+def render(name: str, **variables: str) -> Manifest:
+    """A manifest with values in it, filled in by the function that deploy.sh uses."""
+    return yaml.safe_load(_rendered(name, tuple(variables.items())))
+
+
+def load(name: str) -> Manifest:
+    return yaml.safe_load((FOLDER / name).read_text())
 
 
 def container(manifest: Manifest, name: str) -> Manifest:
-    """One of the containers of a service or a worker pool."""
-    (found,) = (
-        one for one in manifest["spec"]["template"]["spec"]["containers"] if one["name"] == name
-    )
+    containers = manifest["spec"]["template"]["spec"]["containers"]
+    (found,) = (one for one in containers if one["name"] == name)
     return found
 
 
-def environment(of: Manifest) -> dict[str, str]:
-    """What a container's own lines set, secrets read."""
-    return {
+def annotations(manifest: Manifest) -> dict[str, str]:
+    return manifest["spec"]["template"]["metadata"]["annotations"]
+
+
+def environment(container: Manifest) -> dict[str, str]:
+    return IMAGE | {
         one["name"]: one["value"]
         if "value" in one
         else SECRETS[one["valueFrom"]["secretKeyRef"]["name"]]
-        for one in of.get("env", [])
+        for one in container.get("env", [])
     }
 
 
-def settings(of: Manifest) -> Settings:
-    """What the product reads in that container."""
-    return settings_of(IMAGE | environment(of))
-
-
-def script(name: str) -> Path:
-    """One of the programs that people run."""
-    return CLOUDRUN / name
+def probe_seconds(probe: Manifest) -> int:
+    """How long a probe may fail before it counts, on Cloud Run and on Kubernetes."""
+    return probe["periodSeconds"] * probe["failureThreshold"]

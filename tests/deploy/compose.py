@@ -1,4 +1,4 @@
-"""deploy/compose/compose.yaml as Docker reads it: anchors merged, variables filled in."""
+"""Reads deploy/compose/compose.yaml as Docker does: anchors merged, variables filled in."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from podman_compose import rec_subs
 from tests.ops.tools import ROOT
 
 FOLDER = ROOT / "deploy/compose"
-OURS = ("api", "worker")  # what runs the product's image and serves
+PRODUCT = ("api", "worker")  # the services that run the product's image
 # What the image itself sets; see its contract in the Dockerfile.
 IMAGE = {
     "ENVIRONMENT": "production",
@@ -29,7 +29,6 @@ UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 
 
 def make_env(folder: Path) -> Path:
-    """A .env as fill-env.sh makes it, in this folder."""
     for name in (".env.example", "fill-env.sh"):
         shutil.copy(FOLDER / name, folder / name)
     subprocess.run([folder / "fill-env.sh"], check=True, capture_output=True)
@@ -38,42 +37,30 @@ def make_env(folder: Path) -> Path:
 
 @cache
 def variables() -> dict[str, str]:
-    """What is in a new .env."""
     with tempfile.TemporaryDirectory() as folder:
         return {name: value or "" for name, value in dotenv_values(make_env(Path(folder))).items()}
 
 
 @cache
 def config() -> dict[str, Any]:
-    """The whole file."""
     text = (FOLDER / "compose.yaml").read_text(encoding="utf-8")
-    filled: dict[str, Any] = rec_subs(yaml.safe_load(text), variables())
-    return filled
+    return rec_subs(yaml.safe_load(text), variables())
 
 
 def services() -> dict[str, Any]:
-    """Name → what it says of that container."""
-    found: dict[str, Any] = config()["services"]
-    return found
+    return config()["services"]
 
 
 def environment(name: str) -> dict[str, str]:
-    """What a container of the product's image has in its environment."""
     return IMAGE | services()[name]["environment"]
 
 
 def seconds(text: str) -> float:
-    """A duration, as in 1m30s."""
     amounts = dict.fromkeys("hms", 0)
     amounts |= {unit: int(amount) for amount, unit in re.findall(r"(\d+)([hms])", text)}
     return timedelta(hours=amounts["h"], minutes=amounts["m"], seconds=amounts["s"]).total_seconds()
 
 
-def size(text: str) -> int:
-    """Bytes, as in 2g."""
-    return int(text[:-1]) * UNITS[text[-1]]
-
-
 def memory(name: str) -> int:
-    """Bytes that all processes of a container may have."""
-    return size(services()[name]["deploy"]["resources"]["limits"]["memory"])
+    text = services()[name]["deploy"]["resources"]["limits"]["memory"]
+    return int(text[:-1]) * UNITS[text[-1]]

@@ -1,17 +1,18 @@
-"""What the tests of deploy/ecs/ share: its templates with example values, and parts of them."""
+"""The templates of deploy/ecs with example values, and their parts."""
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.deploy.cloudformation import Template
 from tests.ops.tools import ROOT
 
-BIN = Path(sys.executable).parent  # linters come with what tests need
+BIN = Path(sys.executable).parent  # linters are installed beside Python
 FOLDER = ROOT / "deploy/ecs"
 FILES = sorted(FOLDER.glob("*.yaml"))
-VALUES = {
+PARAMETERS = {
     "Image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/vitrine-registry:3f2a91c",
     "RepositoryArn": "arn:aws:ecr:eu-central-1:123456789012:repository/vitrine-registry",
     "VpcCidr": "10.20.0.0/16",
@@ -24,32 +25,26 @@ VALUES = {
 
 
 def service(**changes: str) -> Template:
-    """service.yaml, filled in."""
-    return Template(FOLDER / "service.yaml", **VALUES | changes)
+    return Template(FOLDER / "service.yaml", **PARAMETERS | changes)
 
 
 def containers(template: Template, task: str) -> dict[str, Any]:
-    """Name → definition of the containers of a task definition."""
-    defined = template.of("AWS::ECS::TaskDefinition")[task]["ContainerDefinitions"]
+    defined = template.of_type("AWS::ECS::TaskDefinition")[task]["ContainerDefinitions"]
     return {container["Name"]: container for container in defined}
 
 
 def environment(container: dict[str, Any]) -> dict[str, str]:
-    """What a container gets in the open."""
-    return {item["Name"]: item["Value"] for item in container["Environment"]}
+    return {item["Name"]: str(item["Value"]) for item in container.get("Environment", [])}
 
 
 def attributes(listed: list[dict[str, str]]) -> dict[str, str]:
-    """Key → value, as balancers and their targets list them."""
     return {item["Key"]: item["Value"] for item in listed}
 
 
-def rules_module() -> Any:
-    """deploy/ecs/rules.py, which is no part of a package."""
-    path = Path(FOLDER / "rules.py")
-    spec = importlib.util.spec_from_file_location("ecs_rules", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def collector_config(template: Template, task: str) -> dict[str, Any]:
+    variables = environment(containers(template, task)["collector"])
+    return yaml.safe_load(variables["AOT_CONFIG_CONTENT"])

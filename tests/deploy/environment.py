@@ -1,14 +1,13 @@
-"""What a manifest sets in the environment, held against the settings."""
+"""Checks the environment that a manifest sets against the product's settings."""
 
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 
 import pytest
 
 from project.settings import Settings
 
-# What libraries read: storage and its credentials, and what prestart.sh passes on.
-OTHERS = {
+# Variables that libraries read: the storage's credentials, and what prestart.sh passes on.
+LIBRARY_VARIABLES = {
     "AWS_REGION",
     "AWS_ENDPOINT_URL",
     "AWS_ALLOW_HTTP",
@@ -17,19 +16,33 @@ OTHERS = {
     "AZURE_STORAGE_ACCOUNT_NAME",
     "GOOGLE_APPLICATION_CREDENTIALS",
 }
+SECRETS = {  # example values of what manifests take from a secret store
+    "DATABASE_URL": "postgresql+asyncpg://vitrine:password@db/vitrine",
+    "REDIS_URL": "rediss://:password@broker:6379/0",
+    "ADMIN_TOKEN": "0123456789abcdef",
+    "SENTRY_DSN": "https://key@sentry.example.com/1",
+    "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%200123456789",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+}
 
 
-def settings_of(given: Mapping[str, str], others: AbstractSet[str] = frozenset()) -> Settings:
-    """The settings that a container with this environment runs with, and no others.
+def settings_of(environment: Mapping[str, str]) -> Settings:
+    """Return the settings of a container that has this environment and nothing else.
 
-    Fails where a name is none of ours, as a mistyped one would be ignored, and where a value is
+    Fails where a name is no setting, as a mistyped one would be ignored, and where a value is
     refused.
     """
-    known = {name.upper() for name in Settings.model_fields} | OTHERS | others
-    assert set(given) <= known, f"not settings: {sorted(set(given) - known)}"
+    known = {name.upper() for name in Settings.model_fields} | LIBRARY_VARIABLES
+    assert set(environment) <= known, f"not settings: {sorted(set(environment) - known)}"
     with pytest.MonkeyPatch.context() as patch:
         for name in Settings.model_fields:
             patch.delenv(name.upper(), raising=False)
-        for name, value in given.items():
-            patch.setenv(name, value)
+        for name, value in environment.items():
+            patch.setenv(name, str(value))
         return Settings(_env_file=None)
+
+
+def is_secret(name: str) -> bool:
+    field = Settings.model_fields.get(name.lower())
+    return field is not None and "SecretStr" in str(field.annotation)

@@ -1,9 +1,9 @@
 #!/usr/bin/env -S python3 -I -S
-"""Stands for aws, docker and git on the PATH of a test: records each call, answers from a file.
+"""Replaces aws, docker and git on a test's PATH: records each call and answers from a file.
 
-FAKE_CALLS: where a line of JSON is written for each call. FAKE_ANSWERS: JSON, beginning of a
-command → its output, or {"code": …, "out": …, "err": …}; the longest beginning that fits wins. A
-list of such is answered one after the other, the last of them for ever.
+FAKE_CALLS: the file that gets a line of JSON for each call. FAKE_ANSWERS: JSON, beginning of a
+command to its output, or to {"code": …, "out": …, "err": …}; the longest beginning that matches is
+used. Of a list the calls get one item after the other, then the last one.
 """
 
 import json
@@ -13,21 +13,19 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Record, answer."""
-    name = Path(sys.argv[0]).name
-    said = "" if sys.stdin.isatty() or "--password-stdin" not in sys.argv else sys.stdin.read()
-    call = {"command": [name, *sys.argv[1:]], "stdin": said.strip()}
-    with Path(os.environ["FAKE_CALLS"]).open("a", encoding="utf-8") as file:
+    calls = Path(os.environ["FAKE_CALLS"])
+    stdin = sys.stdin.read() if "--password-stdin" in sys.argv else ""
+    call = {"command": [Path(sys.argv[0]).name, *sys.argv[1:]], "stdin": stdin.strip()}
+    with calls.open("a", encoding="utf-8") as file:
         file.write(json.dumps(call) + "\n")
     line = " ".join(call["command"])
-    calls = Path(os.environ["FAKE_CALLS"]).read_text(encoding="utf-8").splitlines()
     answers = json.loads(Path(os.environ["FAKE_ANSWERS"]).read_text(encoding="utf-8"))
-    fitting = [start for start in answers if line.startswith(start)]
-    start = max(fitting, key=len, default="")
+    start = max((start for start in answers if line.startswith(start)), key=len, default="")
     answer = answers.get(start, "")
     if isinstance(answer, list):
-        before = sum(" ".join(json.loads(one)["command"]).startswith(start) for one in calls)
-        answer = answer[min(before, len(answer)) - 1]
+        recorded = map(json.loads, calls.read_text(encoding="utf-8").splitlines())
+        number = sum(" ".join(one["command"]).startswith(start) for one in recorded)
+        answer = answer[min(number, len(answer)) - 1]
     if isinstance(answer, str):
         answer = {"code": 0, "out": answer}
     if answer["out"]:

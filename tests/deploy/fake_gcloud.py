@@ -1,6 +1,6 @@
-"""Stands in for gcloud and docker: remembers what was made, and writes down how it was called.
+"""Replaces gcloud and docker on a test's PATH: records each call and what was created.
 
-Like the real one it refuses to make what there is, and fails to describe what there is not.
+Like the real one it refuses to create what exists, and fails to describe what does not.
 """
 
 import json
@@ -10,15 +10,16 @@ import sys
 from pathlib import Path
 
 STATE = Path(os.environ["FAKE_STATE"])
+TOKEN = "an-identity-token-that-must-not-be-seen"
+ADDRESSES = "CONNECTION_TYPE_READER,10.0.0.4,6379\nCONNECTION_TYPE_PRIMARY,10.0.0.3,6379\n"
 
 
 def main() -> int:
-    """Answer one call."""
     program, arguments = Path(sys.argv[0]).name, sys.argv[1:]
     with (STATE / "calls.jsonl").open("a") as calls:
         calls.write(json.dumps([program, *arguments]) + "\n")
     if (broken := os.environ.get("FAKE_BROKEN")) and broken in " ".join(arguments):
-        sys.stderr.write("broken, as the test wants it\n")
+        sys.stderr.write("fails, as the test demands\n")
         return 1
     if program == "docker":
         return 0
@@ -26,90 +27,83 @@ def main() -> int:
     words = [
         word for word in arguments if not word.startswith("-") and word not in {"beta", "alpha"}
     ]
-    return answer(words, flags)
-
-
-def answer(words: list[str], flags: dict[str, str]) -> int:
-    """Do what the words say to what they name; returns the exit code."""
-    special = SPECIAL.get(" ".join(words[:3]))
-    if special:
+    if special := SPECIAL.get(" ".join(words[:3])):
         return special(words, flags)
-    for verb, does in (("describe", describe), ("create", create)):
+    for verb, action in (("describe", describe), ("create", create)):
         if verb in words:
-            rest = [word for word in words if word != verb]
-            return does(thing(rest), flags)
+            return action(resource([word for word in words if word != verb]), flags)
     return 0
 
 
-def thing(words: list[str]) -> Path:
-    """The file that stands for something; identities are made by name, and asked for in full."""
+def resource(words: list[str]) -> Path:
+    """The file of a resource; identities are created by name, and described by their address."""
     return STATE / "_".join(words).replace("/", "|").partition("@")[0]
 
 
-def describe(kept: Path, flags: dict[str, str]) -> int:
-    """Whether it is there; what a script asks of it."""
-    if not kept.exists():
-        return 1
-    if "connectionType" in flags.get("format", ""):
-        print("CONNECTION_TYPE_READER,10.0.0.4,6379\nCONNECTION_TYPE_PRIMARY,10.0.0.3,6379")  # noqa: T201
-    if "status.traffic" in flags.get("format", ""):
-        print((STATE / "traffic").read_text(), end="")  # noqa: T201
-    if "status.url" in flags.get("format", "") and "flatten" not in flags:
-        print("https://vitrine-api.example.com")  # noqa: T201
-    if "manualInstanceCount" in flags.get("format", ""):
-        print(re.findall(r'manualInstanceCount: "(\d+)"', kept.read_text())[0])  # noqa: T201
+def answer(text: str) -> int:
+    sys.stdout.write(text)
     return 0
 
 
-def create(kept: Path, flags: dict[str, str]) -> int:
-    """Make something, once; of a secret what comes in on stdin is kept."""
-    if kept.exists():
-        sys.stderr.write(f"{kept.name} exists already\n")
+def describe(file: Path, flags: dict[str, str]) -> int:
+    """Print the fields that a script asks for; fails where the resource does not exist."""
+    wanted = flags.get("format", "")
+    if not file.exists():
+        return 1
+    if "connectionType" in wanted:
+        return answer(ADDRESSES)
+    if "status.traffic" in wanted:
+        return answer((STATE / "traffic").read_text())
+    if "status.url" in wanted and "flatten" not in flags:
+        return answer("https://vitrine-api.example.com\n")
+    if "manualInstanceCount" in wanted:
+        return answer(re.findall(r'manualInstanceCount: "(\d+)"', file.read_text())[0] + "\n")
+    return 0
+
+
+def create(file: Path, flags: dict[str, str]) -> int:
+    if file.exists():
+        sys.stderr.write(f"{file.name} exists already\n")
         return 1
     if "flags-file" in flags:
-        (STATE / "password").write_text(Path(flags["flags-file"]).read_text())
-    kept.write_text(sys.stdin.read() if flags.get("data-file") == "-" else "")
+        set_password([], flags)
+    file.write_text(sys.stdin.read() if flags.get("data-file") == "-" else "")
     return 0
 
 
 def add_version(words: list[str], flags: dict[str, str]) -> int:
-    """A secret's new version."""
-    thing(["secrets", words[3]]).write_text(sys.stdin.read())
+    resource(["secrets", words[3]]).write_text(sys.stdin.read())
     return 0
 
 
-def access(words: list[str], flags: dict[str, str]) -> int:
-    """A secret's value."""
-    kept = thing(["secrets", flags["secret"]])
-    if kept.exists():
-        print(kept.read_text(), end="")  # noqa: T201
-    return 0 if kept.exists() else 1
+def access_secret(words: list[str], flags: dict[str, str]) -> int:
+    file = resource(["secrets", flags["secret"]])
+    return answer(file.read_text()) if file.exists() else 1
 
 
-def users(words: list[str], flags: dict[str, str]) -> int:
-    """Users of the database; each has a password."""
-    if words[2] == "list":
-        found = [path.name.removeprefix("sql_users_") for path in STATE.glob("sql_users_*")]
-        print("\n".join(["postgres", *found]))  # noqa: T201
-    elif words[2] == "set-password":
-        (STATE / "password").write_text(Path(flags["flags-file"]).read_text())
+def list_users(words: list[str], flags: dict[str, str]) -> int:
+    names = [path.name.removeprefix("sql_users_") for path in STATE.glob("sql_users_*")]
+    return answer("\n".join(["postgres", *names, ""]))
+
+
+def set_password(words: list[str], flags: dict[str, str]) -> int:
+    (STATE / "password").write_text(Path(flags["flags-file"]).read_text())
     return 0
 
 
 def build(words: list[str], flags: dict[str, str]) -> int:
-    """An image, whose name is among the substitutions."""
     (image,) = re.findall(r"_IMAGE=([^,]+)", flags["substitutions"])
-    return create(thing(["artifacts", "docker", "images", image]), {})
+    return create(resource(["artifacts", "docker", "images", image]), {})
 
 
 def replace(words: list[str], flags: dict[str, str]) -> int:
-    """A service or a worker pool, kept as it came, with the traffic that it asks for."""
+    """Apply a service or a worker pool, with the traffic that it asks for."""
     text = Path(words[3]).read_text()
     (name,) = re.findall(r"^  name: (\S+)", text, re.MULTILINE)
-    thing(["run", words[1], name]).write_text(text)
+    resource(["run", words[1], name]).write_text(text)
     (revision,) = re.findall(rf"^      name: ({name}-\S+)", text, re.MULTILINE)
     kind = [] if words[1] == "services" else [words[1]]
-    thing(["run", *kind, "revisions", revision]).touch()
+    resource(["run", *kind, "revisions", revision]).touch()
     if words[1] == "services":
         ((old, share), (new, tag)) = re.findall(
             r"- revisionName: (\S+)\n\s+(?:percent|tag): (\S+)", text
@@ -119,59 +113,43 @@ def replace(words: list[str], flags: dict[str, str]) -> int:
     return 0
 
 
-def move(words: list[str], flags: dict[str, str]) -> int:
-    """All traffic to one revision."""
+def move_traffic(words: list[str], flags: dict[str, str]) -> int:
     revision, share = flags["to-revisions"].split("=")
     (STATE / "traffic").write_text(f"{revision},{share},,\n")
     return 0
 
 
 def worker_revisions(words: list[str], flags: dict[str, str]) -> int:
-    """Those of the worker pool."""
     start = "run_worker-pools_revisions_"
-    for path in STATE.glob(f"{start}*"):
-        print(path.name.removeprefix(start))  # noqa: T201
-    return 0
+    return answer("".join(f"{path.name.removeprefix(start)}\n" for path in STATE.glob(f"{start}*")))
 
 
-def token(words: list[str], flags: dict[str, str]) -> int:
-    """Who calls."""
-    print("an-identity-token-that-nobody-may-see")  # noqa: T201
-    return 0
+def list_policies(words: list[str], flags: dict[str, str]) -> int:
+    (label,) = re.findall(r'"(.+)"', flags["filter"])
+    exists = (STATE / f"policy_{label}").exists()
+    return answer(f"projects/some-project/alertPolicies/{label}\n" if exists else "")
 
 
-def who(words: list[str], flags: dict[str, str]) -> int:
-    """The account that is signed in."""
-    print(os.environ.get("FAKE_ACCOUNT", "somebody@example.com"))  # noqa: T201
-    return 0
-
-
-def policies(words: list[str], flags: dict[str, str]) -> int:
-    """Alert policies, by their label."""
-    if words[2] == "list":
-        (label,) = re.findall(r'"(.+)"', flags["filter"])
-        if (STATE / f"policy_{label}").exists():
-            print(f"projects/some-project/alertPolicies/{label}")  # noqa: T201
-    elif words[2] == "create":
-        label = json.loads(Path(flags["policy-from-file"]).read_text())["userLabels"]
-        (STATE / f"policy_{label['vitrine_alert']}").touch()
+def create_policy(words: list[str], flags: dict[str, str]) -> int:
+    label = json.loads(Path(flags["policy-from-file"]).read_text())["userLabels"]
+    (STATE / f"policy_{label['vitrine_alert']}").touch()
     return 0
 
 
 SPECIAL = {
     "secrets versions add": add_version,
-    "secrets versions access": access,
-    "sql users list": users,
-    "sql users set-password": users,
+    "secrets versions access": access_secret,
+    "sql users list": list_users,
+    "sql users set-password": set_password,
     "builds submit .": build,
     "run services replace": replace,
     "run worker-pools replace": replace,
-    "run services update-traffic": move,
+    "run services update-traffic": move_traffic,
     "run worker-pools revisions": worker_revisions,
-    "auth print-identity-token": token,
-    "config get-value account": who,
-    "monitoring policies list": policies,
-    "monitoring policies create": policies,
+    "auth print-identity-token": lambda *_: answer(f"{TOKEN}\n"),
+    "config get-value account": lambda *_: answer(os.environ.get("FAKE_ACCOUNT", "me@example.com")),
+    "monitoring policies list": list_policies,
+    "monitoring policies create": create_policy,
 }
 
 if __name__ == "__main__":

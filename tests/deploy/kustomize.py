@@ -1,6 +1,7 @@
-"""Manifests as kubectl renders them, and what a test asks of them."""
+"""Renders the manifests of deploy/kubernetes with kubectl and finds objects in them."""
 
 import json
+import math
 import shutil
 import tempfile
 from functools import cache
@@ -10,10 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.deploy.environment import SECRETS
 from tests.ops.tools import ROOT, need, output
 
 FOLDER = ROOT / "deploy" / "kubernetes"
-COMPONENTS = 21  # the minor version of kubectl from which on it knows components
+PRODUCTION = "overlays/production"
+COMPONENTS = 21  # the minor version of kubectl that first knows components
+CUSTOM = ("monitoring.coreos.com/", "keda.sh/")  # kinds that operators bring
 
 Object = dict[str, Any]
 Labels = dict[str, str]
@@ -21,102 +25,128 @@ Labels = dict[str, str]
 
 @cache
 def rendered(name: str, components: tuple[str, ...] | None = None) -> list[Object]:
-    """The objects of a folder of deploy/kubernetes, which tests share and so do not change.
+    """The objects of a folder of deploy/kubernetes; tests share them and must not change them.
 
-    components: those of an overlay, in the place of its own.
+    components: replace those of an overlay.
     """
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "kubernetes"
         shutil.copytree(FOLDER, tree, ignore=shutil.ignore_patterns("__pycache__"))
         if components is not None:
-            _choose(tree / name, components)
-        if _minor() < COMPONENTS:
-            _for_old(tree / name)
+            _replace_components(tree / name, components)
+        if _kubectl_minor() < COMPONENTS:
+            _convert_for_old_kubectl(tree / name)
         text = output(need("kubectl"), "kustomize", str(tree / name))
     return [found for found in yaml.safe_load_all(text) if found]
 
 
-def one(objects: list[Object], kind: str, name: str) -> Object:
-    """The one object of that kind and name."""
+def find(objects: list[Object], kind: str, name: str) -> Object:
     (found,) = [it for it in of_kind(objects, kind) if it["metadata"]["name"] == name]
     return found
 
 
 def of_kind(objects: list[Object], kind: str) -> list[Object]:
-    """All of that kind."""
     return [it for it in objects if it["kind"] == kind]
 
 
 def pod_of(deployment: Object) -> Object:
-    """The specification of a Deployment's pods."""
-    pod: Object = deployment["spec"]["template"]["spec"]
-    return pod
+    return deployment["spec"]["template"]["spec"]
 
 
 def container_of(deployment: Object) -> Object:
-    """The one container of a Deployment's pods."""
     (container,) = pod_of(deployment)["containers"]
     return container
 
 
 def labels_of(deployment: Object) -> Labels:
-    """The labels of a Deployment's pods."""
-    labels: Labels = deployment["spec"]["template"]["metadata"]["labels"]
-    return labels
+    return deployment["spec"]["template"]["metadata"]["labels"]
 
 
-def chooses(selector: Object, labels: Labels) -> bool:
+def selects(selector: Object, labels: Labels) -> bool:
     """Whether a selector, or a Service's plain one, takes what has these labels."""
     wanted: Labels = selector.get("matchLabels", selector)
     return wanted.items() <= labels.items()
 
 
-def settings_map(objects: list[Object]) -> dict[str, str]:
-    """What the ConfigMap of the settings holds."""
-    (found,) = of_kind(objects, "ConfigMap")
-    data: dict[str, str] = found["data"]
-    return data
+def environment(
+    objects: list[Object], deployment: Object, *, optional: bool = True
+) -> dict[str, str]:
+    """The environment of a Deployment's container, with example values of secrets.
+
+    optional: whether the Secret has those keys that it may lack.
+    """
+    container = container_of(deployment)
+    (source,) = container["envFrom"]
+    variables = dict(find(objects, "ConfigMap", source["configMapRef"]["name"])["data"])
+    for variable in container.get("env", []):
+        reference = variable["valueFrom"]["secretKeyRef"]
+        assert reference["key"] == variable["name"]
+        if optional or not reference.get("optional"):
+            variables[variable["name"]] = SECRETS[reference["key"]]
+    return variables
 
 
-def _choose(overlay: Path, components: tuple[str, ...]) -> None:
-    """Have these components, and patches of what is still there alone, as the page says."""
+def pod_bounds(objects: list[Object], name: str) -> tuple[int, int]:
+    for it in of_kind(objects, "HorizontalPodAutoscaler") + of_kind(objects, "ScaledObject"):
+        spec = it["spec"]
+        if spec["scaleTargetRef"]["name"] == name:
+            fewest = spec.get("minReplicas") or spec["minReplicaCount"]
+            return fewest, spec.get("maxReplicas") or spec["maxReplicaCount"]
+    replicas: int = find(objects, "Deployment", name)["spec"]["replicas"]
+    return replicas, replicas
+
+
+def surged(objects: list[Object], name: str, pods: int) -> int:
+    """How many pods there are while so many are replaced in a release."""
+    surge = find(objects, "Deployment", name)["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+    if isinstance(surge, str):
+        return pods + math.ceil(pods * int(surge.removesuffix("%")) / 100)
+    return pods + int(surge)
+
+
+def _replace_components(overlay: Path, components: tuple[str, ...]) -> None:
+    """Set the components, and drop patches of what is not rendered any more, as the page says."""
     path = overlay / "kustomization.yaml"
-    made = yaml.safe_load(path.read_text())
-    made["components"] = [f"../../components/{component}" for component in components]
+    kustomization = yaml.safe_load(path.read_text())
+    kustomization["components"] = [f"../../components/{component}" for component in components]
     gone = {"host.yaml"} if "ingress" not in components else set()
     gone |= {"worker-identity.yaml"} if "no-jobs" in components else set()
-    made["patches"] = [patch for patch in made["patches"] if patch["path"] not in gone]
-    path.write_text(yaml.safe_dump(made))
+    kustomization["patches"] = [
+        patch for patch in kustomization["patches"] if patch["path"] not in gone
+    ]
+    path.write_text(yaml.safe_dump(kustomization))
 
 
 @cache
-def _minor() -> int:
-    said = output(need("kubectl"), "version", "--client", "-o", "json")
-    return int(json.loads(said)["clientVersion"]["minor"].rstrip("+"))
+def _kubectl_minor() -> int:
+    version = json.loads(output(need("kubectl"), "version", "--client", "-o", "json"))
+    return int(version["clientVersion"]["minor"].rstrip("+"))
 
 
-def _for_old(folder: Path) -> None:
-    """Say the same in the words of kustomize 2.0, which kubectl 1.20 brings.
+def _convert_for_old_kubectl(folder: Path) -> None:
+    """Write the same for kustomize 2.0, which is in kubectl 1.20.
 
     Folders are `bases`, patches `patchesStrategicMerge`; a component is a base whose patches move
     to the overlay. What else a component can do is beyond it.
     """
     path = folder / "kustomization.yaml"
-    made = yaml.safe_load(path.read_text())
-    resources, patches = made.pop("resources"), made.pop("patches", [])
-    for number, place in enumerate(made.pop("components", [])):
+    kustomization = yaml.safe_load(path.read_text())
+    resources, patches = kustomization.pop("resources"), kustomization.pop("patches", [])
+    for number, place in enumerate(kustomization.pop("components", [])):
         component = folder / place
         inside = yaml.safe_load((component / "kustomization.yaml").read_text())
         if set(inside) - {"apiVersion", "kind", "resources", "patches"}:
-            pytest.skip(f"kubectl 1.{_minor()} cannot render {component.name}; 1.{COMPONENTS} can")
+            pytest.skip(
+                f"kubectl 1.{_kubectl_minor()} cannot render {component.name}; 1.{COMPONENTS} can"
+            )
         for patch in inside.pop("patches", []):
             moved = f"{number}-{patch['path']}"
             shutil.copy(component / patch["path"], folder / moved)
             patches.append({"path": moved})
-        inside |= {"apiVersion": made["apiVersion"], "kind": "Kustomization"}
+        inside |= {"apiVersion": kustomization["apiVersion"], "kind": "Kustomization"}
         (component / "kustomization.yaml").write_text(yaml.safe_dump(inside))
         resources.append(place)
-    made["bases"] = [place for place in resources if (folder / place).is_dir()]
-    made["resources"] = [place for place in resources if (folder / place).is_file()]
-    made["patchesStrategicMerge"] = [patch["path"] for patch in patches]
-    path.write_text(yaml.safe_dump(made))
+    kustomization["bases"] = [place for place in resources if (folder / place).is_dir()]
+    kustomization["resources"] = [place for place in resources if (folder / place).is_file()]
+    kustomization["patchesStrategicMerge"] = [patch["path"] for patch in patches]
+    path.write_text(yaml.safe_dump(kustomization))

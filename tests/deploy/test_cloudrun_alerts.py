@@ -1,4 +1,4 @@
-"""The pages as Cloud Monitoring gets them: without recording rules they page for the same."""
+"""The paging alerts as policies of Cloud Monitoring, which has no recording rules."""
 
 import json
 import re
@@ -10,60 +10,46 @@ import pytest
 import yaml
 
 from deploy.cloudrun import alerts
-from tests.deploy.cloudrun import CLOUDRUN
+from tests.deploy.cloudrun import FOLDER
 from tests.ops import promql
 from tests.ops.tools import ROOT, need, output
 
 PAGES = alerts.pages()
 RECORDS = alerts.recorded()
-LOOKS_BACK = 24 * 3600  # seconds; Cloud Monitoring reads no older samples for an alert
-# What shows pages silent, pending, firing and silent again. Those of the budgets take promtool too
-# long where nothing is recorded; one has a test of its own below.
-SHOWN = ("api", "readiness", "instances", "inference", "jobs", "jobs_stalled", "guards")
+MAX_WINDOW_SECONDS = 24 * 3600  # Cloud Monitoring reads no older samples for an alert
+# promtool's tests of pages that fire and resolve. Those of the error budgets take too long without
+# recorded series; one has a test of its own below.
+PROMTOOL_TESTS = ("api", "readiness", "instances", "inference", "jobs", "jobs_stalled", "guards")
 CHANNEL = "projects/some-project/notificationChannels/1"
 KIND = "conditionPrometheusQueryLanguage"
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The policies as alerts.sh writes them."""
     folder = tmp_path_factory.mktemp("policies")
-    output(sys.executable, str(CLOUDRUN / "alerts.py"), str(folder), CHANNEL)
+    output(sys.executable, str(FOLDER / "alerts.py"), str(folder), CHANNEL)
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
 
-def test_every_page_has_a_policy_of_its_own(written):
-    """Told apart by a label, by which a second run finds them again."""
+def test_every_page_has_one_policy_with_the_channel(written):
     labels = {policy["userLabels"]["vitrine_alert"] for policy in written}
     assert len(labels) == len(written) == len(PAGES)
     names = {policy["conditions"][0][KIND]["alertRule"] for policy in written}
     assert names == {alert["alert"] for _, alert in PAGES}
-
-
-def test_every_page_reaches_somebody(written):
-    """The channels that alerts.sh was given."""
     assert all(policy["notificationChannels"] == [CHANNEL] for policy in written)
 
 
-def test_a_policy_asks_for_nothing_that_is_recorded(written):
-    """Cloud Monitoring records nothing, and an alert on what is not there never fires."""
+def test_queries_use_no_recorded_series_and_windows_of_a_day_at_most(written):
     for policy in written:
         query = policy["conditions"][0][KIND]["query"]
         found = {promql.name_of(one) for one, _ in promql.selectors(promql.parse(query))}
         assert found
         assert not found & set(RECORDS)
-
-
-def test_a_policy_looks_back_a_day_at_most(written):
-    """Windows and subqueries, nested or not."""
-    for policy in written:
-        query = policy["conditions"][0][KIND]["query"]
         windows = [promql.seconds(one) for one in re.findall(r"\[(\w+)[]:]", query)]
-        assert sum(sorted(windows)[-2:]) <= LOOKS_BACK
+        assert sum(sorted(windows)[-2:]) <= MAX_WINDOW_SECONDS
 
 
-def test_a_policy_says_what_to_do_and_fits_the_platforms_times(written):
-    """The runbook of the alert's name; no template of Alertmanager's is left over."""
+def test_a_policy_links_its_runbook_and_has_a_duration_that_is_accepted(written):
     for policy in written:
         condition = policy["conditions"][0][KIND]
         seconds = int(condition["duration"].removesuffix("s"))
@@ -74,15 +60,13 @@ def test_a_policy_says_what_to_do_and_fits_the_platforms_times(written):
         assert "{{" not in json.dumps(policy)
 
 
-def test_what_nothing_records_is_an_error():
-    """Rather than a policy that never fires."""
+def test_a_series_that_nothing_records_is_an_error():
     with pytest.raises(ValueError, match="nothing records"):
         alerts.inlined('slo:sli_error:ratio_rate1h{slo="nothing"} > 1', RECORDS)
 
 
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory):
-    """Prometheus' folder with the pages as Cloud Monitoring would ask."""
     folder = tmp_path_factory.mktemp("rules") / "prometheus"
     shutil.copytree(ROOT / "prometheus", folder)
     changed = 0
@@ -97,13 +81,13 @@ def copied(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", SHOWN)
-def test_pages_come_and_go_as_they_do_with_prometheus(copied: Path, name: str) -> None:
-    """The same tests, by promtool, with the expressions of the policies."""
+@pytest.mark.parametrize("name", PROMTOOL_TESTS)
+def test_policies_fire_and_resolve_as_the_alerts_do(copied: Path, name: str) -> None:
+    """Promtool's own tests of the alerts, with the queries of the policies."""
     output(need("promtool"), "test", "rules", str(copied / "tests" / f"{name}.yml"))
 
 
-def test_a_budget_that_burns_pages_within_minutes_and_no_longer_than_it_does(written, tmp_path):
+def test_a_burning_error_budget_pages_within_minutes_and_resolves(written, tmp_path):
     """One request in five fails for a quarter of an hour: the series of Prometheus' own test."""
     (policy,) = (one for one in written if one["displayName"].endswith("ApiErrorBudgetBurn-fast"))
     condition = policy["conditions"][0][KIND]

@@ -1,11 +1,14 @@
-"""deploy.sh and rollback.sh: what is moved, in which order, and what is not where it failed."""
+"""deploy.sh and rollback.sh of Cloud Run: what they move, in which order, and after a failure."""
 
 import pytest
 import yaml
 
-from tests.deploy.cloudrun_project import Project, answering
+from tests.deploy.cloudrun_project import Project
+from tests.deploy.http_stub import serve, serve_statuses
 
 IMAGE = "europe-west1-docker.pkg.dev/some-project/vitrine/vitrine:abc1234"
+TOKEN = "an-identity-token-that-must-not-be-seen"
+PREDICTIONS = "/v1/models/classification/predictions"
 STEPS = (
     "gcloud builds submit",
     "docker build",
@@ -20,185 +23,145 @@ MOVES = STEPS[-2:]
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """A project that had its first release, `1`."""
+    """A project with one release, `1`, and the requests that its candidate received."""
     project = Project(tmp_path_factory.mktemp("first") / "project")
-    release(project, "1")
-    return project
+    return project, release(project, "1")
 
 
 @pytest.fixture
 def project(first, tmp_path):
-    """The same, for one test."""
-    return first.copy(tmp_path / "project")
+    return first[0].copy(tmp_path / "project")
 
 
 def release(project, stamp, **variables):
-    """Bring one out that answers; returns what it was asked."""
-    with answering() as (project.candidate, asked):
-        assert project.run("deploy.sh", STAMP=stamp, **variables) == 0, project.said
-    return asked
+    """Run deploy.sh with a candidate that works; returns the requests that it received."""
+    with serve(serve_statuses({})) as stub:
+        project.candidate = stub.url
+        assert project.run("deploy.sh", STAMP=stamp, **variables) == 0, project.output
+    return stub.requests
 
 
-def test_a_release_is_tried_before_it_gets_workers_and_traffic(tmp_path):
-    """Built, started, asked whether it is ready, given a picture; and only then moved."""
-    project = Project(tmp_path / "project")
-    asked = release(project, "1")
-    assert project.did(*STEPS) == [STEPS[0], *STEPS[3:5], *STEPS[4:]]
-    token = "Bearer an-identity-token-that-nobody-may-see"
-    assert asked == [("/ready", token), ("/v1/models/classification/predictions", token)]
-    assert (project.state / "traffic").read_text() == "vitrine-api-abc1234-1,100,,\n"
+def test_a_release_is_tested_before_workers_and_traffic_move(first):
+    """Built, started, asked for readiness and for a prediction; and only then moved."""
+    project, requests = first
+    assert project.called(*STEPS) == [STEPS[0], *STEPS[3:5], *STEPS[4:]]
+    assert [one.line for one in requests] == ["GET /ready", f"POST {PREDICTIONS}"]
+    assert {one.headers["Authorization"] for one in requests} == {f"Bearer {TOKEN}"}
+    assert project.traffic() == "vitrine-api-abc1234-1,100,,\n"
+    (submit,) = [call for call in project.calls() if call[1:3] == ["builds", "submit"]]
+    assert "--gcs-source-staging-dir=gs://some-project-vitrine-source/source" in submit
+    for kind, name in (("services", "vitrine-api"), ("worker-pools", "vitrine-worker")):
+        template = yaml.safe_load(project.applied(kind, name))["spec"]["template"]
+        assert template["spec"]["containers"][0]["image"] == IMAGE
+        assert template["metadata"]["name"] == f"{name}-abc1234-1"
 
 
-def test_the_second_stands_beside_the_first_and_serves_nobody(project):
-    """Until it was tried the former one has all of the traffic."""
+def test_a_second_release_gets_no_traffic_until_it_was_tested(project):
+    """The former one keeps all of it; the same commit is not built again."""
     release(project, "2")
     manifest = yaml.safe_load(project.applied("services", "vitrine-api"))
     assert manifest["spec"]["traffic"] == [
         {"revisionName": "vitrine-api-abc1234-1", "percent": 100},
         {"revisionName": "vitrine-api-abc1234-2", "tag": "candidate", "percent": 0},
     ]
-    assert (project.state / "traffic").read_text() == "vitrine-api-abc1234-2,100,,\n"
-    assert "rollback.sh abc1234-1" in project.said
+    assert project.traffic() == "vitrine-api-abc1234-2,100,,\n"
+    assert "rollback.sh abc1234-1" in project.output
+    assert project.called("gcloud builds submit") == []
 
 
-def test_the_source_goes_where_the_build_may_read_it(first):
-    """To the bucket that setup.sh made for it."""
-    (submit,) = [call for call in first.calls() if call[1:3] == ["builds", "submit"]]
-    assert "--gcs-source-staging-dir=gs://some-project-vitrine-source/source" in submit
-
-
-def test_the_same_commit_is_not_built_again(project):
-    """Its image is there, and its tag names nothing else."""
-    release(project, "2")
-    assert project.did("gcloud builds submit") == []
-
-
-@pytest.mark.parametrize("part", ["ready", "predictions"])
-def test_a_release_that_fails_moves_nothing(project, part):
-    """Callers and jobs stay with the former one; the message says where to look."""
-    with answering(**{part: 503}) as (project.candidate, _):
+@pytest.mark.parametrize("failing", ["/ready", PREDICTIONS, None])
+def test_a_release_that_fails_its_test_moves_nothing(project, failing):
+    """Or that does not answer at all; the message says where its log is."""
+    with serve(serve_statuses({failing: 503})) as stub:
+        project.candidate = stub.url if failing else project.candidate
         assert project.run("deploy.sh", STAMP="2") == 1
-    assert project.did("gcloud run services replace")
-    assert project.did(*MOVES) == []
-    assert (project.state / "traffic").read_text().startswith("vitrine-api-abc1234-1,100,")
+    assert project.called("gcloud run services replace")
+    assert project.called(*MOVES) == []
+    assert project.traffic().startswith("vitrine-api-abc1234-1,100,")
     assert "vitrine-worker-abc1234-1" in project.applied("worker-pools", "vitrine-worker")
-    assert 'revision_name="vitrine-api-abc1234-2"' in project.said
+    assert 'revision_name="vitrine-api-abc1234-2"' in project.output
 
 
-def test_a_release_that_never_answers_moves_nothing(project):
-    """Nothing listens there."""
-    assert project.run("deploy.sh") == 1
-    assert project.did(*MOVES) == []
-
-
-def test_traffic_stays_where_the_workers_cannot_be_brought_out(project):
-    """Whoever was served by the former release still is."""
-    with answering() as (project.candidate, _):
+def test_traffic_does_not_move_where_the_workers_fail(project):
+    with serve(serve_statuses({})) as stub:
+        project.candidate = stub.url
         assert project.run("deploy.sh", STAMP="2", FAKE_BROKEN="worker-pools replace") == 1
-    assert project.did("gcloud run services update-traffic") == []
+    assert project.called("gcloud run services update-traffic") == []
 
 
-def test_without_jobs_the_workers_are_left_alone(project):
-    """The way out while the database is away: predictions go on with another revision."""
+def test_without_jobs_the_workers_are_not_changed(project):
+    """For an outage of the database: predictions continue with another revision."""
     release(project, "2", JOBS="off")
-    assert project.did(*MOVES) == ["gcloud run services update-traffic"]
+    assert project.called(*MOVES) == ["gcloud run services update-traffic"]
     assert "vitrine-worker-abc1234-1" in project.applied("worker-pools", "vitrine-worker")
     assert "DATABASE_URL" not in project.applied("services", "vitrine-api")
 
 
-def test_workers_keep_their_number(project):
-    """The autoscaler's, where there is one; or what is asked for."""
+def test_a_release_keeps_the_number_of_workers(project):
     assert 'manualInstanceCount: "1"' in project.applied("worker-pools", "vitrine-worker")
     release(project, "2", WORKER_INSTANCES="3")
     release(project, "3")
     assert 'manualInstanceCount: "3"' in project.applied("worker-pools", "vitrine-worker")
 
 
-def test_both_run_the_image_that_was_built(first):
-    """One image, one revision."""
-    for kind, name in (("services", "vitrine-api"), ("worker-pools", "vitrine-worker")):
-        manifest = yaml.safe_load(first.applied(kind, name))
-        assert manifest["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
-        assert manifest["spec"]["template"]["metadata"]["name"] == f"{name}-abc1234-1"
-
-
-def test_docker_builds_where_it_is_asked_to(project):
-    """For Cloud Run's processors, whatever this machine has."""
-    release(project, "2", BUILD="docker", REVISION="abc1235")
-    assert project.did(*STEPS[:3]) == ["docker build", "docker push"]
-    (build,) = [call for call in project.calls() if call[:2] == ["docker", "build"]]
-    assert {"linux/amd64", "REVISION=abc1235"} <= set(build)
-
-
-def test_traffic_that_is_split_is_not_ours_to_end(project):
-    """Somebody is trying something; a deployment would end it unseen."""
+def test_split_traffic_is_not_overwritten(project):
     (project.state / "traffic").write_text("vitrine-api-a,90,,\nvitrine-api-b,10,,\n")
     assert project.run("deploy.sh", STAMP="2") == 1
-    assert "vitrine-api-a vitrine-api-b" in project.said
-    assert project.did("gcloud run services replace") == []
+    assert "vitrine-api-a vitrine-api-b" in project.output
+    assert project.called("gcloud run services replace") == []
 
 
-def test_nobody_sees_the_token(project):
-    """Not on a command line, and not in what is said."""
+def test_the_token_is_never_shown(project):
     release(project, "2", FAKE_ACCOUNT="robot@some-project.iam.gserviceaccount.com")
-    seen = project.said + str(project.calls())
-    assert "an-identity-token" not in seen
-    asks = [call for call in project.calls() if "print-identity-token" in call]
-    assert asks[0][-1] == "--audiences=https://vitrine-api.example.com"
+    assert TOKEN not in project.output + str(project.calls())
+    tokens = [call for call in project.calls() if "print-identity-token" in call]
+    assert tokens[0][-1] == "--audiences=https://vitrine-api.example.com"
 
 
 @pytest.mark.parametrize(
     "wrong", [{"REVISION": "Not A Name"}, {"BUILD": "hope"}, {"SMOKE_IMAGE": "/nowhere.png"}]
 )
-def test_what_is_wrong_is_said_before_anything_is_started(project, wrong):
-    """In one line, with the setting's name."""
+def test_a_wrong_setting_is_named_before_anything_starts(project, wrong):
     assert project.run("deploy.sh", **wrong) == 1
-    assert next(iter(wrong)) in project.said
-    assert project.did(*STEPS) == []
+    assert next(iter(wrong)) in project.output
+    assert project.called(*STEPS) == []
 
 
 def moves(project):
-    """The arguments of the calls that moved something, without the place."""
-    words = ("update-traffic", "update-instance-split")
-    found = [call for call in project.calls() if any(word in call for word in words)]
+    verbs = ("update-traffic", "update-instance-split")
+    found = [call for call in project.calls() if any(verb in call for verb in verbs)]
     return [[word for word in call if word.startswith(("--to", "--remove"))] for call in found]
 
 
-def test_a_roll_back_takes_callers_first_and_workers_too(project):
-    """Both to revisions of one release; the one that is left keeps no tag and no warm instance."""
+def test_a_rollback_moves_traffic_first_and_then_the_workers(project):
+    """Both to revisions of one release; the tag goes, and the warm instances with it."""
     release(project, "2")
     assert project.run("rollback.sh", "abc1234-1") == 0
     assert moves(project) == [
         ["--to-revisions=vitrine-api-abc1234-1=100", "--remove-tags=candidate"],
         ["--to-revisions=vitrine-worker-abc1234-1=100"],
     ]
-    assert (project.state / "traffic").read_text() == "vitrine-api-abc1234-1,100,,\n"
+    assert project.traffic() == "vitrine-api-abc1234-1,100,,\n"
 
 
 @pytest.mark.parametrize(
-    ("had", "has", "why"), [("off", "on", "brought no workers"), ("on", "off", "JOBS=off")]
+    ("before", "now", "reason"), [("off", "on", "brought no workers"), ("on", "off", "JOBS=off")]
 )
-def test_a_roll_back_leaves_workers_where_there_are_none_to_go_back_to(project, had, has, why):
-    """The release came without them, or they are not wanted: callers are moved, and it says so."""
-    release(project, "2", JOBS=had)
+def test_a_rollback_moves_traffic_alone_where_there_are_no_workers(project, before, now, reason):
+    """The release came without them, or they are switched off; the output says so."""
+    release(project, "2", JOBS=before)
     release(project, "3")
-    assert project.run("rollback.sh", "abc1234-2", JOBS=has) == 0, project.said
+    assert project.run("rollback.sh", "abc1234-2", JOBS=now) == 0, project.output
     assert len(moves(project)) == 1
-    assert why in project.said
+    assert reason in project.output
 
 
-def test_a_roll_back_that_cannot_see_the_workers_moves_nothing(project):
-    """Not callers either: what failed is told before."""
-    release(project, "2")
+def test_a_rollback_that_cannot_find_its_revisions_moves_nothing(project):
     for broken in ("worker-pools revisions", "run revisions describe"):
         assert project.run("rollback.sh", "abc1234-1", FAKE_BROKEN=broken) != 0
         assert moves(project) == []
     assert project.run("rollback.sh", "no-such-release") == 1
     assert moves(project) == []
-
-
-def test_a_roll_back_to_nothing_moves_nothing(project):
-    """It says what there is to go back to."""
     assert project.run("rollback.sh") == 2
-    assert project.did("gcloud run services update-traffic") == []
-    assert project.did("gcloud run revisions list")
+    assert moves(project) == []
+    assert project.called("gcloud run revisions list")

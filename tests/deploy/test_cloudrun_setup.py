@@ -1,168 +1,190 @@
-"""setup.sh, autoscale.sh and alerts.sh: what is made once, in a project that is none."""
+"""setup.sh, rotate.sh, autoscale.sh and alerts.sh of Cloud Run, in a fake project."""
+
+import re
 
 import pytest
 import yaml
 
-from tests.deploy.cloudrun import CLOUDRUN, read
+from tests.deploy.cloudrun import FOLDER, load
 from tests.deploy.cloudrun_project import Project
 
-MAKING = (" create ", "versions add", "set-password")
+CREATING = (" create ", "versions add", "set-password")
+ROTATED = {"database": "vitrine-database-url", "admin-token": "vitrine-admin-token"}
 
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory):
-    """A project that setup.sh has been through once."""
     project = Project(tmp_path_factory.mktemp("ready") / "project")
-    assert project.run("setup.sh") == 0, project.said
+    assert project.run("setup.sh") == 0, project.output
     return project
 
 
+@pytest.fixture
+def project(ready, tmp_path):
+    return ready.copy(tmp_path / "project")
+
+
 @pytest.fixture(scope="module")
-def first(ready):
-    """How setup.sh called programs that first time."""
-    return ready.history[0][0]
+def lines(ready):
+    return [" ".join(call) for call in ready.calls()]
 
 
-def making(calls):
-    """Those calls that made something."""
-    said = [" ".join(call) for call in calls]
-    return [line for line in said if any(word in f"{line} " for word in MAKING)]
+def creating(lines):
+    return [line for line in lines if any(word in f"{line} " for word in CREATING)]
 
 
-def test_everything_is_made_and_the_second_time_nothing(ready, first):
-    """Bucket, database, broker, repository, identities and secrets; then none of them again."""
+def password(project):
+    return yaml.safe_load((project.state / "password").read_text())["--password"]
+
+
+def test_setup_creates_everything_once(project, lines):
     for part in ("repositories", "service-accounts", "buckets", "sql instances", "memorystore"):
-        assert any(part in line for line in making(first)), part
-    assert ready.run("setup.sh") == 0, ready.said
-    assert making(ready.calls()) == []
+        assert any(part in line for line in creating(lines)), part
+    assert project.run("setup.sh") == 0, project.output
+    assert creating(" ".join(call) for call in project.calls()) == []
 
 
-def test_without_jobs_nothing_is_made_that_only_jobs_need(tmp_path):
-    """No database, broker, bucket or identity of workers: minutes instead of twenty."""
+def test_without_jobs_nothing_is_created_that_only_jobs_need(tmp_path):
     project = Project(tmp_path / "project")
-    assert project.run("setup.sh", JOBS="off") == 0, project.said
-    lines = " ".join(making(project.calls()))
-    assert "service-accounts create vitrine-api" in lines
+    assert project.run("setup.sh", JOBS="off") == 0, project.output
+    text = " ".join(creating(" ".join(call) for call in project.calls()))
+    assert "service-accounts create vitrine-api" in text
     for part in ("sql", "memorystore", "network-connectivity", "vitrine-worker"):
-        assert part not in lines
-    assert lines.count("buckets create") == 1  # of sources
-    assert not project.did("gcloud sql", "gcloud memorystore")
+        assert part not in text
+    assert text.count("buckets create") == 1  # of sources
+    assert not project.called("gcloud sql", "gcloud memorystore")
 
 
-def test_what_broke_off_goes_on_where_it_was(tmp_path):
-    """The database's user is there, its secret is not: it gets a new password, and no twin."""
+def test_an_interrupted_setup_can_be_continued(tmp_path):
+    """The database's user exists without its secret: it gets a new password, and is not doubled."""
     project = Project(tmp_path / "project")
     assert project.run("setup.sh", FAKE_BROKEN="secrets create vitrine-database-url") == 1
-    assert project.run("setup.sh") == 0, project.said
-    assert project.did("gcloud sql users create", "gcloud sql users set-password") == [
-        "gcloud sql users set-password"
-    ]
-    password = yaml.safe_load((project.state / "password").read_text())["--password"]
-    assert f":{password}@" in project.secret("vitrine-database-url")
+    assert project.run("setup.sh") == 0, project.output
+    calls = project.called("gcloud sql users create", "gcloud sql users set-password")
+    assert calls == ["gcloud sql users set-password"]
+    assert f":{password(project)}@" in project.secret("vitrine-database-url")
 
 
-def test_the_product_takes_the_addresses_that_were_made(ready):
-    """The socket of the database, and the broker's primary, not its reader."""
+def test_the_broker_loses_no_message_and_is_no_cluster(ready):
+    """Dramatiq needs a single server; a replica takes over."""
+    (create,) = [it for it in ready.calls() if it[1:4] == ["memorystore", "instances", "create"]]
+    policy = "--engine-configs=maxmemory-policy=noeviction"
+    options = {"--mode=cluster-disabled", policy, "--persistence-config-mode=aof"}
+    assert options | {"--replica-count=1"} <= set(create)
+
+
+def test_secrets_hold_the_addresses_that_were_created(ready):
+    """The database's socket, the broker's primary, and the collectors' files."""
     assert ready.secret("vitrine-database-url").endswith(
         "@/vitrine?host=/cloudsql/some-project:europe-west1:vitrine"
     )
     assert ready.secret("vitrine-redis-url") == "redis://10.0.0.3:6379/0"
-    assert len(ready.secret("vitrine-admin-token")) == 40
+    assert yaml.safe_load(ready.secret("vitrine-collector")) == load("collector.yaml")
+    sidecar = yaml.safe_load(ready.secret("vitrine-run-monitoring"))
+    assert sidecar == load("run-monitoring.yaml")
 
 
-def test_no_secret_is_said_or_stands_on_a_command_line(ready, first):
-    """What a terminal, a CI's log or `ps` shows holds none."""
-    password = yaml.safe_load((ready.state / "password").read_text())["--password"]
-    seen = ready.history[0][1] + str(first)
-    assert len(password) == 40
-    for hidden in (password, ready.secret("vitrine-admin-token")):
-        assert hidden not in seen
-
-
-def test_an_identity_may_do_what_it_has_to_and_is_not_shared(first):
-    """Signing is the API's alone; nobody but the API reads the operators' token."""
-    lines = [" ".join(call) for call in first]
-    signing = [line for line in lines if "serviceAccountTokenCreator" in line]
-    assert len(signing) == 1
-    assert signing[0].count("vitrine-api@") == 2  # on itself, for itself
-    token = [line for line in lines if "add-iam-policy-binding vitrine-admin-token" in line]
-    assert len(token) == 1
-    assert "vitrine-api@" in token[0]
+def test_identities_have_no_more_roles_than_they_need(lines):
+    """Signing and the operators' token are the API's alone; a build reads its own bucket."""
+    (signing,) = [line for line in lines if "serviceAccountTokenCreator" in line]
+    assert signing.count("vitrine-api@") == 2  # on itself, for itself
+    (token,) = [line for line in lines if "add-iam-policy-binding vitrine-admin-token" in line]
+    assert "vitrine-api@" in token
     assert not any("roles/editor" in line or "roles/owner" in line for line in lines)
+    build = [line for line in lines if "vitrine-build@" in line]
+    (storage,) = [line for line in build if "roles/storage." in line]
+    assert "buckets add-iam-policy-binding gs://some-project-vitrine-source " in storage
+    (project,) = [line for line in build if line.startswith("gcloud projects")]
+    assert "--role=roles/logging.logWriter" in project
 
 
-def test_a_build_reads_what_was_uploaded_for_it_and_no_pictures(first):
-    """Its bucket is its own, and no role on storage is given in the whole project."""
-    lines = [" ".join(call) for call in first if "vitrine-build@" in " ".join(call)]
-    storage = [line for line in lines if "roles/storage." in line]
-    assert len(storage) == 1
-    assert "buckets add-iam-policy-binding gs://some-project-vitrine-source " in storage[0]
-    project = [line for line in lines if line.startswith("gcloud projects")]
-    assert [line.split("--role=")[1].split()[0] for line in project] == ["roles/logging.logWriter"]
-
-
-def test_a_releaser_gets_what_a_release_asks_for_and_administers_nothing(ready):
-    """Files and secrets by name; what the page lists is what is given."""
-    assert ready.run("setup.sh", RELEASER="group:ml@example.com") == 0, ready.said
-    lines = [" ".join(call) for call in ready.calls() if "ml@example.com" in " ".join(call)]
+def test_a_releaser_administers_nothing(project):
+    assert project.run("setup.sh", RELEASER="group:ml@example.com") == 0, project.output
+    lines = [" ".join(call) for call in project.calls() if "ml@example.com" in " ".join(call)]
     roles = {line.split("--role=")[1].split()[0] for line in lines}
     assert {"roles/serviceusage.serviceUsageConsumer", "roles/logging.viewer"} <= roles
     assert not [role for role in roles if role.endswith(("admin", "owner", "editor.editor"))]
     for line in lines:
-        if "roles/storage." in line:
-            assert "gs://some-project-vitrine-source " in line
-        if "roles/secretmanager." in line:
-            assert "vitrine-run-monitoring " in line or "vitrine-collector " in line
-    page = (CLOUDRUN / "README.md").read_text()
-    assert not [role for role in roles if f"`{role}`" not in page]
+        if "roles/storage." in line or "roles/secretmanager." in line:
+            assert re.search(r"\bvitrine-(source|run-monitoring|collector) ", line), line
 
 
-def test_the_broker_forgets_nothing_and_is_no_cluster(first):
-    """As docs/operating.md asks of it; Dramatiq speaks to a single server."""
-    (create,) = [call for call in first if call[1:4] == ["memorystore", "instances", "create"]]
-    assert {
-        "--mode=cluster-disabled",
-        "--engine-configs=maxmemory-policy=noeviction",
-        "--persistence-config-mode=aof",
-    } <= set(create)
+def test_taking_it_down_deletes_what_the_scripts_create():
+    down = (FOLDER / "README.md").read_text().split("## Take it down")[1]
+    scripts = "".join(path.read_text() for path in FOLDER.glob("*.sh"))
+    created = set(re.findall(r"gcloud ([a-z -]+?) create vitrine\b", scripts))
+    created -= {"sql databases", "sql users", "parametermanager parameters"}  # go with another
+    assert {"sql instances", "memorystore instances", "artifacts repositories"} <= created
+    assert not [kind for kind in created if f"gcloud {kind} delete" not in down]
+    assert down.index("--no-deletion-protection") < down.index("sql instances delete")
+    secrets = set(re.findall(r"(?:put_secret|put_configuration) vitrine-([\w-]+)", scripts))
+    (line,) = (line for line in down.splitlines() if "gcloud secrets delete" in line)
+    assert secrets == set(line.split(" in ")[1].split(";")[0].split())
 
 
-def test_the_collectors_get_their_files(ready):
-    """As they lie in the folder."""
-    for name, file in (
-        ("vitrine-run-monitoring", "run-monitoring.yaml"),
-        ("vitrine-collector", "collector.yaml"),
-    ):
-        assert yaml.safe_load(ready.secret(name)) == read(file)
+@pytest.mark.parametrize("kind", ROTATED)
+def test_rotating_changes_one_secret(project, kind):
+    """The database and its address get one new password; the other secret stays."""
+    before = {one: project.secret(name) for one, name in ROTATED.items()}
+    old = {"database": password(project), "admin-token": before["admin-token"]}[kind]
+    assert project.run("rotate.sh", kind) == 0, project.output
+    after = {one: project.secret(name) for one, name in ROTATED.items()}
+    new = {"database": password(project), "admin-token": after["admin-token"]}[kind]
+    assert len(new) == 40
+    assert new != old
+    assert after == before | {kind: before[kind].replace(old, new)}
 
 
-def test_the_autoscaler_gets_a_new_version_of_its_configuration(ready):
-    """Its identity is made once; the version that is deployed is the one that was written."""
-    assert ready.run("autoscale.sh", STAMP="1") == 0, ready.said
-    assert ready.run("autoscale.sh", STAMP="2") == 0, ready.said
-    assert not ready.did("gcloud iam service-accounts create")
-    (version,) = [call[5] for call in ready.calls() if call[1:5] == WRITES_VERSION]
-    (deploy,) = [call for call in ready.calls() if call[1:3] == ["run", "deploy"]]
+@pytest.mark.parametrize("kind", [None, *ROTATED])
+def test_no_secret_is_printed_or_on_a_command_line(ready, project, kind):
+    if kind:
+        assert project.run("rotate.sh", kind) == 0, project.output
+    seen = project if kind else ready
+    text = seen.output + str(seen.calls())
+    assert "secrets" in text
+    for hidden in (password(seen), seen.secret("vitrine-admin-token")):
+        assert len(hidden) == 40
+        assert hidden not in text
+
+
+def test_an_interrupted_rotation_is_repaired_by_another_run(project):
+    assert project.run("rotate.sh", "database", FAKE_BROKEN="secrets versions add") == 1
+    assert "run this again" in project.output
+    assert project.run("rotate.sh", "database") == 0
+    assert f":{password(project)}@" in project.secret("vitrine-database-url")
+
+
+def test_rotate_refuses_what_it_does_not_know(project, tmp_path):
+    for arguments in ((), ("everything",)):
+        assert project.run("rotate.sh", *arguments) == 1
+        assert "admin-token" in project.output
+        assert project.calls() == []
+    empty = Project(tmp_path / "empty")
+    for kind in ROTATED:
+        assert empty.run("rotate.sh", kind) == 1
+        assert creating(" ".join(call) for call in empty.calls()) == []
+
+
+def test_the_autoscaler_gets_a_new_version_of_its_configuration(project):
+    """Its identity is created once, and it is deployed with the version that was written."""
+    writes = ["parametermanager", "parameters", "versions", "create"]
+    assert project.run("autoscale.sh", STAMP="1") == 0, project.output
+    assert project.run("autoscale.sh", STAMP="2") == 0, project.output
+    assert not project.called("gcloud iam service-accounts create")
+    (version,) = [call[5] for call in project.calls() if call[1:5] == writes]
+    (deploy,) = [call for call in project.calls() if call[1:3] == ["run", "deploy"]]
     assert any(argument.endswith(f"/versions/{version}") for argument in deploy)
 
 
-WRITES_VERSION = ["parametermanager", "parameters", "versions", "create"]
-
-
-def test_pages_are_made_once_and_then_kept_up_to_date(ready):
-    """A second run makes none twice."""
+def test_alerts_are_created_once_and_then_updated(project):
     channel = "projects/some-project/notificationChannels/1"
-    creates, updates = (f"gcloud alpha monitoring policies {verb}" for verb in ("create", "update"))
-    assert ready.run("alerts.sh", channel) == 0, ready.said
-    first = ready.did(creates)
-    assert len(first) > 10
-    assert ready.run("alerts.sh", channel) == 0, ready.said
-    assert ready.did(creates) == []
-    assert len(ready.did(updates)) == len(first)
-
-
-def test_pages_need_somebody_to_tell(ready):
-    """Without a channel nothing is made."""
-    assert ready.run("alerts.sh") == 1
-    assert "CHANNEL" in ready.said
-    assert not ready.did("gcloud alpha monitoring policies create")
+    create, update = (f"gcloud alpha monitoring policies {verb}" for verb in ("create", "update"))
+    assert project.run("alerts.sh") == 1
+    assert "CHANNEL" in project.output
+    assert not project.called(create)
+    assert project.run("alerts.sh", channel) == 0, project.output
+    number = len(project.called(create))
+    assert number > 10
+    assert project.run("alerts.sh", channel) == 0, project.output
+    assert project.called(create) == []
+    assert len(project.called(update)) == number

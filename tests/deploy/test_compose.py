@@ -1,149 +1,141 @@
-"""compose.yaml is valid, pinned, closed to the network, and holds no secret."""
+"""compose.yaml: schema, pinned images, isolation, health checks, secrets, and fill-env.sh."""
 
+import io
 import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 
-from tests.deploy.compose import FOLDER, OURS, config, make_env, services
+from tests.deploy.command import run
+from tests.deploy.compose import (
+    FOLDER,
+    PRODUCT,
+    config,
+    environment,
+    make_env,
+    memory,
+    services,
+    variables,
+)
+from tests.deploy.targets import docker_compose
+from tests.deploy.vm_files import directives
 from tests.ops.tools import ROOT, need, output
 
 BIN = Path(sys.executable).parent
-OPTIONAL = {"monitoring", "logs", "traces"}
-ONCE = {"receivers"}  # does its work and ends
-# What a health check or an entry point may use: the programs that each image's Dockerfile puts in.
-HOLDS = {
-    "vitrine": {"python"},
-    "nginx": {"wget", "/bin/sh"},  # busybox
-    "postgres": {"pg_isready"},
-    "valkey": {"CMD-SHELL", "/bin/sh"},  # Debian, with valkey-cli
-    "versitygw": {"wget", "/bin/sh"},  # busybox
-    "prometheus": {"wget"},  # busybox
-    "alertmanager": {"wget"},
-    "redis_exporter": {"wget"},  # the tags that end in -alpine; the others hold nothing but itself
-    "grafana": {"wget"},  # busybox
-    "loki": {"/usr/bin/loki"},  # nothing else: no shell; -health from 3.7 on
-    "alloy": {"bash"},  # Ubuntu without curl and wget
-    "socket-proxy": {"/healthcheck"},  # from scratch
-    "tempo": {"/tempo"},  # no shell; -health from 3.0 on
+TEXT = (FOLDER / "compose.yaml").read_text(encoding="utf-8")
+NGINX = (FOLDER / "edge/nginx.conf").read_text(encoding="utf-8")
+PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
+REQUIRED = set(re.findall(r"\$\{(\w+):\?", TEXT))
+ONE_SHOT = {"receivers"}  # runs once and exits
+# Programs in each image that a health check or an entry point may use, by its Dockerfile.
+PROGRAMS = {
+    "vitrine": "python",
+    "nginx": "wget /bin/sh",  # busybox
+    "postgres": "pg_isready",
+    "valkey": "CMD-SHELL /bin/sh",  # Debian, with valkey-cli
+    "versitygw": "wget /bin/sh",  # busybox
+    "prometheus": "wget",
+    "alertmanager": "wget",
+    "redis_exporter": "wget",  # in the tags that end in -alpine
+    "grafana": "wget",
+    "loki": "/usr/bin/loki",  # no shell; -health from 3.7 on
+    "alloy": "bash",  # Ubuntu without curl and wget
+    "socket-proxy": "/healthcheck",  # from scratch
+    "tempo": "/tempo",  # no shell; -health from 3.0 on
 }
 
 
-def image(name):
-    """The last part of an image's name, without its tag."""
-    return services()[name]["image"].rpartition(":")[0].rpartition("/")[2]
+@pytest.fixture
+def env(tmp_path):
+    return make_env(tmp_path)
 
 
-def test_one_service_builds_the_image_that_several_run():
-    """Builds of one tag at a time fail where images are kept by containerd."""
-    building = [name for name, service in services().items() if "build" in service]
-    assert building == ["api"]
-    running = {one["image"] for name, one in services().items() if name in (*OURS, *ONCE)}
-    assert running == {services()["api"]["image"]}
-    arguments = services()["api"]["build"]["args"]
-    assert services()["api"]["image"].endswith(f":{arguments['REVISION']}")
+def fill(env, *options):
+    script = env.with_name("fill-env.sh")
+    subprocess.run([script, *options], check=True, capture_output=True)
+    return dotenv_values(env)
 
 
-def test_it_is_a_compose_file():
-    """By the schema of the specification."""
+def is_private(path):
+    return stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_it_follows_the_compose_specification():
     schema = ["--builtin-schema", "vendor.compose-spec"]
     output(str(BIN / "check-jsonschema"), *schema, str(FOLDER / "compose.yaml"))
 
 
-def test_podman_compose_reads_it_with_a_new_env(tmp_path):
-    """And with every profile each container is there."""
+def test_podman_compose_reads_every_service(env):
+    """With a new .env and every profile; without an .env it says how to make one."""
     need("podman")
-    profiles = [word for name in sorted(OPTIONAL) for word in ("--profile", name)]
-    command = [str(BIN / "podman-compose"), "--env-file", str(make_env(tmp_path))]
-    command += ["-f", str(FOLDER / "compose.yaml"), *profiles, "config"]
-    read = yaml.safe_load(output(*command))
+    command = [str(BIN / "podman-compose"), "-f", str(FOLDER / "compose.yaml"), "--env-file"]
+    profiles = [f"--profile={name}" for name in ("monitoring", "logs", "traces")]
+    read = yaml.safe_load(output(*command, str(env), *profiles, "config"))
     assert read["services"].keys() == services().keys()
-
-
-def test_without_an_env_it_says_what_to_do():
-    """No password has a default that somebody could forget to change."""
-    command = [str(BIN / "podman-compose"), "--env-file", "/dev/null"]
-    command += ["-f", str(FOLDER / "compose.yaml"), "config"]
-    need("podman")
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    command += ["/dev/null", "config"]
+    done = run(*command, cwd=ROOT)
     assert done.returncode
     assert "run ./fill-env.sh" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", services())
-def test_every_image_is_pinned(name):
-    """To a whole version, with its registry; ours to the commit."""
-    if name in (*OURS, *ONCE):
-        assert services()[name]["image"].startswith("vitrine:")
-        return
-    registry, _, tag = services()[name]["image"].rpartition(":")
-    assert registry.startswith("docker.io/")
-    assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-[a-z-]+)?", tag)
-    assert services()[name]["image"] in config()["x-images"].values()
+def test_images_are_pinned():
+    """To a version, with their registry; ours to the commit, and built by one service alone."""
+    product = services()["api"]["image"]
+    assert [name for name, service in services().items() if "build" in service] == ["api"]
+    assert product.endswith(f":{services()['api']['build']['args']['REVISION']}")
+    for name, service in services().items():
+        if name in (*PRODUCT, *ONE_SHOT):
+            assert service["image"] == product
+            continue
+        registry, _, tag = service["image"].rpartition(":")
+        assert registry.startswith("docker.io/")
+        assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-[a-z-]+)?", tag)
+        assert service["image"] in config()["x-images"].values()
+
+
+def test_ports_are_published_on_loopback_and_do_not_collide():
+    ports = [port for one in services().values() for port in one.get("ports", [])]
+    assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in ports)
+    assert len({port.split(":")[1] for port in ports}) == len(ports)
+    assert not [name for name in PRODUCT if "ports" in services()[name]]
 
 
 @pytest.mark.parametrize("name", services())
-def test_nothing_is_published_beyond_this_machine(name):
-    """Neither Prometheus nor the database asks who is there."""
-    for port in services()[name].get("ports", []):
-        assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
-
-
-def test_ports_do_not_collide():
-    """Each has a number of its own on the machine."""
-    ports = [port.split(":")[1] for one in services().values() for port in one.get("ports", [])]
-    assert len(set(ports)) == len(ports)
-
-
-@pytest.mark.parametrize("name", services())
-def test_a_container_has_no_more_than_it_needs(name):
-    """No capability, no way to gain one, bounded memory, processors and logs."""
+def test_a_container_is_restricted_and_checked(name):
+    """No capabilities, bounded resources, and a health check by a program that is in its image."""
     service = services()[name]
     assert service["cap_drop"] == ["ALL"]
-    assert "cap_add" not in service
-    assert "privileged" not in service
+    assert not {"cap_add", "privileged"} & service.keys()
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
     assert service["deploy"]["resources"]["limits"].keys() >= {"cpus", "memory"}
-    assert service.get("read_only") or name == "grafana"  # writes into its own tree at start
-    assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
+    assert service.get("read_only") or name == "grafana"  # it writes into its own tree at start
+    assert service["restart"] == ("no" if name in ONE_SHOT else "unless-stopped")
+    programs = PROGRAMS[service["image"].rpartition(":")[0].rpartition("/")[2]].split()
+    if name not in ONE_SHOT:
+        check = service["healthcheck"]
+        kind, *words = check["test"]
+        assert (words[0] if kind == "CMD" else kind) in programs
+        assert check.keys() >= {"interval", "timeout", "retries", "start_period"}
+    if "entrypoint" in service:
+        assert service["entrypoint"][0] in programs
 
 
-@pytest.mark.parametrize("name", sorted(services().keys() - ONCE))
-def test_a_health_check_can_pass(name):
-    """It uses a program that is in the image, and leaves the start enough time."""
-    check = services()[name]["healthcheck"]
-    kind, *words = check["test"]
-    assert (words[0] if kind == "CMD" else kind) in HOLDS[image(name)]
-    assert check.keys() >= {"interval", "timeout", "retries", "start_period"}
-    entry = services()[name].get("entrypoint")
-    assert not entry or entry[0] in HOLDS[image(name)]
+def test_dependencies_can_be_fulfilled():
+    """What is waited for has a health check or exits, and is in the profiles of what waits."""
+    for service in services().values():
+        for needed, how in service.get("depends_on", {}).items():
+            exits = "completed_successfully" if needed in ONE_SHOT else "healthy"
+            assert how["condition"] == f"service_{exits}"
+            assert set(services()[needed].get("profiles", [])) <= set(service.get("profiles", []))
 
 
-@pytest.mark.parametrize("name", services())
-def test_what_is_waited_for_is_there(name):
-    """It has a health check or ends by itself, and starts wherever the one that waits starts."""
-    for needed, how in services()[name].get("depends_on", {}).items():
-        other = services()[needed]
-        ends = needed in ONCE
-        expected = "service_completed_successfully" if ends else "service_healthy"
-        assert how["condition"] == expected
-        assert set(other.get("profiles", [])) <= set(services()[name].get("profiles", []))
-
-
-def test_without_a_profile_the_product_and_what_it_needs_run():
-    """Each other container is in one of three profiles."""
-    plain = {name for name, service in services().items() if "profiles" not in service}
-    assert plain == {*OURS, "edge", "postgres", "valkey", "s3"}
-    named = {profile for one in services().values() for profile in one.get("profiles", [])}
-    assert named == OPTIONAL
-
-
-def test_every_volume_is_used_and_every_mount_exists():
-    """A file that is not there would be made as a folder by Docker."""
+def test_volumes_are_used_and_mounts_exist():
     used = set()
     for service in services().values():
         for volume in service.get("volumes", []):
@@ -156,31 +148,118 @@ def test_every_volume_is_used_and_every_mount_exists():
     assert used == config()["volumes"].keys()
 
 
-def test_dockers_socket_is_for_one_container_that_only_reads():
-    """With the socket itself a reader of logs would be root on this machine."""
-    having = [
-        name
-        for name, service in services().items()
-        if any("docker.sock" in volume for volume in service.get("volumes", []))
-    ]
-    assert having == ["socket-proxy"]
+def test_one_container_has_the_socket_of_docker_and_only_reads():
+    """The socket itself would make a reader of logs root on this machine."""
     proxy = services()["socket-proxy"]
-    allowed = [word for word in proxy["command"] if word.startswith("-allow")]
-    assert {word.partition("=")[0] for word in allowed} == {
-        "-allowfrom",
-        "-allowhealthcheck",
-        "-allowHEAD",
-        "-allowGET",
-    }
+    mounting = [one for one in services().values() if "docker.sock" in str(one.get("volumes"))]
+    assert mounting == [proxy]
     assert proxy["networks"] == ["socket"]
     assert config()["networks"]["socket"]["internal"] is True
-    patterns = [word.removeprefix("-allowGET=") for word in allowed if "GET=" in word]
+    allowed = [word.partition("=")[::2] for word in proxy["command"] if word.startswith("-allow")]
+    kinds = {"-allowfrom", "-allowhealthcheck", "-allowHEAD", "-allowGET"}
+    assert {kind for kind, _ in allowed} == kinds
+    pattern = "|".join(f"({path})" for kind, path in allowed if kind == "-allowGET")
+    container = f"containers/{'0a' * 32}"
+    for path in ("/v1.51/containers/json", f"/v1.51/{container}/logs", f"/{container}/json"):
+        assert re.fullmatch(pattern, path)
+    for path in (f"/v1.51/{container}/archive", "/v1.51/containers/json/../../images/json"):
+        assert not re.fullmatch(pattern, path)
 
-    def passes(path):
-        return any(re.fullmatch(pattern, path) for pattern in patterns)
 
-    assert passes("/v1.51/containers/json")
-    assert passes(f"/v1.51/containers/{'0a' * 32}/logs")
-    assert passes(f"/containers/{'0a' * 32}/json")
-    assert not passes(f"/v1.51/containers/{'0a' * 32}/archive")
-    assert not passes("/v1.51/containers/json/../../images/json")
+def test_passwords_are_the_same_at_both_ends():
+    made, api = variables(), docker_compose().api.settings
+    database = api.database_url.get_secret_value()
+    assert f":{made['POSTGRES_PASSWORD']}@postgres:5432/" in database
+    assert f":{made['VALKEY_PASSWORD']}@valkey:6379/" in api.broker_url
+    given = {name: services()[name]["environment"] for name in ("postgres", "valkey")}
+    assert given["postgres"]["POSTGRES_PASSWORD"] == made["POSTGRES_PASSWORD"]
+    assert given["valkey"]["VALKEYCLI_AUTH"] == made["VALKEY_PASSWORD"]
+    s3, product = services()["s3"]["environment"], environment("api")
+    assert product["AWS_ACCESS_KEY_ID"] == s3["ROOT_ACCESS_KEY"]
+    assert product["AWS_SECRET_ACCESS_KEY"] == s3["ROOT_SECRET_KEY"]
+    assert product["AWS_REGION"] == s3["VGW_REGION"]
+
+
+def test_the_broker_loses_no_message():
+    """It refuses what exceeds its memory, and writes the rest to a volume."""
+    valkey = services()["valkey"]
+    options = dict(re.findall(r"--([a-z-]+) (\S+)", " ".join(valkey["command"])))
+    wanted = {"appendonly": "yes", "maxmemory-policy": "noeviction", "dir": "/data"}
+    assert wanted.items() <= options.items()
+    assert "valkey:/data" in valkey["volumes"]
+    # A rewrite of the file may need as much memory again.
+    assert memory("valkey") >= 2 * int(options["maxmemory"].removesuffix("mb")) * 2**20
+
+
+def test_results_are_downloaded_by_the_address_that_is_signed():
+    """The storage's alias and port inside are those of this machine's loopback."""
+    s3, api = services()["s3"], docker_compose().api.settings
+    url = environment("api")["AWS_ENDPOINT_URL"].removeprefix("http://")
+    host, _, port = url.partition(":")
+    assert host in s3["networks"]["default"]["aliases"]
+    assert host.endswith(".localhost")
+    assert s3["ports"] == [f"127.0.0.1:{port}:{port}"]
+    command = " ".join(s3["command"])
+    assert f"--port :{port} " in command
+    assert f"mkdir -p /data/{api.storage_url.removeprefix('s3://')}" in command
+    assert "s3:/data" in s3["volumes"]
+
+
+def test_the_edge_fits_the_api():
+    """It finds it, waits for its end, and does not lead to its metrics."""
+    api = docker_compose().api.settings
+    assert f"server api:{api.port} " in NGINX
+    assert directives("listen", NGINX)[0] == services()["edge"]["ports"][0].rpartition(":")[2]
+    assert str(api.metrics_port) not in NGINX
+    assert services()["edge"]["stop_grace_period"] == services()["api"]["stop_grace_period"]
+
+
+def test_secrets_are_random_long_and_private(env):
+    """Letters and digits, as they are parts of URLs; other users cannot read them."""
+    made = dotenv_values(env)
+    for name in REQUIRED - {"REVISION"}:
+        assert re.fullmatch(r"[0-9a-f]{20,}", made[name] or ""), name
+    assert len({made[name] for name in REQUIRED}) == len(REQUIRED)
+    assert made["REVISION"]
+    assert is_private(env)
+
+
+def test_fill_env_keeps_what_is_set(env):
+    """And changes no more than it is asked to; a secret that is new is added."""
+    env.write_text(env.read_text().replace("PORT=8000", "PORT=8080", 1))
+    before = env.read_text()
+    fill(env)
+    assert env.read_text() == before
+    env.write_text(re.sub("REVISION=.*", "REVISION=of-yesterday", before))
+    after = fill(env, "--revision")
+    assert after["REVISION"] != "of-yesterday"
+    assert after | {"REVISION": ""} == dotenv_values(stream=io.StringIO(before)) | {"REVISION": ""}
+    assert is_private(env)
+    lines = [line for line in env.read_text().splitlines() if "ADMIN_TOKEN" not in line]
+    env.write_text("\n".join(lines) + "\n")
+    settings = env.with_name("settings.env")
+    settings.write_text("LOG_LEVEL=DEBUG\n")
+    settings.chmod(0o644)
+    assert fill(env)["ADMIN_TOKEN"]
+    assert settings.read_text() == "LOG_LEVEL=DEBUG\n"
+    assert is_private(settings)
+
+
+def test_the_example_has_every_variable_with_its_default():
+    example = dotenv_values(FOLDER / ".env.example")
+    used = dict(re.findall(r"\$\{(\w+)(?::[-?]([^}]*))?\}", TEXT.replace("$$", "")))
+    assert example.keys() - {"COMPOSE_PROFILES"} == used.keys()
+    for name, default in used.items():
+        assert example[name] == ("" if name in REQUIRED else default), name
+
+
+def test_no_secret_is_in_the_tree():
+    """A container's passwords and tokens come from .env, which git ignores."""
+    for name, service in yaml.safe_load(TEXT)["services"].items():
+        for variable, value in (service.get("environment") or {}).items():
+            if re.search("PASSWORD|TOKEN|SECRET|_KEY$|ACCESS_KEY|AUTH$|ALERT_", variable):
+                assert re.fullmatch(r"\$\{\w+:[-?].*\}", str(value)), (name, variable)
+    ignored = (FOLDER / ".gitignore").read_text().split()
+    assert {".env", "settings.env", "backups/"} <= set(ignored)
+    tracked = output("git", "ls-files", "deploy/compose").split()
+    assert not [name for name in tracked if name.endswith((".env", ".env.new"))]

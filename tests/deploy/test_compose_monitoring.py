@@ -1,19 +1,19 @@
-"""What watches the containers of compose.yaml: the shipped rules and routes, with other targets."""
+"""Prometheus, Alertmanager, Grafana, Loki, Tempo and Alloy of compose.yaml fit each other."""
 
 import os
 import re
-import subprocess
 import sys
 
-import pytest
-import yaml
-
-from tests.deploy.compose import FOLDER, environment, services
-from tests.deploy.environment import settings_of
+from tests.deploy.command import run
+from tests.deploy.compose import FOLDER, services
+from tests.deploy.vm_files import load
+from tests.ops import promql
 from tests.ops.tools import ROOT, need, output
 
-SHIPPED = yaml.safe_load((ROOT / "prometheus/prometheus.yml").read_text())
-OURS = yaml.safe_load((FOLDER / "prometheus/prometheus.yml").read_text())
+PROMETHEUS = FOLDER / "prometheus/prometheus.yml"
+LOKI, TEMPO = load(FOLDER / "loki/loki.yaml"), load(FOLDER / "tempo/tempo.yaml")
+ALLOY = (FOLDER / "alloy/config.alloy").read_text()
+PORTS = {"loki": LOKI["server"]["http_listen_port"], "tempo": TEMPO["server"]["http_listen_port"]}
 RECEIVERS = {
     "ALERT_PAGERDUTY_KEY": "0123456789abcdef",
     "ALERT_SLACK_URL": "https://hooks.example.com/slack",
@@ -22,155 +22,108 @@ RECEIVERS = {
 }
 
 
-def job(name):
-    """What is said of a scrape job."""
-    (found,) = [one for one in OURS["scrape_configs"] if one["job_name"] == name]
-    return found
-
-
-def test_prometheus_takes_it_with_the_rules(tmp_path):
-    """By its own tool, with the folder of rules where this tree has it."""
+def test_promtool_accepts_prometheus_with_its_rules(tmp_path):
     assert "../../prometheus:/etc/vitrine:ro" in services()["prometheus"]["volumes"]
-    text = (FOLDER / "prometheus/prometheus.yml").read_text()
     path = tmp_path / "prometheus.yml"
-    path.write_text(text.replace("/etc/vitrine", str(ROOT / "prometheus")))
-    said = output(need("promtool"), "check", "config", str(path))
-    count = len(list((ROOT / "prometheus").glob("rules/*.yml")))
-    count += len(list((ROOT / "prometheus").glob("alerts/*.yml")))
-    assert f"{count} rule files found" in said
+    path.write_text(PROMETHEUS.read_text().replace("/etc/vitrine", str(ROOT / "prometheus")))
+    found = output(need("promtool"), "check", "config", str(path))
+    count = len([*ROOT.glob("prometheus/rules/*.yml"), *ROOT.glob("prometheus/alerts/*.yml")])
+    assert f"{count} rule files found" in found
 
 
-def test_it_is_the_shipped_file_but_for_where_things_are():
-    """Intervals, labels and jobs, which the rules and dashboards count on."""
-    labels = SHIPPED["global"]["external_labels"]
-    assert OURS["global"]["external_labels"].keys() == labels.keys()
-    assert OURS["global"] | {"external_labels": labels} == SHIPPED["global"]
-    relabelling = "alert_relabel_configs"
-    assert OURS["alerting"][relabelling] == SHIPPED["alerting"][relabelling]
-    assert [one["job_name"] for one in OURS["scrape_configs"]] == [
-        one["job_name"] for one in SHIPPED["scrape_configs"]
-    ]
-    endings = [path.removeprefix("/etc/vitrine/") for path in OURS["rule_files"]]
-    assert endings == SHIPPED["rule_files"]
-
-
-def test_what_its_labels_are_filled_with_is_in_its_environment():
-    """Prometheus leaves nothing where a variable is unset."""
-    asked = set(re.findall(r"\$\{(\w+)\}", str(OURS["global"]["external_labels"])))
-    assert asked == services()["prometheus"]["environment"].keys()
-    assert all(services()["prometheus"]["environment"].values())
-
-
-@pytest.mark.parametrize(
-    ("name", "service", "setting"),
-    [
-        ("vitrine-api", "api", "metrics_port"),
-        ("vitrine-worker", "worker", "worker_metrics_port"),
-    ],
-)
-def test_each_container_is_a_target_of_its_own(name, service, setting):
-    """By the name of its service, which has an address for each."""
-    (found,) = job(name)["dns_sd_configs"]
-    given = settings_of(environment(service))
-    assert found["names"] == [service]
-    assert found["type"] == "A"
-    assert found["port"] == getattr(given, setting)
-    assert "relabel_configs" not in job(name)  # `instance` stays the address
-
-
-def test_every_other_target_is_a_service():
-    """Or Prometheus itself."""
-    for one in OURS["scrape_configs"]:
+def test_prometheus_differs_from_the_shipped_one_in_its_targets_alone():
+    """Intervals, labels and jobs are those that rules and dashboards expect."""
+    shipped, ours = load(ROOT / "prometheus/prometheus.yml"), load(PROMETHEUS)
+    labels = shipped["global"].pop("external_labels")
+    given = ours["global"].pop("external_labels")
+    assert given.keys() == labels.keys()
+    assert ours["global"] == shipped["global"]
+    kind = "alert_relabel_configs"
+    assert ours["alerting"][kind] == shipped["alerting"][kind]
+    jobs = [[one["job_name"] for one in every["scrape_configs"]] for every in (ours, shipped)]
+    assert jobs[0] == jobs[1]
+    paths = [path.removeprefix("/etc/vitrine/") for path in ours["rule_files"]]
+    assert paths == shipped["rule_files"]
+    variables = set(re.findall(r"\$\{(\w+)\}", str(given)))
+    assert variables == services()["prometheus"]["environment"].keys()
+    for one in ours["scrape_configs"]:
+        assert "relabel_configs" not in one  # `instance` stays the address of each container
         for group in one.get("static_configs", []):
-            for target in group["targets"]:
-                assert target.partition(":")[0] in {*services(), "localhost"}
+            hosts = {target.partition(":")[0] for target in group["targets"]}
+            assert hosts <= {*services(), "localhost"}
 
 
-def write_receivers(folder, **given):
-    """Run receivers.py as its container does; returns the path of what it wrote."""
-    script = FOLDER / "alertmanager/receivers.py"
-    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **given}
-    command = [sys.executable, str(script), str(folder)]
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+def test_logs_and_traces_are_deleted():
+    """After a month at most; with 0, or without Loki's switch, the volumes grow for ever."""
+    assert LOKI["compactor"]["retention_enabled"] is True
+    for kept in (
+        LOKI["limits_config"]["retention_period"],
+        TEMPO["backend_worker"]["compaction"]["block_retention"],
+    ):
+        assert 0 < promql.seconds(kept) <= 31 * 24 * 3600
+
+
+def write_receivers(folder, **secrets):
+    """Run receivers.py as its container does; returns the configuration that it writes."""
+    command = [sys.executable, str(FOLDER / "alertmanager/receivers.py"), str(folder)]
+    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **secrets}
+    variables |= {"ENVIRONMENT": "production", "METRICS_PORT": "9464"}  # the image's own
+    done = run(*command, env=variables)
     assert done.returncode == 0, done.stderr
-    for secret in filter(None, given.values()):
-        assert secret not in done.stdout
-    return folder / "alertmanager/alertmanager.yml"
-
-
-def test_alertmanager_starts_where_nobody_is_to_be_told(tmp_path):
-    """Variables that are empty, as they are in a new .env, name no receiver."""
-    path = write_receivers(tmp_path, **dict.fromkeys(RECEIVERS, ""))
+    assert not [secret for secret in secrets.values() if secret and secret in done.stdout]
+    path = folder / "alertmanager/alertmanager.yml"
     assert "4 receivers" in output(need("amtool"), "check-config", str(path))
-    receivers = yaml.safe_load(path.read_text())["receivers"]
-    assert receivers == [{"name": name} for name in ("page", "ticket", "webhook", "deadman")]
+    return path
 
 
 def test_each_secret_makes_its_receiver(tmp_path):
-    """In files that no other user reads."""
+    """In files that no other user can read; a new .env has none, and Alertmanager starts."""
+    path = write_receivers(tmp_path, **dict.fromkeys(RECEIVERS, ""))
+    names = ("page", "ticket", "webhook", "deadman")
+    assert load(path)["receivers"] == [{"name": name} for name in names]
     path = write_receivers(tmp_path, **RECEIVERS)
-    assert "4 receivers" in output(need("amtool"), "check-config", str(path))
-    receivers = {one["name"]: one for one in yaml.safe_load(path.read_text())["receivers"]}
+    receivers = {one["name"]: one for one in load(path)["receivers"]}
     assert receivers["page"].keys() == {"name", "pagerduty_configs", "slack_configs"}
     assert receivers["deadman"]["webhook_configs"][0]["url"] == RECEIVERS["ALERT_DEADMAN_URL"]
-    key = receivers["page"]["pagerduty_configs"][0]["routing_key_file"]
-    assert (tmp_path / "secrets/alert_pagerduty_key").read_text().strip() in RECEIVERS.values()
-    assert key == str(tmp_path / "secrets/alert_pagerduty_key")
+    key = tmp_path / "secrets/alert_pagerduty_key"
+    assert receivers["page"]["pagerduty_configs"][0]["routing_key_file"] == str(key)
+    assert key.read_text().strip() == RECEIVERS["ALERT_PAGERDUTY_KEY"]
     for written in (path, *(tmp_path / "secrets").iterdir()):
         assert written.stat().st_mode & 0o077 == 0
 
 
-def test_what_receivers_writes_alertmanager_reads():
-    """Both run as one user, and see the files and the templates under the same paths."""
-    one, other = services()["receivers"], services()["alertmanager"]
-    assert one["user"] == other["user"]
-    folder = one["command"][-1]
-    assert f"--config.file={folder}/alertmanager/alertmanager.yml" in other["command"]
-    assert f"alertmanager-config:{folder}" in one["volumes"]
-    assert f"alertmanager-config:{folder}:ro" in other["volumes"]
-    templates = "../../prometheus:/app/prometheus:ro"  # the tree is at /app in the image
-    assert templates in one["volumes"]
-    assert templates in other["volumes"]
-    assert one["environment"].keys() == {*RECEIVERS, "PYTHONPATH"}
-
-
-def test_it_asks_for_no_secret_that_it_does_not_need(tmp_path):
-    """Neither the database nor the broker is known to it."""
-    assert "env_file" not in services()["receivers"]
-    assert services()["receivers"]["network_mode"] == "none"
-    variables = {"ENVIRONMENT": "production", "METRICS_PORT": "9464"}  # the image's own
-    write_receivers(tmp_path, **variables)
-
-
-def test_grafana_has_what_its_files_ask_for():
-    """Each variable in the provisioning leads to a service, or to a folder that is mounted."""
+def test_addresses_in_the_configurations_are_those_of_services():
+    """Grafana's data sources, by the variables of its provisioning, and Alloy's outlet."""
     folder = ROOT / "grafana/provisioning"
     text = "".join(path.read_text() for path in folder.rglob("*.yml"))
     asked = set(re.findall(r"(?<!\$)\$([A-Z][A-Z_]+)", text))
     grafana = services()["grafana"]
     assert asked <= grafana["environment"].keys()
     for name in asked - {"DASHBOARDS_PATH"}:
-        host = re.fullmatch(r"http://([a-z]+):\d+", grafana["environment"][name])
-        assert host
-        assert host[1] in services()
+        host, port = re.fullmatch(r"http://([a-z]+):(\d+)", grafana["environment"][name]).groups()
+        assert host in services()
+        assert PORTS.get(host, int(port)) == int(port)
     path = grafana["environment"]["DASHBOARDS_PATH"]
     assert f"../../grafana/dashboards:{path}:ro" in grafana["volumes"]
     home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
-    assert home.startswith(f"{path}/")
     assert (ROOT / "grafana/dashboards" / home.removeprefix(f"{path}/")).is_file()
+    assert f'url = "http://loki:{PORTS["loki"]}/loki/api/v1/push"' in ALLOY
 
 
-def test_data_sources_lead_to_each_other():
-    """From numbers to alerts, from a line to its trace and back: every uid is one that exists."""
-    sources = [
-        source
-        for path in (ROOT / "grafana/provisioning/datasources").glob("*.yml")
-        for source in yaml.safe_load(path.read_text())["datasources"]
-    ]
-    known = {source["uid"] for source in sources}
-    named = set(re.findall(r"vitrine-(?:prometheus|alertmanager|loki|tempo)", str(sources)))
-    assert named == known
-    by_type = {source["type"]: source["jsonData"] for source in sources}
-    fields = {field["name"]: field["datasourceUid"] for field in by_type["loki"]["derivedFields"]}
-    assert fields["trace_id"] == "vitrine-tempo"
-    assert by_type["tempo"]["tracesToLogsV2"]["datasourceUid"] == "vitrine-loki"
+def test_alloys_components_are_closed_and_connected():
+    """Each reference names a component, and each component but the first is used."""
+    plain = re.sub(r'//[^\n]*|"(\\.|[^"\\])*"', '""', ALLOY)
+    assert plain.count("{") == plain.count("}")
+    assert plain.count("[") == plain.count("]")
+    made = set(re.findall(r'^([a-z.]+) "([a-z_]+)" \{$', ALLOY, re.MULTILINE))
+    components = {f"{kind}.{label}" for kind, label in made}
+    named = re.findall(r"= \[?([a-z_.]+)\.(?:targets|output|receiver)\]?$", ALLOY, re.MULTILINE)
+    assert set(named) == components - {"loki.source.docker.containers"}
+
+
+def test_alloys_stages_are_those_of_the_agents_file():
+    agent = (ROOT / "config.alloy").read_text()
+    for stage in ("json", "timestamp", "labels"):
+        block = re.compile(rf"stage\.{stage} \{{.*?^\s*\}}$", re.DOTALL | re.MULTILINE)
+        here, there = (re.sub(r"\s+", " ", block.search(text)[0]) for text in (ALLOY, agent))
+        assert here == there

@@ -1,189 +1,174 @@
-"""The manifests for Kubernetes: they render, are of their kinds, and name each other rightly."""
+"""The manifests of Kubernetes: schemas, references between objects, rollouts, sandbox, probes."""
 
-import copy
 import re
 
 import kubernetes_validate
 import pytest
 
-from tests.deploy.kustomize import (
-    FOLDER,
-    chooses,
-    container_of,
-    labels_of,
-    of_kind,
-    one,
-    rendered,
-)
+from tests.deploy import kustomize
+from tests.deploy.cloudrun import probe_seconds
+from tests.deploy.environment import SECRETS, settings_of
+from tests.deploy.kustomize import CUSTOM, FOLDER, PRODUCTION, container_of, find, of_kind, rendered
+from tests.deploy.targets import kubernetes
 
-OLDEST = "1.27"  # the page says so; a disruption budget's policy for unready pods came with it
+OLDEST = "1.27"  # the page promises it; a budget's policy for unready pods came with it
 PASSWORDS = r"^kind: Secret$|\w+://[^/\s]*:[^/\s@]+@"
-CUSTOM = ("monitoring.coreos.com/", "keda.sh/")
-WAYS = {
+CHOICES = {  # of components
     "base": ("base", None),
-    "production": ("overlays/production", None),
-    "without operators": ("overlays/production", ("ingress",)),
-    "without KEDA": ("overlays/production", ("ingress", "monitoring")),
-    "without jobs": ("overlays/production", ("ingress", "monitoring", "no-jobs")),
-    "on GKE": ("overlays/production", ("ingress", "monitoring", "keda", "metadata-server")),
+    "production": (PRODUCTION, None),
+    "without operators": (PRODUCTION, ("ingress",)),
+    "without KEDA": (PRODUCTION, ("ingress", "monitoring")),
+    "without jobs": (PRODUCTION, ("ingress", "monitoring", "no-jobs")),
+    "on GKE": (PRODUCTION, ("ingress", "monitoring", "keda", "metadata-server")),
+}
+NAMES = ("vitrine-api", "vitrine-worker")
+USER = 10001  # the image's
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
 }
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=CHOICES)
 def objects(request):
-    """What each choice of components renders to."""
-    return rendered(*WAYS[request.param])
+    return rendered(*CHOICES[request.param])
 
 
 @pytest.fixture
 def production():
-    """All of it."""
-    return rendered("overlays/production")
+    return rendered(PRODUCTION)
+
+
+@pytest.fixture(params=NAMES)
+def deployment(request, production):
+    return find(production, "Deployment", request.param)
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
 def test_every_object_is_of_its_kind(objects, version):
     """By Kubernetes' own schemas, of the oldest version that is promised and of the newest."""
-    seen = 0
-    for found in objects:
-        if not found["apiVersion"].startswith(CUSTOM):
-            kubernetes_validate.validate(found, version, strict=True)
-            seen += 1
-    assert seen > 10
+    standard = [it for it in objects if not it["apiVersion"].startswith(CUSTOM)]
+    assert len(standard) > 10
+    for found in standard:
+        kubernetes_validate.validate(found, version, strict=True)
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "HorizontalPodAutoscaler", "Ingress"])
-def test_a_mistyped_field_is_refused(production, kind):
-    """Or the test before this one says nothing."""
-    wrong = copy.deepcopy(of_kind(production, kind)[0])
-    wrong["spec"]["replica"] = 2
-    with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
-        kubernetes_validate.validate(wrong, OLDEST, strict=True)
-
-
-def test_only_the_chosen_components_bring_custom_kinds():
-    """A cluster without operators refuses a whole apply for one kind that it does not know."""
+def test_only_components_have_custom_kinds():
+    """A cluster without operators refuses a whole apply for one unknown kind."""
     for name in ("base", "without operators"):
-        assert not [it for it in rendered(*WAYS[name]) if it["apiVersion"].startswith(CUSTOM)]
-    kinds = {it["kind"] for it in rendered(*WAYS["production"])}
-    assert kinds >= {"PodMonitor", "PrometheusRule", "ScaledObject"}
+        assert not [it for it in rendered(*CHOICES[name]) if it["apiVersion"].startswith(CUSTOM)]
 
 
-def test_everything_is_in_one_namespace(objects):
-    """So that the namespace's labels and its policies hold for all of it."""
+def test_everything_is_in_one_namespace_and_no_secret_is_in_the_tree(objects):
     (namespace,) = of_kind(objects, "Namespace")
     others = [it for it in objects if it is not namespace]
     assert {it["metadata"]["namespace"] for it in others} == {namespace["metadata"]["name"]}
-
-
-def test_selectors_find_the_pods_that_they_are_for(objects):
-    """One that finds nothing is no error to Kubernetes, only silent."""
-    pods = [labels_of(it) for it in of_kind(objects, "Deployment")]
-    assert pods
-    for deployment in of_kind(objects, "Deployment"):
-        assert chooses(deployment["spec"]["selector"], labels_of(deployment))
-        for spread in deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]:
-            assert chooses(spread["labelSelector"], labels_of(deployment))
-    for kind in ("Service", "PodDisruptionBudget", "PodMonitor"):
-        for found in of_kind(objects, kind):
-            chosen = [labels for labels in pods if chooses(found["spec"]["selector"], labels)]
-            assert len(chosen) == 1, f"{kind} {found['metadata']['name']} is for one Deployment"
-
-
-def test_the_deployments_share_no_pods(production):
-    """Each would delete the other's."""
-    api, worker = of_kind(production, "Deployment")
-    assert not chooses(api["spec"]["selector"], labels_of(worker))
-    assert not chooses(worker["spec"]["selector"], labels_of(api))
-
-
-def test_the_way_from_the_ingress_ends_at_a_port_of_the_api(production):
-    """Host to Service to port to container, by name."""
-    (path,) = one(production, "Ingress", "vitrine")["spec"]["rules"][0]["http"]["paths"]
-    to = path["backend"]["service"]
-    service = one(production, "Service", to["name"])
-    (port,) = [it for it in service["spec"]["ports"] if it["name"] == to["port"]["name"]]
-    container = container_of(one(production, "Deployment", "vitrine-api"))
-    assert port["targetPort"] in {it["name"] for it in container["ports"]}
-
-
-def test_what_scales_names_a_deployment_and_nothing_else_sets_its_number(objects):
-    """Two that write `replicas` undo each other for ever."""
-    scaled = [
-        it["spec"]["scaleTargetRef"]["name"]
-        for kind in ("HorizontalPodAutoscaler", "ScaledObject")
-        for it in of_kind(objects, kind)
-    ]
-    assert len(scaled) == len(set(scaled))
-    for deployment in of_kind(objects, "Deployment"):
-        owned = deployment["metadata"]["name"] in scaled
-        assert owned == ("replicas" not in deployment["spec"])
-    assert set(scaled) <= {it["metadata"]["name"] for it in of_kind(objects, "Deployment")}
-
-
-def test_a_drained_node_leaves_at_least_one_pod(objects):
-    """Whatever the number may shrink to."""
-    least = {
-        it["metadata"]["name"]: it["spec"]["replicas"]
-        for it in of_kind(objects, "Deployment")
-        if "replicas" in it["spec"]
-    }
-    for kind, field in (
-        ("HorizontalPodAutoscaler", "minReplicas"),
-        ("ScaledObject", "minReplicaCount"),
-    ):
-        for it in of_kind(objects, kind):
-            least[it["spec"]["scaleTargetRef"]["name"]] = it["spec"][field]
-    assert least
-    for name, number in least.items():
-        budget = one(objects, "PodDisruptionBudget", name)["spec"]
-        assert number - budget["maxUnavailable"] >= 1
-
-
-def test_nodes_can_be_drained_while_pods_are_unready(production):
-    """One whose model does not load, or that waits to start: a budget would protect nobody."""
-    for budget in of_kind(production, "PodDisruptionBudget"):
-        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
-
-
-def test_images_are_pinned_and_the_same(objects):
-    """The API and the workers of one release, and never `latest`."""
-    images = {container_of(it)["image"] for it in of_kind(objects, "Deployment")}
-    assert len(images) == 1
-    assert re.fullmatch(r"[\w.-]+(/[\w.-]+)+:(?!latest$)[\w.-]+", images.pop())
-
-
-def test_no_secret_is_in_the_tree(objects):
-    """They are made in the cluster; what refers to them is all that stands here."""
     assert not of_kind(objects, "Secret")
     for path in FOLDER.rglob("*.yaml"):
         assert not re.search(PASSWORDS, path.read_text(), re.MULTILINE)
 
 
-def test_a_changed_setting_rolls_the_pods_out(production):
-    """The ConfigMap's name changes with what is in it, and the pods name it."""
-    (settings,) = of_kind(production, "ConfigMap")
-    name = settings["metadata"]["name"]
-    assert re.fullmatch(r"vitrine-settings-\w+", name)
-    assert name != of_kind(rendered("base"), "ConfigMap")[0]["metadata"]["name"]
-    for deployment in of_kind(production, "Deployment"):
-        assert container_of(deployment)["envFrom"] == [{"configMapRef": {"name": name}}]
+def test_every_selector_finds_the_pods_of_one_deployment(objects):
+    deployments = of_kind(objects, "Deployment")
+    pods = [kustomize.labels_of(it) for it in deployments]
+    assert pods
+    selectors = [it["spec"]["selector"] for it in deployments]
+    for deployment in deployments:
+        for spread in kustomize.pod_of(deployment)["topologySpreadConstraints"]:
+            assert kustomize.selects(spread["labelSelector"], kustomize.labels_of(deployment))
+    for kind in ("Service", "PodDisruptionBudget", "PodMonitor"):
+        selectors += [it["spec"]["selector"] for it in of_kind(objects, kind)]
+    for selector in selectors:
+        assert sum(kustomize.selects(selector, labels) for labels in pods) == 1
 
 
-def test_a_rollout_never_has_fewer_pods_and_can_be_undone(production):
-    """A new pod first, then an old one goes; the former releases are kept."""
-    for deployment in of_kind(production, "Deployment"):
-        rolling = deployment["spec"]["strategy"]["rollingUpdate"]
-        assert rolling["maxUnavailable"] == 0
-        assert rolling["maxSurge"]
-        assert deployment["spec"]["revisionHistoryLimit"] >= 2
+def test_the_ingress_leads_to_a_port_of_the_api(production):
+    (path,) = find(production, "Ingress", "vitrine")["spec"]["rules"][0]["http"]["paths"]
+    backend = path["backend"]["service"]
+    service = find(production, "Service", backend["name"])
+    (port,) = [it for it in service["spec"]["ports"] if it["name"] == backend["port"]["name"]]
+    container = container_of(find(production, "Deployment", "vitrine-api"))
+    assert port["targetPort"] in {it["name"] for it in container["ports"]}
 
 
-def test_the_api_grows_fast_and_shrinks_slowly(production):
-    """Too few pods are 503s, too many are some minutes of processors."""
-    spec = one(production, "HorizontalPodAutoscaler", "vitrine-api")["spec"]
-    up, down = spec["behavior"]["scaleUp"], spec["behavior"]["scaleDown"]
-    assert up["stabilizationWindowSeconds"] < down["stabilizationWindowSeconds"]
-    assert spec["minReplicas"] >= 2
-    requests = container_of(one(production, "Deployment", "vitrine-api"))["resources"]["requests"]
-    assert {it["resource"]["name"] for it in spec["metrics"]} <= set(requests)  # a share of these
+def test_one_object_sets_the_number_of_pods(objects):
+    """Two that write `replicas` would undo each other; a drain leaves at least one pod."""
+    scaled = [
+        it["spec"]["scaleTargetRef"]["name"]
+        for kind in ("HorizontalPodAutoscaler", "ScaledObject")
+        for it in of_kind(objects, kind)
+    ]
+    deployments = {it["metadata"]["name"]: it["spec"] for it in of_kind(objects, "Deployment")}
+    assert len(scaled) == len(set(scaled))
+    assert set(scaled) <= set(deployments)
+    for name, spec in deployments.items():
+        assert (name in scaled) == ("replicas" not in spec)
+        budget = find(objects, "PodDisruptionBudget", name)["spec"]
+        assert kustomize.pod_bounds(objects, name)[0] - budget["maxUnavailable"] >= 1
+        assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"  # or they hold up every drain
+
+
+def test_pods_pass_the_restricted_standard(production, deployment):
+    """The namespace enforces it; nothing is writable but a bounded /tmp in memory."""
+    (namespace,) = of_kind(production, "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    pod, container = kustomize.pod_of(deployment), container_of(deployment)
+    context = pod["securityContext"]
+    assert context["runAsNonRoot"] is True
+    assert context["runAsUser"] == context["runAsGroup"] == USER
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == RESTRICTED
+    account = find(production, "ServiceAccount", pod["serviceAccountName"])
+    assert not pod["automountServiceAccountToken"]
+    assert not account["automountServiceAccountToken"]
+    assert pod["enableServiceLinks"] is False  # its variables would replace settings
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(pod)
+    (mount,), (volume,) = container["volumeMounts"], pod["volumes"]
+    assert set(volume) == {"name", "emptyDir"}
+    assert mount == {"name": volume["name"], "mountPath": "/tmp"}
+    assert volume["emptyDir"]["medium"] == "Memory"
+    assert volume["emptyDir"]["sizeLimit"]
+
+
+def test_a_release_waits_for_ready_pods_and_can_be_undone(production):
+    """API and workers run one image, whose tag is a version or a commit."""
+    deployments = of_kind(production, "Deployment")
+    for spec in (it["spec"] for it in deployments):
+        assert spec["strategy"].get("type", "RollingUpdate") == "RollingUpdate"
+        assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+        assert spec["revisionHistoryLimit"] >= 2
+    (image,) = {container_of(it)["image"] for it in deployments}
+    assert re.fullmatch(r"[\w./-]+:(\d+\.\d+\.\d+|[0-9a-f]{7,40})", image)
+
+
+def test_settings_are_complete_without_optional_secrets(production, deployment):
+    """And storage is no folder, as pods share no disk; without jobs no secret is needed."""
+    settings = settings_of(kustomize.environment(production, deployment, optional=False))
+    assert settings.host == "0.0.0.0"
+    assert not settings.storage_url.startswith("file:")
+    objects = rendered(PRODUCTION, ("ingress", "no-jobs"))
+    (alone,) = of_kind(objects, "Deployment")
+    variables = kustomize.environment(objects, alone, optional=False)
+    assert not set(variables) & set(SECRETS)
+    assert not settings_of(variables).jobs
+
+
+def test_probes_ask_the_pod_alone(deployment):
+    """At named ports that exist; a restart or a removal would mend no database."""
+    container = container_of(deployment)
+    ports = {port["name"] for port in container["ports"]}
+    is_api = container["name"] == "api"
+    for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+        path = "/ready?scope=instance" if is_api and kind == "readinessProbe" else "/health"
+        assert container[kind]["httpGet"]["path"] == path
+        assert container[kind]["httpGet"]["port"] in ports
+    if is_api:
+        settings = kubernetes().api.settings
+        start = probe_seconds(container["startupProbe"])
+        assert start >= settings.database_wait_seconds + 30
+        sleep, pause = container["lifecycle"]["preStop"]["exec"]["command"]
+        assert sleep == "sleep"
+        assert int(pause) >= container["readinessProbe"]["periodSeconds"]
+        numbers = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert numbers["http"] == settings.port

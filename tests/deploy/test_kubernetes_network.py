@@ -1,17 +1,15 @@
-"""Who may talk to whom: nobody, but for what the policies name."""
-
-from urllib.parse import urlsplit
+"""The network policies: which pods may be reached from where, and what they may reach."""
 
 import pytest
 
 from tests.deploy.kustomize import (
-    FOLDER,
-    chooses,
+    PRODUCTION,
     container_of,
+    find,
     labels_of,
     of_kind,
-    one,
     rendered,
+    selects,
 )
 
 ALL = ("ingress", "monitoring", "keda", "metadata-server")
@@ -22,97 +20,65 @@ DNS_PORT = 53
 
 @pytest.fixture
 def objects():
-    """Production with every component that brings a policy."""
-    return rendered("overlays/production", ALL)
+    return rendered(PRODUCTION, ALL)
 
 
-def policies(objects, labels, direction):
-    """The rules in one direction that hold for pods with these labels."""
-    return [
-        rule
-        for policy in of_kind(objects, "NetworkPolicy")
-        if chooses(policy["spec"]["podSelector"], labels)
-        for rule in policy["spec"].get(direction, [])
-    ]
-
-
-def sources(objects, deployment):
-    """Port → the namespaces that reach it."""
+def sources(objects, labels):
     found = {}
-    for rule in policies(objects, labels_of(deployment), "ingress"):
-        for port in rule["ports"]:
-            for peer in rule["from"]:
-                name = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
-                found.setdefault(port["port"], set()).add(name)
+    for policy in of_kind(objects, "NetworkPolicy"):
+        if selects(policy["spec"]["podSelector"], labels):
+            for rule in policy["spec"].get("ingress", []):
+                peers = [peer["namespaceSelector"]["matchLabels"] for peer in rule["from"]]
+                for port in rule["ports"]:
+                    names = {peer["kubernetes.io/metadata.name"] for peer in peers}
+                    found.setdefault(port["port"], set()).update(names)
     return found
 
 
-def numbers(deployment):
-    """Name → number of a container's ports."""
-    return {it["name"]: it["containerPort"] for it in container_of(deployment)["ports"]}
-
-
-def test_nothing_is_allowed_that_is_not_named(objects):
-    """A policy for every pod, in both directions, with no rule."""
-    default = one(objects, "NetworkPolicy", "default-deny")["spec"]
+def test_everything_is_denied_that_no_policy_allows(objects):
+    """An empty list would allow all; a policy that selects no pod protects nothing."""
+    default = find(objects, "NetworkPolicy", "default-deny")["spec"]
     assert default["podSelector"] == {}
     assert sorted(default["policyTypes"]) == ["Egress", "Ingress"]
     assert not default.get("ingress")
     assert not default.get("egress")
-
-
-def test_policies_hold_for_pods_that_are_there(objects):
-    """One that selects nothing protects nothing; cert-manager's solvers come and go."""
     pods = [*(labels_of(it) for it in of_kind(objects, "Deployment")), SOLVER]
     for policy in of_kind(objects, "NetworkPolicy"):
-        assert any(chooses(policy["spec"]["podSelector"], labels) for labels in pods)
-
-
-def test_a_certificates_challenge_is_answered(objects):
-    """From the ingress, at the port of cert-manager's solver; it needs no way out."""
-    (rule,) = policies(objects, SOLVER, "ingress")
-    ((peer,), (port,)) = (rule["from"], rule["ports"])
-    name = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
-    assert (name, port) == ("ingress-nginx", {"protocol": "TCP", "port": SOLVER_PORT})
-    assert not policies(objects, SOLVER, "egress")
-
-
-def test_the_api_is_reached_from_the_ingress_and_its_metrics_from_monitoring(objects):
-    """And neither from the other: METRICS_PORT asks for no token."""
-    api = one(objects, "Deployment", "vitrine-api")
-    ports = numbers(api)
-    assert sources(objects, api) == {
-        ports["http"]: {"ingress-nginx"},
-        ports["metrics"]: {"monitoring"},
-    }
-
-
-def test_workers_are_reached_from_monitoring_alone(objects):
-    """They serve nothing else."""
-    worker = one(objects, "Deployment", "vitrine-worker")
-    assert sources(objects, worker) == {numbers(worker)["metrics"]: {"monitoring"}}
-
-
-@pytest.mark.parametrize("name", ["vitrine-api", "vitrine-worker"])
-def test_pods_reach_what_they_need(name):
-    """DNS, PostgreSQL, Valkey, HTTPS for the bucket, a collector of traces, and nothing else."""
-    objects = rendered("overlays/production")
-    rules = policies(objects, labels_of(one(objects, "Deployment", name)), "egress")
-    reached = {(port["protocol"], port["port"]) for rule in rules for port in rule["ports"]}
-    assert reached == {("UDP", 53), *(("TCP", port) for port in (53, 5432, 6379, 443, 4318))}
-
-
-def test_no_rule_opens_every_port_or_every_place(objects):
-    """An empty list in a policy means all of them."""
-    for policy in of_kind(objects, "NetworkPolicy"):
-        for rule in policy["spec"].get("ingress", []) + policy["spec"].get("egress", []):
+        spec = policy["spec"]
+        assert any(selects(spec["podSelector"], labels) for labels in pods)
+        for rule in spec.get("ingress", []) + spec.get("egress", []):
             assert rule["ports"]
             assert rule.get("from") or rule.get("to")
 
 
-def test_credentials_of_the_node_are_out_of_reach():
-    """Unless metadata-server is chosen, for clusters where they are the pod's; DNS is all else."""
-    for policy in of_kind(rendered("overlays/production"), "NetworkPolicy"):
+def test_pods_are_reached_from_the_ingress_and_from_monitoring(objects):
+    """METRICS_PORT needs no token, so only monitoring reaches it; the solver is for the ingress."""
+    for name in ("vitrine-api", "vitrine-worker"):
+        deployment = find(objects, "Deployment", name)
+        ports = {it["name"]: it["containerPort"] for it in container_of(deployment)["ports"]}
+        expected = {ports["metrics"]: {"monitoring"}}
+        if "http" in ports:
+            expected[ports["http"]] = {"ingress-nginx"}
+        assert sources(objects, labels_of(deployment)) == expected
+    assert sources(objects, SOLVER) == {SOLVER_PORT: {"ingress-nginx"}}
+
+
+@pytest.mark.parametrize("name", ["vitrine-api", "vitrine-worker"])
+def test_pods_reach_what_they_need_and_no_more(name):
+    """DNS, PostgreSQL, Valkey, HTTPS for the storage, and a collector of traces."""
+    production = rendered(PRODUCTION)
+    labels, reached = labels_of(find(production, "Deployment", name)), set()
+    for policy in of_kind(production, "NetworkPolicy"):
+        if selects(policy["spec"]["podSelector"], labels):
+            for rule in policy["spec"].get("egress", []):
+                reached |= {(it["protocol"], it["port"], it.get("endPort")) for it in rule["ports"]}
+    tcp = (DNS_PORT, 5432, 6379, 443, 4318)
+    assert reached == {("UDP", DNS_PORT, None), *(("TCP", port, None) for port in tcp)}
+
+
+def test_the_nodes_credentials_are_out_of_reach():
+    """At 169.254.169.254 nothing but DNS is open, unless metadata-server is chosen."""
+    for policy in of_kind(rendered(PRODUCTION), "NetworkPolicy"):
         for rule in policy["spec"].get("egress", []):
             for peer in rule["to"]:
                 block = peer.get("ipBlock", {})
@@ -120,25 +86,3 @@ def test_credentials_of_the_node_are_out_of_reach():
                     assert "169.254.0.0/16" in block["except"]
                 elif block.get("cidr", "").startswith("169.254."):
                     assert {port["port"] for port in rule["ports"]} == {DNS_PORT}
-
-
-def test_names_are_resolved_wherever_the_cluster_does_it(objects):
-    """In kube-system, at the node's cache, or at the metadata server, where GKE has Cloud DNS."""
-    (rule,) = one(objects, "NetworkPolicy", "to-dns")["spec"]["egress"]
-    blocks = {peer["ipBlock"]["cidr"] for peer in rule["to"] if "ipBlock" in peer}
-    assert blocks == {"169.254.20.10/32", "169.254.169.254/32"}
-    names = [it["namespaceSelector"] for it in rule["to"] if "namespaceSelector" in it]
-    assert names == [{"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}]
-    ports = {(port["protocol"], port["port"]) for port in rule["ports"]}
-    assert ports == {("UDP", DNS_PORT), ("TCP", DNS_PORT)}
-
-
-def test_a_collector_in_the_cluster_is_reached_where_the_overlay_names_one(objects):
-    """The place of the example in the overlay is one that a policy opens."""
-    text = (FOLDER / "overlays/production/kustomization.yaml").read_text()
-    place = urlsplit(text.partition("OTEL_EXPORTER_OTLP_ENDPOINT=")[2].split()[0])
-    (rule,) = one(objects, "NetworkPolicy", "to-collector")["spec"]["egress"]
-    (peer,) = rule["to"]
-    assert [place.port] == [port["port"] for port in rule["ports"]]
-    name = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
-    assert place.hostname.split(".")[1] == name

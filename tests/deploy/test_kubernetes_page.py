@@ -1,188 +1,179 @@
-"""The page for Kubernetes: what it names is there, and what it has one run does what it says."""
+"""The commands of the page for Kubernetes, run without a cluster: images, secrets, identities."""
 
+import base64
 import json
 import re
 import shutil
-import subprocess
 
 import pytest
 import yaml
 
-from project.settings import Settings
-from tests.deploy.environment import OTHERS
-from tests.deploy.kustomize import FOLDER, container_of, of_kind, pod_of, rendered
+from tests.deploy import command
+from tests.deploy.kustomize import FOLDER, PRODUCTION, container_of, of_kind, rendered
+from tests.deploy.vm_files import load
 from tests.ops.tools import ROOT, need
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 PAGE = (FOLDER / "README.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+FAKE_CLOUDS = """
+aws() {
+  case "$*" in
+    *oidc.issuer*) echo https://oidc.example.com/id/1 ;;
+    *get-caller*) echo 111122223333 ;;
+    *get-role*) echo arn:aws:iam::111122223333:role/vitrine ;;
+    *) printf '%s\\0' aws "$@" --- ;;
+  esac
+}
+gcloud() { printf '%s\\0' gcloud "$@" ---; }
+az() { case "$*" in *show*) echo value ;; *) printf '%s\\0' az "$@" --- ;; esac; }
+"""
+OLD = {"REDIS_URL": "rediss://:old@broker:6379/0", "ADMIN_TOKEN": "0123456789abcdef"}
+NEW = "rediss://:new#%3A: {it}$x@broker:6379/0"  # with characters of the shell and of YAML
 
 
-def run(script, folder, typed="", **variables):
-    """What a script of the page prints, run somewhere; fails where it fails."""
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env={"PATH": PATH, "HOME": str(folder), **variables},
-        input=typed,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(script, folder, stdin="", **variables):
+    environment = {"PATH": PATH, "HOME": str(folder), **variables}
+    script = f"set -euo pipefail\n{script}"
+    done = command.run("bash", "-c", script, cwd=folder, env=environment, input=stdin)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done
 
 
 def block(*words):
-    """The one block of commands with all these words."""
     (found,) = [it for it in BLOCKS if all(word in it for word in words)]
     return found
 
 
-def test_every_path_on_the_page_is_there():
-    """Of the repository, of this folder, and of the overlay."""
-    for path in re.findall(r"\b(?:deploy|grafana|prometheus)/[\w./-]*\w/?", PAGE):
-        assert (ROOT / path).exists() or "example" in path, path
-    for path in re.findall(r"`((?:base|components|overlays)/[\w./-]+)`", PAGE):
-        assert (FOLDER / path).exists(), path
-    for path in re.findall(r"`([\w-]+\.yaml)`", PAGE):
-        assert list(FOLDER.rglob(path)), path
+def decoded(secret):
+    return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
 
-def test_every_component_is_on_the_page():
-    """One that nobody knows of is one that nobody chooses."""
-    for folder in (FOLDER / "components").iterdir():
-        assert f"| `components/{folder.name}/` |" in PAGE
-
-
-def test_setting_image_and_host_changes_what_is_rendered(tmp_path):
-    """The commands of step 2, in a copy: nothing of the examples is left."""
+def test_image_and_host_are_set_in_the_overlay(tmp_path):
+    shutil.copytree(FOLDER, tmp_path / "kubernetes")
+    overlay = tmp_path / "kubernetes" / PRODUCTION
     script = block("newName").replace("cd deploy/kubernetes/", "cd kubernetes/")
-    run(
-        f"cp -r {FOLDER} kubernetes\n{script}",
-        tmp_path,
-        IMAGE="ghcr.io/team/vitrine",
-        HOST_NAME="photos.test",
-        REVISION="1234567",  # a number, unless it is quoted
-    )
-    overlay = tmp_path / "kubernetes/overlays/production"
-    made = yaml.safe_load((overlay / "kustomization.yaml").read_text())
-    assert made["images"][0]["newName"] == "ghcr.io/team/vitrine"
-    assert made["images"][0]["newTag"] == "1234567"
-    host = yaml.safe_load((overlay / "host.yaml").read_text())["spec"]
+    done = command.run("bash", "-c", script, cwd=tmp_path, env={"PATH": PATH})
+    assert "parameter null or not set" in done.stderr
+    for file in ("kustomization.yaml", "host.yaml"):
+        assert (overlay / file).read_text() == (FOLDER / PRODUCTION / file).read_text()
+    values = {"IMAGE": "ghcr.io/team/vitrine", "HOST_NAME": "photos.test", "REVISION": "1234567"}
+    run(script, tmp_path, **values)
+    (image,) = load(overlay / "kustomization.yaml")["images"]
+    assert (image["newName"], image["newTag"]) == ("ghcr.io/team/vitrine", "1234567")
+    for deployment in of_kind(rendered("base"), "Deployment"):
+        assert container_of(deployment)["image"].rpartition(":")[0] == image["name"]
+    host = load(overlay / "host.yaml")["spec"]
     assert host["rules"][0]["host"] == host["tls"][0]["hosts"][0] == "photos.test"
     assert not list(overlay.glob("*.bak"))
 
 
-def test_the_image_that_is_set_is_the_image_that_runs():
-    """`images` names what stands in the base."""
-    made = yaml.safe_load((FOLDER / "overlays/production/kustomization.yaml").read_text())
-    (image,) = made["images"]
-    for deployment in of_kind(rendered("base"), "Deployment"):
-        assert container_of(deployment)["image"].rpartition(":")[0] == image["name"]
-
-
-def test_the_dashboards_command_makes_one_labelled_map_of_each(tmp_path):
-    """Everything of it but the cluster; a map may hold a megabyte."""
+def test_every_dashboard_becomes_a_labelled_config_map():
     need("kubectl")
     loop = block("grafana/dashboards/*.json").partition("done\n")[0] + "done\n"
     script = loop.replace("kubectl apply --server-side -f -", "cat; echo ---")
-    maps = [it for it in yaml.safe_load_all(run(script, ROOT)) if it]
+    maps = [it for it in yaml.safe_load_all(run(script, ROOT).stdout) if it]
     names = {path.name for path in (ROOT / "grafana/dashboards").glob("*.json")}
     assert {name for it in maps for name in it["data"]} == names
     for found in maps:
         assert found["metadata"]["labels"] == {"grafana_dashboard": "1"}
-        assert found["metadata"]["namespace"] == "monitoring"
         assert len(json.dumps(found)) < 2**20
 
 
-def test_the_secret_has_the_keys_that_pods_read(tmp_path):
-    """The example's file, through kubectl itself; and those that the page says may stand there."""
-    script = block("openssl").split('"${EDITOR')[0].partition("\n")[2]
-    made = (
-        "kubectl -n vitrine create secret generic vitrine-secrets "
-        '--from-env-file="$HOME/vitrine.env" --dry-run=client -o yaml'
-    )
+def test_the_secret_has_the_keys_that_pods_need(tmp_path):
     need("kubectl")
-    secret = yaml.safe_load(run(f"{script}\n{made}", tmp_path))
-    read = {
-        variable["valueFrom"]["secretKeyRef"]["key"]: variable["valueFrom"]["secretKeyRef"]
+    script = block("openssl").split('"${EDITOR')[0].partition("\n")[2]
+    (create,) = re.findall(r"^kubectl .*--from-env-file.*$", block("openssl"), re.MULTILINE)
+    made = run(f"{script}\n{create} --dry-run=client -o yaml", tmp_path).stdout
+    secret = yaml.safe_load(made)
+    references = [
+        variable["valueFrom"]["secretKeyRef"]
         for deployment in of_kind(rendered("base"), "Deployment")
         for variable in container_of(deployment)["env"]
-    }
-    assert {reference["name"] for reference in read.values()} == {secret["metadata"]["name"]}
-    demanded = {key for key, reference in read.items() if not reference.get("optional")}
-    assert demanded <= set(secret["data"]) <= set(read)
-    assert all(f"`{key}`" in PAGE for key in set(read) - set(secret["data"]))
-
-
-def test_settings_on_the_page_are_settings():
-    """Renamed in the program, they are to be renamed here."""
-    known = {name.upper() for name in Settings.model_fields} | OTHERS | {"LINKS", "LABELS"}
-    named = set(re.findall(r"`([A-Z]+_[A-Z_]+)(?:=[^`]*)?`", PAGE))
-    assert named
-    assert named <= known | {"YOUR_STORE"}
-
-
-def test_the_seconds_of_an_end_are_those_of_the_manifests():
-    """preStop, the delay, the time to finish: the page tells them in words."""
-    (api,) = [
-        it
-        for it in of_kind(rendered("base"), "Deployment")
-        if it["metadata"]["name"] == "vitrine-api"
     ]
-    pause = container_of(api)["lifecycle"]["preStop"]["exec"]["command"][1]
-    (settings,) = of_kind(rendered("base"), "ConfigMap")
-    finish = settings["data"]["GRACEFUL_TIMEOUT_SECONDS"]
-    room = pod_of(api)["terminationGracePeriodSeconds"] - int(pause) - int(finish)
-    assert f"sleeps for {pause} s" in PAGE
-    assert f"for {settings['data']['SHUTDOWN_DELAY_SECONDS']} s (`SHUTDOWN_DELAY_SECONDS`)" in PAGE
-    assert f"{pause} s, {finish} s of `GRACEFUL_TIMEOUT_SECONDS`, {room} s of room" in PAGE
+    assert {one["name"] for one in references} == {secret["metadata"]["name"]}
+    required = {one["key"] for one in references if not one.get("optional")}
+    assert required <= set(secret["data"]) <= {one["key"] for one in references}
 
 
-def test_a_release_brings_the_workers_before_the_api():
-    """The first apply has all but the API: the settings that workers name too, and the workers."""
+def test_the_receivers_secret_is_the_one_that_alertmanager_reads(tmp_path):
+    """Each file of its configuration, without a line end; none is left on this machine."""
+    need("kubectl")
+    script = block("vitrine-alerting").replace("kubectl create namespace monitoring\n", "")
+    script = script.replace(" --from-file", " --dry-run=client -o yaml --from-file")
+    done = run(script, tmp_path, "key\nhook\nswitch\n", TMPDIR=str(tmp_path))
+    secret = yaml.safe_load(done.stdout)
+    chart = load(FOLDER / "kube-prometheus-stack.yaml")["alertmanager"]
+    name = secret["metadata"]["name"]
+    paths = re.findall(rf"/etc/alertmanager/secrets/{name}/(\w+)", yaml.safe_dump(chart["config"]))
+    assert set(paths) == set(secret["data"])
+    assert sorted(decoded(secret).values()) == ["hook", "key", "switch"]
+    assert chart["alertmanagerSpec"]["secrets"] == [name]
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_key_of_the_secret_is_changed_and_the_others_stay(tmp_path):
+    """By kubectl itself, on a Secret in a file; the value is no argument of a program."""
+    need("kubectl")
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in OLD.items()}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "it"}, "data": data}
+    (tmp_path / "secret.yaml").write_text(yaml.safe_dump(secret))
+    script = block("patch secret").partition("kubectl -n vitrine rollout")[0]
+    patch = "kubectl -n vitrine patch secret vitrine-secrets"
+    assert patch in script
+    assert not [line for line in script.splitlines() if "VALUE" in line and "kubectl" in line]
+    script = script.replace(patch, "kubectl patch --local -f secret.yaml -o yaml")
+    changed = yaml.safe_load(run(script, tmp_path, NEW + "\n").stdout)
+    assert decoded(changed) == OLD
+    assert changed["stringData"] == {"REDIS_URL": NEW}  # which the cluster writes into `data`
+
+
+def test_a_release_applies_the_workers_before_the_api():
+    """The selector of the first apply leaves the API out and the settings in."""
     release = block("docker push", "rollout status")
-    steps = re.findall(r"kubectl apply.*|rollout status deployment/[\w-]+", release)
-    first, workers, second, api = steps
-    assert workers.endswith("vitrine-worker")
-    assert api.endswith("vitrine-api")
-    assert " -l " not in second
-    (label, value) = re.search(r"-l '([\w./]+)!=(\w+)'", first).groups()
-    for made in rendered("overlays/production"):
-        is_api = made["metadata"].get("labels", {}).get(label) == value
-        if made["kind"] in {"ConfigMap", "Namespace"} or "worker" in made["metadata"]["name"]:
-            assert not is_api
-        elif made["metadata"]["name"] == "vitrine-api":
-            assert is_api
-
-
-def test_going_back_takes_the_api_first():
-    """Old workers would meet what a new API asks for."""
-    undone = re.findall(r"rollout undo deployment/([\w-]+)", block("rollout undo"))
-    assert undone == ["vitrine-api", "vitrine-worker"]
-
-
-@pytest.mark.parametrize("file", ["kustomization.yaml", "host.yaml"])
-def test_a_variable_that_is_not_set_changes_no_file(tmp_path, file):
-    """Or an empty tag is applied."""
-    script = block("newName").replace("cd deploy/kubernetes/", "cd kubernetes/")
-    shutil.copytree(FOLDER, tmp_path / "kubernetes")
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env={"PATH": PATH}, capture_output=True, check=False
+    first, workers, second, api = re.findall(
+        r"kubectl apply.*|rollout status deployment/[\w-]+", release
     )
-    place = f"overlays/production/{file}"
-    assert b"parameter null or not set" in done.stderr
-    assert (tmp_path / "kubernetes" / place).read_text() == (FOLDER / place).read_text()
+    assert (workers.split("-")[-1], api.split("-")[-1]) == ("worker", "api")
+    assert " -l " not in second
+    label, value = re.search(r"-l '([\w./]+)!=(\w+)'", first).groups()
+    left_out = [
+        it for it in rendered(PRODUCTION) if it["metadata"].get("labels", {}).get(label) == value
+    ]
+    assert {"vitrine-api"} <= {it["metadata"]["name"] for it in left_out}
+    assert not {"ConfigMap", "Namespace"} & {it["kind"] for it in left_out}
+    assert not [it for it in left_out if "worker" in it["metadata"]["name"]]
+    undone = re.findall(r"rollout undo deployment/([\w-]+)", block("rollout undo"))
+    assert undone == ["vitrine-api", "vitrine-worker"]  # old workers do not know a new API's jobs
 
 
-def test_what_is_ours_goes_before_the_operators():
-    """A ScaledObject without KEDA keeps its namespace for ever; and secrets are saved first."""
-    ours = block("kubectl delete -k")
-    assert ours.index("get secret") < ours.index("kubectl delete -k")
-    by_hand = set(re.findall(r"-n vitrine create secret \w+ ([\w-]+)", PAGE))
-    assert by_hand
-    assert all(name in ours for name in by_hand)
-    assert PAGE.index(ours) < PAGE.index(block("helm uninstall"))
-    installed = set(re.findall(r"upgrade --install ([\w-]+)", PAGE))
-    assert set(re.findall(r"helm uninstall ([\w-]+)", PAGE)) == installed
+@pytest.mark.parametrize(
+    ("words", "policies"),
+    [
+        ("create-open-id-connect-provider", 1),
+        ("create-pod-identity-association", 1),
+        ("iam.workloadIdentityUser", 0),
+        ("federated-credential", 0),
+        ("put-role-policy", 1),
+    ],
+)
+def test_both_service_accounts_get_the_identity_of_each_cloud(words, policies):
+    """The blocks run with fake command lines; every policy is valid JSON."""
+    calls = run(FAKE_CLOUDS + block(words), ROOT).stdout.split("---\0")[:-1]
+    arguments = [argument for call in calls for argument in call.split("\0")]
+    documents = [json.loads(one) for one in arguments if one.startswith("{")]
+    assert len(documents) == policies
+    if words == "put-role-policy":
+        resources = {one["Resource"] for one in documents[0]["Statement"]}
+        assert resources == {"arn:aws:s3:::BUCKET/*", "arn:aws:s3:::BUCKET"}
+        return
+    text = json.dumps(arguments)
+    if words == "create-pod-identity-association":
+        found = re.findall(r'--namespace", "([\w-]+)", "--service-account", "([\w-]+)', text)
+    else:
+        found = re.findall(r"(?:serviceaccount:|\[)([\w-]+)[:/](vitrine-[\w-]+)", text)
+    accounts = of_kind(rendered(PRODUCTION), "ServiceAccount")
+    assert set(found) == {(it["metadata"]["namespace"], it["metadata"]["name"]) for it in accounts}
+    if documents and "Condition" in documents[0]["Statement"][0]:  # of this cluster alone
+        equals = documents[0]["Statement"][0]["Condition"]["StringEquals"]
+        assert equals["oidc.example.com/id/1:aud"] == "sts.amazonaws.com"

@@ -15,11 +15,10 @@ import httpx2
 
 from drills.server import free_port
 from drills.waiting import wait_until
-from tests.deploy.vm_files import NGINX
+from tests.deploy.vm_files import INSTANCES, NGINX
 from tests.ops.tools import need
 
 NAME = "vitrine.example.com"
-SHIPPED = ("8001", "8002")
 MAIN = """
 daemon off;
 {user}
@@ -27,11 +26,8 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log info;
 events {{ worker_connections 256; }}
 http {{
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxied;
-  fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u;
-  scgi_temp_path {folder}/s;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxied;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   access_log off;
   include {folder}/vitrine.conf;
 }}
@@ -40,52 +36,35 @@ http {{
 
 @dataclass
 class Nginx:
-    """folder: its prefix. http, https: where it listens."""
-
     folder: Path
     http: int
     https: int
 
     def client(self) -> httpx2.Client:
-        """A client that knows its certificate."""
-        return httpx2.Client(
-            base_url=f"https://127.0.0.1:{self.https}",
-            headers={"Host": NAME},
-            verify=self.context(),
-            timeout=30,
-        )
+        url, headers = f"https://127.0.0.1:{self.https}", {"Host": NAME}
+        return httpx2.Client(base_url=url, headers=headers, verify=self.context(), timeout=30)
 
     def context(self) -> ssl.SSLContext:
-        """TLS with its certificate, whatever the address."""
         context = ssl.create_default_context(cafile=str(self.folder / "tls/fullchain.pem"))
         context.check_hostname = False
         return context
 
     def serving(self, number: int) -> Path:
-        """The file that says that the first or the second instance serves."""
-        return self.folder / f"run/serving-{SHIPPED[number]}/yes"
+        return self.folder / f"run/serving-{INSTANCES[number]}/yes"
 
     def access_log(self) -> list[dict[str, Any]]:
-        """The lines of its log."""
         lines = (self.folder / "vitrine.access.log").read_text().splitlines()
         return [json.loads(line) for line in lines]
 
     def command(self, *words: str) -> list[str]:
-        """How it is called."""
-        return [
-            need("nginx"),
-            "-p",
-            str(self.folder),
-            "-c",
-            str(self.folder / "nginx.conf"),
-            *words,
-        ]
+        options = ["-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
+        return [need("nginx"), *options, *words]
 
 
-def prepared(folder: Path, ports: Sequence[int], changes: Mapping[str, str] | None = None) -> Nginx:
-    """The shipped files with other paths and ports. changes: text that is put in place of text.
+def prepare(folder: Path, ports: Sequence[int], changes: Mapping[str, str] | None = None) -> Nginx:
+    """Copy the shipped files with other paths and ports. changes: text to its replacement.
 
-    Fails where a text that is to be replaced is not there.
+    Fails where a text to replace is missing.
     """
     shutil.copytree(NGINX, folder, dirs_exist_ok=True)
     (folder / "tls").mkdir()
@@ -109,10 +88,10 @@ def prepared(folder: Path, ports: Sequence[int], changes: Mapping[str, str] | No
         text = text.replace(old, new)
     (folder / "vitrine.conf").write_text(text)
     upstream = (NGINX / "upstream.conf").read_text()
-    for shipped, port in zip(SHIPPED, ports, strict=True):
+    for shipped, port in zip(INSTANCES, ports, strict=True):
         upstream = upstream.replace(f"127.0.0.1:{shipped}", f"127.0.0.1:{port}")
     (folder / "upstream.conf").write_text(upstream)
-    for number in range(len(SHIPPED)):
+    for number in range(len(INSTANCES)):
         nginx.serving(number).parent.mkdir(parents=True)
         nginx.serving(number).touch()
     user = "user root;" if os.geteuid() == 0 else ""
@@ -121,25 +100,13 @@ def prepared(folder: Path, ports: Sequence[int], changes: Mapping[str, str] | No
 
 
 def certificate(folder: Path) -> None:
-    """A pair of files as install.sh makes it."""
-    command = [
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        f"/CN={NAME}",
-    ]
+    command = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={NAME}".split()
     files = ["-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")]
     subprocess.run([need("openssl"), *command, *files], check=True, capture_output=True)
 
 
 @contextmanager
 def running(nginx: Nginx) -> Iterator[Nginx]:
-    """It serves for the length of the body."""
     with (nginx.folder / "output").open("wb") as output:
         process = subprocess.Popen(nginx.command(), stdout=output, stderr=output)
     try:

@@ -1,0 +1,93 @@
+"""Custom kinds of Kubernetes and Cloud Run's Knative service, validated by Node packages."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.cloudrun import render
+from tests.deploy.command import run
+from tests.deploy.kustomize import CUSTOM, PRODUCTION, rendered
+from tests.ops.tools import ROOT, need
+
+HERE = Path(__file__).parent
+OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH")
+WRONG_KINDS = [  # kind, a change of its specification, and a word of the complaint
+    ("PodMonitor", lambda spec: spec.update(endpoints=[]), "endpoints"),
+    ("PodMonitor", lambda spec: endpoint(spec).update(interval="15 seconds"), "interval"),
+    ("PrometheusRule", lambda spec: spec["groups"][0]["rules"][0].update(exp="1"), "exp"),
+    ("PrometheusRule", lambda spec: spec["groups"][0].update(interval=15), "interval"),
+    ("ScaledObject", lambda spec: spec.update(minReplicas=2), "minReplicas"),
+    ("ScaledObject", lambda spec: spec["scaleTargetRef"].pop("name"), "name"),
+]
+WRONG_SERVICES = [  # a change of the specification, and where the complaint points
+    (lambda spec: api(spec).update(livenessProb={}), "containers/0/livenessProb: no such field"),
+    (lambda spec: spec["traffic"][0].update(percent="100"), "traffic/0/percent"),
+]
+
+
+def endpoint(spec):
+    return spec["podMetricsEndpoints"][0]
+
+
+def api(spec):
+    return spec["template"]["spec"]["containers"][0]
+
+
+def install(name: str) -> Path:
+    """Install the packages of a folder here into var/, unless they are there; returns their folder.
+
+    Skips the test where npm cannot reach a registry.
+    """
+    npm, source, folder = need("npm"), HERE / name, ROOT / "var" / name
+    wanted = "".join(path.read_text() for path in sorted(source.glob("*.json")))
+    mark = folder / "installed"
+    if not mark.exists() or mark.read_text() != wanted:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        verb = (
+            ["ci"] if (source / "package-lock.json").exists() else ["install", "--no-package-lock"]
+        )
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"]
+        options += ["--fetch-retries=0", "--fetch-timeout=20000"]
+        done = run(npm, *verb, *options, cwd=folder)
+        if any(word in done.stderr for word in OFFLINE):
+            pytest.skip(f"npm reaches no registry: {name} is not checked")
+        assert done.returncode == 0, done.stderr
+        mark.write_text(wanted)
+    shutil.copy(source / "check.mjs", folder)
+    return folder
+
+
+def check(folder: Path, objects: list[dict[str, object]]) -> list[str]:
+    done = run(need("node"), "check.mjs", cwd=folder, input="\n".join(map(json.dumps, objects)))
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split("\n")[:-1]
+
+
+def test_custom_objects_are_of_their_kinds_and_mistakes_are_found():
+    """A field that does not exist, or a value that the operator would refuse, is named."""
+    objects = [it for it in rendered(PRODUCTION) if it["apiVersion"].startswith(CUSTOM)]
+    assert {it["kind"] for it in objects} == {"PodMonitor", "PrometheusRule", "ScaledObject"}
+    wrong = []
+    for kind, change, _ in WRONG_KINDS:
+        changed = copy.deepcopy(next(it for it in objects if it["kind"] == kind))
+        change(changed["spec"])
+        wrong.append(changed)
+    found = check(install("kinds"), objects + wrong)
+    assert found[: len(objects)] == [""] * len(objects)
+    for (kind, _, word), fault in zip(WRONG_KINDS, found[len(objects) :], strict=True):
+        assert word in fault, f"{kind}, {word}: {fault}"
+
+
+def test_the_knative_service_is_valid():
+    assert check(install("knative"), [render("service.yaml")]) == []
+
+
+@pytest.mark.parametrize(("change", "where"), WRONG_SERVICES)
+def test_a_mistake_in_the_knative_service_is_found(change, where):
+    manifest = render("service.yaml")
+    change(manifest["spec"])
+    found = check(install("knative"), [manifest])
+    assert any(where in line for line in found), found
