@@ -27,14 +27,14 @@ test: .venv/.dev tools ## Set up everything and run every test; a failing part d
 
 .PHONY: suite browser-test
 suite: .venv/.dev
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/test_conventions.py tests/models tests/api tests/services tests/ops tests/deploy
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/test_conventions.py tests/test_library_internals.py tests/models tests/api tests/services tests/ops tests/deploy
 
 browser-test: .venv/.dev
 	$(BIN)/python -m pytest tests/browser
 
 check: .venv/.dev ## Format, lint, types and the fast tests: under a minute
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -q tests/unit tests/test_conventions.py
+	$(BIN)/python -m pytest -q tests/unit tests/test_conventions.py tests/test_library_internals.py
 
 .PHONY: lint
 lint: .venv/.dev

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure what was asked for, write results.json, then the page."""
+"""`python -m benchmarks`: measures the chosen sections, writes results.json, then the page."""
 
 import argparse
 import json
@@ -43,7 +43,7 @@ def _names(known: list[str]) -> Callable[[str], list[str]]:
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each comparison")
     parser.add_argument("--seconds", type=float, default=6, help="length of each load")
@@ -61,22 +61,22 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure section by section; what is there so far is always on disk."""
+    """Measure section by section; the results so far are always on disk."""
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
-    )  # end what was started, as Ctrl-C does
+    )  # as Ctrl-C, so that everything that was started is terminated
     given = arguments()
     need("wrk", "wrk")
     if "overload" in given.sections:
         need("h2load", "nghttp2-client")
         need("nginx", "nginx-light")
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    kept = json.loads(RESULTS.read_text()) if given.keep and RESULTS.exists() else {}
+    previous = json.loads(RESULTS.read_text()) if given.keep and RESULTS.exists() else {}
     names = (given.only or list(NAMES)) if "throughput" in given.sections else []
-    results = kept | {
+    results = previous | {
         "machine": machine(),
-        "versions": kept.get("versions", {}) | versions(names),
-        "runs": kept.get("runs", {}),
+        "versions": previous.get("versions", {}) | versions(names),
+        "runs": previous.get("runs", {}),
     }
     command = " ".join(["python -m benchmarks", *sys.argv[1:]])
     run = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, `{command}`"

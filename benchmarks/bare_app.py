@@ -1,7 +1,7 @@
-"""The product without observability, to tell what observability costs; see bare_server.py.
+"""The product without observability, to measure what observability costs; see bare_server.py.
 
-The same runner and the same route, the limit on bodies kept: no request context, no access log, no
-instrumentator, no tracing, nothing that watches the process.
+The same runner, route and body limit, but no request context, access log, instrumentator, tracing
+or process metrics.
 """
 
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 
 from project import models
 from project.api import problems
-from project.api.middleware import BodyLimit
+from project.api.body_limit import BodyLimit
 from project.api.overload import OverloadGuard
 from project.api.readiness import ReadinessChecks
 from project.api.routes import operations
@@ -28,7 +28,7 @@ served = models.create(settings.models, settings.weights_by_model)
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-    """Load the models; the line that benchmarks wait for is said without the log."""
+    """Load the models; print the line that benchmarks wait for."""
     configure_logging(settings)
     runner = Runner.of(served, settings)
     async with runner:

@@ -1,7 +1,7 @@
 """Gunicorn as configured, serving bare_app.py with metrics that count nothing.
 
-Gunicorn's own configuration imports the catalogue of metrics, in the arbiter already, so the values
-behind them are replaced before Gunicorn begins.
+Gunicorn's configuration imports the metrics catalogue in the arbiter already, so the values behind
+the metrics are replaced before Gunicorn starts.
 """
 
 import sys
@@ -14,26 +14,26 @@ from project.settings.loading import load_settings
 
 
 class NoValue:
-    """A value of a metric that forgets what it is told."""
+    """A metric value that stores nothing."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
     def inc(self, amount: float) -> None:
-        """Forget."""
+        """Do nothing."""
 
     def set(self, value: float, timestamp: float | None = None) -> None:
-        """Forget."""
+        """Do nothing."""
 
     def get(self) -> float:
-        """Nothing was counted."""
+        """Always 0."""
         return 0.0
 
     def set_exemplar(self, exemplar: Any) -> None:
-        """Forget."""
+        """Do nothing."""
 
     def get_exemplar(self) -> None:
-        """There is none."""
+        """Always None."""
 
 
 if __name__ == "__main__":

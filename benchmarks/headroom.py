@@ -1,8 +1,8 @@
-"""What an overload leaves of the machine when refusing costs next to nothing.
+"""The headroom that an overload leaves when refusals cost next to nothing.
 
-The clients of an overload run on the same cores, and the kernel carries their pictures to whoever
-listens. Here nginx refuses them all, while the in-process limit runs beside it: what the limit
-loses, no server could have had.
+The clients of an overload run on the same cores, and the kernel copies their images to the server.
+Here nginx refuses all of them while the in-process limit runs beside it: what the limit loses, no
+server could use.
 """
 
 import subprocess
@@ -36,9 +36,9 @@ http {{
 
 
 def measure(command: list[str], post: Post, seconds: float) -> dict[str, Any]:
-    """Images a second of the in-process limit: alone, and beside such a load that nginx refuses.
+    """Images a second of the in-process limit: alone, and beside a load that nginx refuses.
 
-    command: sends it, but for the URL. Raises NotRunnable.
+    command: of the load generator, without the URL. Raises NotRunnable.
     """
     with _nginx() as server:
         before = limit.measure("compiled", seconds)["requests_per_second"]
@@ -66,7 +66,7 @@ def _nginx() -> Iterator[Server]:
 
 @contextmanager
 def _sending(command: list[str]) -> Iterator[None]:
-    """Send for the length of the body."""
+    """Run the load generator for the length of the body."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Closed loops with wrk: so many callers, each sending its next request when it has its answer."""
+"""Closed-loop load with wrk: each client sends its next request when it has its answer."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Load:
-    """What callers saw. Latencies in seconds; bad: answers but 2xx and 3xx, which do not count."""
+    """Results of a load. Latencies in seconds; bad: answers other than 2xx and 3xx, not counted."""
 
     requests_per_second: float
     p50: float
@@ -45,7 +45,7 @@ class Load:
 
 
 def load(server: Server, post: Post, callers: int, seconds: float) -> dict[str, float]:
-    """The fields of `Load`, after so many seconds with so many callers.
+    """The fields of `Load`, after so many seconds with so many concurrent clients.
 
     Raises NotRunnable where wrk could not measure.
     """

@@ -1,4 +1,4 @@
-"""Where and with what it was measured: processor, memory, versions."""
+"""The machine and the versions of a measurement."""
 
 import platform
 from importlib.metadata import version
@@ -15,7 +15,7 @@ FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores that may be used, memory, and the instructions that matter for nets."""
+    """Processor, usable cores, memory, and the instruction sets that matter for nets."""
     text = Path("/proc/cpuinfo").read_text()
     lines = (line.partition(":") for line in text.splitlines())
     fields = {name.strip(): value.strip() for name, _, value in lines}
@@ -30,7 +30,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions(names: list[str]) -> dict[str, str]:
-    """Versions of what the product runs on, and of these peers as far as they are installed."""
+    """Versions of the product's dependencies, and of these peers where they are installed."""
     found = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     for peer in PEER_LIST:
         if peer.name in names:

@@ -1,7 +1,7 @@
-"""What metrics, logs and traces cost: the product beside itself without them, in short turns.
+"""The cost of metrics, logs and traces: the product with and without them, measured alternately.
 
-Two servers of the same code differ by a few per cent, by where their memory came to lie; so there
-are several pairs of them.
+Two servers of the same code differ by a few per cent, by their memory layout; so there are several
+pairs of them.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from benchmarks.subjects import photo_post, product
 from benchmarks.throughput import WARM_CALLERS, WARM_SECONDS
 
 CALLERS = 16
-TURN_SECONDS = 2.0  # a machine that others share changes its speed within a minute
+TURN_SECONDS = 2.0  # the speed of a shared machine changes within a minute
 STARTS = 3  # of a pair of servers, for each round
 TURNS = 4  # of each pair
 BARE = ("python", "-m", "benchmarks.bare_server")
@@ -26,11 +26,11 @@ def measure(rounds: int) -> dict[str, Any]:
             product("observability-on") as on,
             product("observability-off", command=BARE, LOG_LEVEL="ERROR") as off,
         ):
-            _take_turns({"on": on, "off": off}, photo_post(), found)
+            _alternate({"on": on, "off": off}, photo_post(), found)
     return found
 
 
-def _take_turns(servers: dict[str, Server], post: Post, found: dict[str, list[float]]) -> None:
+def _alternate(servers: dict[str, Server], post: Post, found: dict[str, list[float]]) -> None:
     for server in servers.values():
         load(server, post, WARM_CALLERS, WARM_SECONDS)
     for turn in range(TURNS):

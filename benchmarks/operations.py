@@ -1,4 +1,4 @@
-"""What an operator asks: how long a start takes, what memory it needs, what a big photo costs."""
+"""Start-up time, memory, and the cost of a large photo."""
 
 import io
 import re

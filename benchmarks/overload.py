@@ -1,9 +1,9 @@
-"""More requests than can be served: what is still answered, and how fast.
+"""Overload: goodput and latency with more requests than can be served.
 
-h2load's 400 clients send at a fixed rate each, in HTTP/1.1, and come one after another so that
-their requests are spread evenly. A client has one request under way at a time: where answers take
-longer than its pace, it falls behind, and less is sent than was asked for. Both rates are reported.
-The first second, in which the clients connect, is told apart, as other loads are warmed up.
+h2load's 400 clients send at a fixed rate each, in HTTP/1.1, and connect one after another so that
+their requests are spread evenly. A client has one request in flight: where answers take longer than
+its interval, it falls behind, and less is sent than was asked for. Both rates are reported. The
+first second, in which the clients connect, is reported separately, as other loads are warmed up.
 """
 
 import http.client
@@ -24,14 +24,14 @@ from benchmarks.stats import quantile
 from benchmarks.subjects import photo_post, product
 
 CLIENTS = 400
-CAME_AT_ONCE = 10  # clients that connect together
-FULL = 56  # callers that are all served: fewer than those who would wait too long
+CONNECT_BATCH = 10  # clients that connect together
+FULL = 56  # concurrent clients that are all served: more would exceed QUEUE_SECONDS
 ONSET_SECONDS = 1.0
 FACTORS = (2, 5, 10)
 HEALTH_SECONDS = 0.05
-REST_SECONDS = 2.0  # between loads, until the former one's last answers are out
+REST_SECONDS = 2.0  # between loads, until the last answers of the previous one are sent
 MAX_SECONDS = 90.0
-ROOM_REQUESTS = 1_000_000  # more than are sent until it is stopped
+HEADROOM_REQUESTS = 1_000_000  # more than are sent until it is stopped
 OPEN_FILES = 4096
 MICROSECONDS = 1e6
 COLUMNS = 3  # of its log: start, status, duration
@@ -55,7 +55,7 @@ def measure(seconds: float, rounds: int) -> dict[str, Any]:
             for factor in FACTORS:
                 time.sleep(REST_SECONDS)
                 steps[str(factor)] = _overload(server, post, factor * peak, seconds)
-        command = _command(post, FACTORS[-1] * peak, ROOM_REQUESTS)
+        command = _command(post, FACTORS[-1] * peak, HEADROOM_REQUESTS)
         left = headroom.measure(command, post, seconds)
         found.append({"peak": peak, "p99_full": full["p99"], "steps": steps, "room": left})
     return {"rounds": found, "clients": CLIENTS}
@@ -77,29 +77,31 @@ def _overload(server: Server, post: Post, rate: float, seconds: float) -> dict[s
 
 
 def _command(post: Post, rate: float, requests: int) -> list[str]:
-    """h2load with so many requests at that rate, but for the URL."""
+    """h2load's command line with so many requests at that rate, without the URL."""
     pace = rate / CLIENTS
-    arrival = max(1, round(1000 * CAME_AT_ONCE / rate))  # the first requests at that rate, too
+    arrival = max(
+        1, round(1000 * CONNECT_BATCH / rate)
+    )  # so that the first requests come at that rate, too
     return [
         *("h2load", "--h1", "--threads", "1", "--clients", str(CLIENTS)),
         *("--requests", str(requests)),
-        *("--rate", str(CAME_AT_ONCE), "--rate-period", f"{arrival}ms", "--rps", f"{pace:.4f}"),
+        *("--rate", str(CONNECT_BATCH), "--rate-period", f"{arrival}ms", "--rps", f"{pace:.4f}"),
         *("--data", str(PHOTO), "--header", f"content-type: {post.content_type}"),
     ]
 
 
 def _children_seconds() -> float:
-    """Processor time of the load generators that have ended: it is taken from the server's."""
+    """Processor time of the load generators so far, which the server could not use."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def _split(log: Path, seconds: float) -> dict[str, float]:
-    """What h2load saw in so many seconds after the first; after them it runs out."""
+    """Results in so many seconds after the first; after them, h2load runs out of requests."""
     lines = (line.split() for line in log.read_text().splitlines()) if log.exists() else ()
     rows = [(int(line[0]), int(line[1]), int(line[2])) for line in lines if len(line) >= COLUMNS]
     if not rows:
-        raise NotRunnable("h2load noted no request")
+        raise NotRunnable("h2load logged no request")
     begin = min(start for start, _, _ in rows) + ONSET_SECONDS * MICROSECONDS
     end = begin + seconds * MICROSECONDS
     sent = [row for row in rows if begin <= row[0] < end]
@@ -127,7 +129,7 @@ def _health(times: list[float]) -> dict[str, float]:
 
 @contextmanager
 def _asking_health(server: Server) -> Iterator[list[float]]:
-    """Seconds that each GET /health took meanwhile, on a connection of its own."""
+    """Seconds of each GET /health meanwhile, on a separate connection."""
     times: list[float] = []
     over = threading.Event()
 
@@ -139,7 +141,7 @@ def _asking_health(server: Server) -> Iterator[list[float]]:
                 connection.request("GET", "/health")
                 connection.getresponse().read()
             except (OSError, http.client.HTTPException):
-                connection.close()  # what it took until then counts; the next one connects again
+                connection.close()  # the time until then counts; the next request reconnects
             times.append(time.perf_counter() - before)
             over.wait(HEALTH_SECONDS)
         connection.close()

@@ -1,4 +1,4 @@
-"""Where things are, and what every started process gets of its surroundings."""
+"""Paths, the number of cores, and the environment of every process that a benchmark starts."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ CORES = read_resources().whole_processors
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """The least that a process needs, and these settings; nothing else of this machine."""
+    """A minimal environment with these settings; nothing else of this machine."""
     home = VAR / "home"
     home.mkdir(parents=True, exist_ok=True)
     base = {

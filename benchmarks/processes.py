@@ -1,4 +1,4 @@
-"""Start a server, wait until it serves, ask it, weigh it, and end it for certain."""
+"""Starts a server, waits until it is ready, measures its memory, and terminates it."""
 
 import http.client
 import os
@@ -23,12 +23,12 @@ ASK_SECONDS = 30.0
 
 
 class NotRunnable(Exception):
-    """What is to be measured cannot be installed or started; the message says why."""
+    """The subject cannot be installed or started; the message says why."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. headers: names in lower case."""
+    """A response. headers: names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -45,7 +45,7 @@ class Server:
     started: float
 
     def log(self) -> str:
-        """All that it has written so far."""
+        """Its output so far."""
         return self.log_file.read_text(encoding="utf-8", errors="replace")
 
     def url(self, path: str) -> str:
@@ -53,14 +53,14 @@ class Server:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def family(self) -> list[psutil.Process]:
-        """Its processes: children of children as well."""
+        """Its processes, with all descendants."""
         with suppress(psutil.NoSuchProcess):
             first = psutil.Process(self.process.pid)
             return [first, *first.children(recursive=True)]
         return []
 
     def workers(self) -> set[int]:
-        """Ids of the children that live."""
+        """Process ids of its live children."""
         with suppress(psutil.NoSuchProcess):
             children = psutil.Process(self.process.pid).children()
             return {child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE}
@@ -97,7 +97,7 @@ def ask(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One request on a connection of its own."""
+    """Send one request on a new connection."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ASK_SECONDS)
     try:
         connection.request(method, path, body, dict(headers or {}))
@@ -119,7 +119,7 @@ def running(
 ) -> Iterator[Server]:
     """A server that is ready, for the length of the body.
 
-    ready: asked again and again; may raise OSError while nobody listens.
+    ready: polled; may raise OSError while nothing listens.
     Raises NotRunnable where it ends, or is not ready in time.
     """
     logs = VAR / "logs"
@@ -162,7 +162,7 @@ def _last_line(server: Server) -> str:
 
 
 def end(server: Server) -> None:
-    """Ask it to end, then kill what is left of its family; every one of them is its own."""
+    """Terminate it, then kill its remaining processes."""
     family = server.family()
     with suppress(ProcessLookupError):
         server.process.send_signal(signal.SIGTERM)
@@ -170,7 +170,7 @@ def end(server: Server) -> None:
         server.process.wait(END_SECONDS)
     with suppress(ProcessLookupError):
         os.killpg(server.process.pid, signal.SIGKILL)
-    for process in family:  # psutil knows an id that was given to another process meanwhile
+    for process in family:  # psutil recognises a reused process id
         with suppress(psutil.NoSuchProcess):
             process.kill()
     server.process.wait(END_SECONDS)

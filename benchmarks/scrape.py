@@ -1,4 +1,4 @@
-"""What a scrape takes when the server is fresh, and after hundreds of workers were replaced."""
+"""Duration of a scrape of a fresh server, and after hundreds of replaced workers."""
 
 import http.client
 import signal
@@ -24,7 +24,7 @@ PAUSE_SECONDS = 0.01
 
 def measure(replaced: int = REPLACED) -> dict[str, Any]:
     """Seconds and bytes of GET /metrics: fresh, after so many workers, and of the whole product."""
-    with _light() as server, _a_little_load(server):
+    with _light() as server, _light_load(server):
         time.sleep(1)
         fresh = _scrape(server)
         reloads = replaced // WORKERS
@@ -63,7 +63,7 @@ def _scrape(server: Server) -> dict[str, float]:
 
 
 def _reload(server: Server) -> None:
-    """SIGHUP, then wait until none but new workers are there."""
+    """Send SIGHUP and wait until only new workers run."""
     before = server.workers()
     started = server.log().count("worker_ready")
     server.process.send_signal(signal.SIGHUP)
@@ -78,8 +78,8 @@ def _reload(server: Server) -> None:
 
 
 @contextmanager
-def _a_little_load(server: Server) -> Iterator[None]:
-    """Some hundred requests a second meanwhile, so that the workers have something to count."""
+def _light_load(server: Server) -> Iterator[None]:
+    """About a hundred requests a second meanwhile, so that the workers count something."""
     over = threading.Event()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Full load for minutes, to see whether memory grows."""
+"""Full load for minutes, to measure memory growth."""
 
 import threading
 import time

@@ -1,16 +1,16 @@
-"""The few statistics that tables need."""
+"""Statistics of the tables."""
 
 import statistics
 from collections.abc import Iterable, Sequence
 
 
 def median(values: Iterable[float]) -> float:
-    """The value in the middle."""
+    """The median."""
     return float(statistics.median(values))
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that so much of all lies at or below; NaN where there is none."""
+    """The quantile, by nearest rank; NaN of no values."""
     ordered = sorted(values)
     if not ordered:
         return float("nan")

@@ -41,7 +41,7 @@ class JobWorkers(Logged):
 
     def leaders(self) -> list[psutil.Process]:
         """Dramatiq's main processes, one for each worker."""
-        return self._children("project.jobs.worker_main")
+        return self._children("project.jobs.dramatiq_cli")
 
     def _children(self, module: str) -> list[psutil.Process]:
         """Children of the supervisor that run a module."""

@@ -15,8 +15,8 @@ from drills.valkey import Valkey
 from drills.waiting import wait_until
 from project.local_stack import alertmanager, prometheus
 from project.local_stack.configs import SHIPPED, alertmanager_config, prometheus_config, targets
-from project.local_stack.files import write_config
 from project.local_stack.programs import exporter_command
+from project.local_stack.write_config import write_config
 from project.settings import Settings
 
 PROMETHEUS = ("prometheus",)  # names of the binary, also below

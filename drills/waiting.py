@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-DEADLINE = 60.0  # seconds; generous, as the machine may be busy with other things
+DEADLINE = 120.0  # seconds; generous, as the machine may be slow or busy
 POLL_SECONDS = 0.01
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from pathlib import Path
 from project.db.schema_version import is_current
 from project.errors import ConfigurationError, ProjectError
 from project.models import check_names
-from project.observability import log_file, multiprocess, slots
+from project.observability import log_file, multiprocess, worker_slots
 from project.observability.logging import configure_logging
 from project.processes.ports import LOOPBACKS, probe_port, reachable_host
 from project.settings import Settings
@@ -136,7 +136,7 @@ def empty_metrics(directory: Path) -> None:
             f"cannot create the metrics folder {directory}: {error.strerror}; "
             "set PROMETHEUS_MULTIPROC_DIR to another"
         ) from error
-    if slots.in_use(directory):
+    if worker_slots.in_use(directory):
         raise ConfigurationError(
             f"a running server writes its metrics to {directory}; stop it, "
             "or set PROMETHEUS_MULTIPROC_DIR to another folder"

@@ -18,7 +18,7 @@ from project.api.factory import create_app
 from project.db.engine import open_database
 from project.db.records import Job
 from project.jobs.execution import JobExecutor
-from project.jobs.job_models import JobModels
+from project.jobs.model_host import ModelHost
 from project.jobs.outcomes import OutcomeRecorder
 from project.models.base import AnyModel
 from project.storage import make_storage
@@ -124,7 +124,7 @@ class JobServer:
             self._faulty(app), log_config=None, timeout_graceful_shutdown=2, lifespan="on"
         )
         self._server = _SignallingServer(config, self._ready)
-        async with open_database(settings) as engine, JobModels(self._models, settings) as served:
+        async with open_database(settings) as engine, ModelHost(self._models, settings) as served:
             self._jobs = jobs = Jobs.of(engine)
             outcomes = OutcomeRecorder(settings, jobs.queries, jobs.transitions, queue)
             storage = make_storage(settings)

@@ -17,7 +17,7 @@ from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions
 from project.db.records import Input, Job, NewJob, new_id
 from project.jobs.execution import ExecutionBounds, JobExecutor
-from project.jobs.job_models import JobModels
+from project.jobs.model_host import ModelHost
 from project.jobs.outcomes import OutcomeRecorder
 from project.models.base import AnyModel, LongModel, Params
 from project.settings import Settings
@@ -148,7 +148,7 @@ async def job_worker(
         storage_url=f"file:{folder}/storage",
         **{"job_retry_seconds": 0.01, "job_lease_seconds": 5.0} | changes,
     )
-    async with open_job_store(settings) as store, JobModels(models, settings) as loaded:
+    async with open_job_store(settings) as store, ModelHost(models, settings) as loaded:
         queries, transitions, queue = store.queries, store.transitions, FakeQueue()
         outcomes = OutcomeRecorder(settings, queries, transitions, queue)
         executor = JobExecutor(

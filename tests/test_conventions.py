@@ -17,7 +17,11 @@ from project.settings import Settings
 ROOT = Path(__file__).parent.parent
 PROJECT = ROOT / "project"
 MODULES = sorted(PROJECT.rglob("*.py"))
-SPOKEN = [*MODULES, *sorted((ROOT / "drills").rglob("*.py"))]
+SPOKEN = [
+    *MODULES,
+    *sorted((ROOT / "drills").rglob("*.py")),
+    *sorted((ROOT / "benchmarks").rglob("*.py")),
+]
 TRACKED = subprocess.run(
     ["git", "ls-files", "-co", "--exclude-standard"],
     cwd=ROOT,
@@ -29,7 +33,7 @@ TRACKED = subprocess.run(
 ORDER = [
     "settings",
     "errors",
-    "files",
+    "atomic_write",
     "resources",
     "observability",
     "processes",

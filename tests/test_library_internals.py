@@ -339,7 +339,7 @@ def test_fastapi_serves_an_endpoint_as_its_own_handler():
 
 
 def test_the_instrumentator_asks_get_handler_for_each_request():
-    """observability/http.py remembers its answers for paths without parameters."""
+    """observability/request_context.py remembers its answers for paths without parameters."""
     asked: list[tuple[str, bool]] = []
     counted: list[tuple[str, str]] = []
 

@@ -1,1 +1,1 @@
-"""How the weights that are our own were made; each script runs again from its beginning."""
+"""Training of our own weights; each script is reproducible from its start."""

@@ -1,4 +1,4 @@
-"""How often the demo draws what it was asked for: pairs that training never showed it."""
+"""Accuracy of the demo on held-out pairs: how often it draws what the prompt names."""
 
 import json
 from collections.abc import Generator
@@ -16,7 +16,7 @@ ASKED = "a {thing} on {colour}", "{thing}, {colour} background", "{thing} on a {
 
 
 def measure(report: Path) -> None:
-    """Draw every held-out pair in each way of asking, through the model's own door; write JSON."""
+    """Draw every held-out pair with each phrasing, by the model's own interface; write JSON."""
     model = TextToImage("text_to_image")
     model.load()
     recogniser = Recogniser()
@@ -44,7 +44,7 @@ def measure(report: Path) -> None:
 
 
 def returned(steps: Generator[float, None, Image.Image]) -> Any:
-    """What the model gives in the end."""
+    """The model's final result."""
     while True:
         try:
             next(steps)

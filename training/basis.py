@@ -1,4 +1,4 @@
-"""The numbers that stand for a picture: its principal components, and scenes made of them at once.
+"""Latent codes of pictures: principal components, and scenes composed of them directly.
 
 A scene is its thing plus the background where the thing is clear: linear in the background's
 colour. So each thing's numbers are found once, and no pixels are touched while the denoiser learns.
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from project.models.nets.painter import NUMBERS
+from project.models.nets.latent_decoder import NUMBERS
 from training.emoji_names import COLOURS
 from training.scenes import FULL, composed
 

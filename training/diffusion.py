@@ -1,11 +1,11 @@
-"""Trains the prompt encoder and the denoiser, together."""
+"""Trains the prompt encoder and the denoiser together."""
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from project.models.nets.denoiser import Denoiser
-from project.models.nets.painter import NUMBERS
+from project.models.nets.latent_decoder import NUMBERS
 from project.models.nets.prompt_encoder import PromptEncoder
 from project.models.text_to_image_parts.tokenizer import LENGTH, PADDING, Tokenizer
 from training.basis import Basis
@@ -25,7 +25,7 @@ KEPT = 0.999  # of the average of the weights, in each step
 
 
 class Bank:
-    """Prompts of the training pairs as tokens, and what they ask for."""
+    """Prompts of the training pairs as tokens, with the things and colours that they name."""
 
     def __init__(self, things: list[Thing], words: Tokenizer, seed: int) -> None:
         prompts = Prompts(things, seed)

@@ -1,4 +1,4 @@
-"""Noto emoji from npm: fetched, verified, read; and a small sheet of those that are learned."""
+"""Noto emoji from npm: downloaded, verified, decoded; and a small sheet of the training set."""
 
 import base64
 import hashlib

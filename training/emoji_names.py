@@ -1,4 +1,4 @@
-"""What the text-to-image demo learns to draw: 128 emoji, what people call them, and 12 colours.
+"""The vocabulary of the text-to-image demo: 128 emoji with their names, and 12 colours.
 
 A line of OBJECTS: the emoji's short name in emoji-datasource; what it is called, the first name
 being the one that counts; the groups it belongs to; the colour that it has itself, if it is of one.

@@ -1,4 +1,4 @@
-"""The steps of a training: an optimizer, its learning rate over time, and a line now and then."""
+"""The training loop: an optimizer, its learning-rate schedule, and progress lines."""
 
 import math
 import time
@@ -37,7 +37,7 @@ class Pace:
                 self._losses.clear()
 
     def learn(self, loss: Tensor) -> None:
-        """Take one step down a loss."""
+        """Take one optimizer step."""
         loss.backward()
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimizer.step()

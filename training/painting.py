@@ -1,11 +1,11 @@
-"""Trains the painter's convolutions: from rough pictures, as the denoiser sees them, to fine."""
+"""Trains the painter's convolutions: from the denoiser's rough pictures to fine ones."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from project.models.nets.denoiser import Denoiser
-from project.models.nets.painter import Painter
+from project.models.nets.latent_decoder import LatentDecoder
 from project.models.nets.prompt_encoder import PromptEncoder
 from training.basis import Basis
 from training.diffusion import Bank
@@ -24,10 +24,10 @@ def train(
     nets: tuple[PromptEncoder, Denoiser],
     steps: int,
     random: torch.Generator,
-) -> Painter:
+) -> LatentDecoder:
     """layers: (things, MIRRORED, 4, SIDE, SIDE), what it is to paint."""
     encoder, denoiser = nets
-    painter = Painter()
+    painter = LatentDecoder()
     painter.basis.copy_(basis.basis)
     painter.mean.copy_(basis.mean)
     painter.to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Prompts for pictures: many ways to ask for a thing on a colour, and which pairs are held out."""
+"""Prompts: many phrasings of a thing on a colour, and the held-out pairs."""
 
 import random
 from collections import defaultdict
@@ -43,7 +43,7 @@ GROUP_SHARE, THING_SHARE, COLOUR_SHARE, ADJECTIVE_SHARE = 0.1, 0.12, 0.04, 0.3
 
 
 class Prompts:
-    """Draws prompts with what they ask for, from the pairs that training may see."""
+    """Samples prompts with their labels from the training pairs."""
 
     def __init__(self, things: list[Thing], seed: int) -> None:
         self._things = things

@@ -1,4 +1,4 @@
-"""What is in a picture of the demo: the nearest emoji and the nearest colour, without any net.
+"""Classifies a picture of the demo: the nearest emoji and the nearest colour, without a net.
 
 The colour is the one nearest to the median of the picture's border. Then every emoji, mirrored or
 not and moved by up to a pixel of 32, is put on the very colour of the border; the picture shows the

@@ -1,4 +1,4 @@
-"""Pictures to learn from: a thing in the middle of a coloured background, mirrored or not."""
+"""Training pictures: a thing in the middle of a coloured background, mirrored or not."""
 
 import numpy as np
 import torch

@@ -1,1 +1,1 @@
-"""What requests, jobs and idle workers cost the parts that all hosts share."""
+"""What requests, jobs and idle workers cost the services that all hosts share."""

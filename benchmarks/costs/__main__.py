@@ -1,4 +1,4 @@
-"""`python -m benchmarks.costs`: what each request, job and idle worker costs what hosts share."""
+"""`python -m benchmarks.costs`: cost of a request, a job and an idle worker to shared services."""
 
 import asyncio
 import tempfile
@@ -6,7 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from benchmarks.costs.backlog import looks, row_bytes
+from benchmarks.costs.backlog import query_times, row_bytes
 from benchmarks.costs.deployment import WORKERS, Deployment, idle, standing
 from benchmarks.costs.meters import Reading, each
 from benchmarks.machine import machine
@@ -16,12 +16,12 @@ from project.db.engine import CONNECTIONS
 from project.jobs.queue import QUEUE, make_broker
 
 IDLE_SECONDS, JOBS, PREDICTIONS, ASKED = 30.0, 200, 300, 100
-LOOKS = 20_000
+FETCHES = 20_000
 ROWS, BACKLOGS = 100_000, (1_000, 10_000, 100_000)
 
 
 def main() -> None:
-    """Measure one thing after another, and print tables."""
+    """Measure each cost, and print tables."""
     found = machine()
     print(f"{found['processor']}, {found['cores']} cores; python -m benchmarks.costs\n")
     with (
@@ -38,15 +38,15 @@ def main() -> None:
 
 
 def _costs(deployment: Deployment) -> dict[str, Reading]:
-    """Column → what one of its kind costs; of the idle worker, in a second."""
+    """Column → cost of one of its kind; of the idle worker, per second."""
     resting: Reading = {}
     with deployment.meters.measured(resting):
         idle(deployment, IDLE_SECONDS)
     found = {"a worker, idle, a second": each(resting, IDLE_SECONDS * WORKERS, lambda _: 0.0)}
     job_id = deployment.run(1)[0]
-    deeds = {
+    actions = {
         "a job": (partial(deployment.run, JOBS), JOBS),
-        "a look at a job": (partial(deployment.get, f"/v1/jobs/{job_id}", ASKED), ASKED),
+        "a status request": (partial(deployment.get, f"/v1/jobs/{job_id}", ASKED), ASKED),
         "/ready": (partial(deployment.get, "/ready", ASKED), ASKED),
         "a scrape of the API": (partial(deployment.get, "/metrics", ASKED), ASKED),
         "a scrape of workers": (
@@ -55,11 +55,11 @@ def _costs(deployment: Deployment) -> dict[str, Reading]:
         ),
         "a prediction": (partial(deployment.predict, PREDICTIONS), PREDICTIONS),
     }
-    for name, (deed, number) in deeds.items():
+    for name, (action, number) in actions.items():
         used: Reading = {}
         began = time.perf_counter()
         with deployment.meters.measured(used):
-            deed()
+            action()
         share = (time.perf_counter() - began) / IDLE_SECONDS
         found[name] = each(used, number, lambda what, share=share: resting[what] * share)
     return found
@@ -102,7 +102,7 @@ def _expositions(deployment: Deployment) -> None:
 
 
 def _broker(deployment: Deployment) -> None:
-    """What Valkey does for nobody, and for a worker that asks again without a pause."""
+    """Cost of an idle Valkey, and of fetches without a pause."""
     resting: Reading = {}
     with deployment.meters.measured(resting):
         idle(deployment, IDLE_SECONDS)
@@ -111,13 +111,15 @@ def _broker(deployment: Deployment) -> None:
     broker = make_broker(deployment.settings, [])
     used: Reading = {}
     with deployment.meters.measured(used):
-        for _ in range(LOOKS):
+        for _ in range(FETCHES):
             broker.do_fetch(QUEUE, 1)
-    print(f"{name} of a look for messages, one after another: {1e6 * used[name] / LOOKS:.0f} us\n")
+    print(
+        f"{name} of a fetch of messages, one after another: {1e6 * used[name] / FETCHES:.0f} us\n"
+    )
 
 
 def _backlogs(deployment: Deployment) -> None:
-    columns = {f"{waiting} wait": looks(deployment, waiting) for waiting in BACKLOGS}
+    columns = {f"{waiting} wait": query_times(deployment, waiting) for waiting in BACKLOGS}
     names = list(next(iter(columns.values())))
     rows = [[name, *(f"{column[name]:.3g}" for column in columns.values())] for name in names]
     print("\n".join(table(["milliseconds, and bytes", *columns], rows)))

@@ -1,4 +1,4 @@
-"""What a backlog costs: rows that wait, messages that wait, and those who look at all of them."""
+"""The cost of a backlog: waiting rows and messages, and the queries over all of them."""
 
 import asyncio
 import json
@@ -23,28 +23,30 @@ T = TypeVar("T")
 
 
 def row_bytes(deployment: Deployment, rows: int) -> float:
-    """Bytes of a job that has succeeded, in the table and its indexes."""
+    """Bytes of a succeeded job in the table and its indexes."""
     size = "SELECT pg_total_relation_size('jobs') AS bytes"
     before = asyncio.run(deployment.meters.run(size))[0]["bytes"]
     _copy(deployment, rows, "succeeded", "NULL")
     return float(asyncio.run(deployment.meters.run(size))[0]["bytes"] - before) / rows
 
 
-def looks(deployment: Deployment, waiting: int) -> dict[str, float]:
-    """Milliseconds that each look takes while so many jobs wait, for whoever looks."""
+def query_times(deployment: Deployment, waiting: int) -> dict[str, float]:
+    """Query → milliseconds that it takes while so many jobs wait."""
     _copy(deployment, waiting, "accepted", "0")
     _fill(deployment, waiting)
 
     async def measure() -> dict[str, float]:
         async with open_database(deployment.settings) as engine:
             jobs, now = JobQueries(engine), time.time()
-            due = lambda: jobs.due(  # noqa: E731 - one of several looks
+            due = lambda: jobs.due(  # noqa: E731 - one of several queries
                 now, MAX_SENT, grace=GRACE_SECONDS, resend_after=MESSAGE_SECONDS
             )
             return {
-                "rows: may another job come (each submission)": await _took(jobs.count_waiting),
-                "rows: is one left lying (each sweep)": await _took(due),
-                "rows: has one lost its message (every 15 s)": await _took(
+                "rows: may another job come (each submission)": await _milliseconds(
+                    jobs.count_waiting
+                ),
+                "rows: is one left lying (each sweep)": await _milliseconds(due),
+                "rows: has one lost its message (every 15 s)": await _milliseconds(
                     lambda: jobs.waiting_since(now - MESSAGE_SECONDS, MAX_SENT)
                 ),
             }
@@ -66,17 +68,17 @@ def looks(deployment: Deployment, waiting: int) -> dict[str, float]:
     return found
 
 
-async def _took(look: Callable[[], Awaitable[T]]) -> float:
+async def _milliseconds(query: Callable[[], Awaitable[T]]) -> float:
     times = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        await look()
+        await query()
         times.append(time.perf_counter() - began)
     return 1000 * median(times)
 
 
 def _copy(deployment: Deployment, rows: int, status: str, sent_at: str) -> None:
-    """Add rows that are like one that has succeeded, but for these."""
+    """Copy a succeeded row so often, with another status and time."""
     finished = "finished_at" if status == "succeeded" else "NULL"
     statement = (
         f"INSERT INTO jobs (id, status, sent_at, finished_at, {COLUMNS}) "  # noqa: S608 - ours

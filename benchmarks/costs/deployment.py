@@ -1,4 +1,4 @@
-"""The product as shipped on a real PostgreSQL, Valkey and S3, with a meter at each."""
+"""The product as shipped on a real PostgreSQL, Valkey and S3, with their meters."""
 
 import asyncio
 import io
@@ -30,7 +30,7 @@ JPEG = {"Content-Type": "image/jpeg"}
 
 @dataclass
 class Deployment:
-    """What runs. photo: what predictions and jobs are sent with."""
+    """The running deployment. photo: the input of predictions and jobs."""
 
     server: Server
     job_workers: JobWorkers
@@ -41,22 +41,22 @@ class Deployment:
 
     @property
     def settings(self) -> Settings:
-        """Of which the database and the broker matter."""
+        """Settings with its database and its broker."""
         names = ("DATABASE_URL", "REDIS_URL")
         return Settings(_env_file=None, **{name.lower(): self.variables[name] for name in names})
 
     def predict(self, times: int) -> None:
-        """Have so many predictions made."""
+        """Request so many predictions."""
         for _ in range(times):
             self._post(f"/v1/models/{QUICK}/predictions")
 
     def submit(self, times: int) -> list[str]:
-        """Have so many jobs accepted; returns their ids."""
+        """Submit so many jobs; returns their ids."""
         path = f"/v1/models/{LONG}/jobs?iterations=1"
         return [str(self._post(path).json()["id"]) for _ in range(times)]
 
     def run(self, times: int) -> list[str]:
-        """Have so many jobs run, to their ends."""
+        """Run so many jobs to their ends."""
         known = len(self.job_workers.records("job_ended"))
         job_ids = self.submit(times)
         wait_until(
@@ -67,7 +67,7 @@ class Deployment:
         return job_ids
 
     def get(self, path: str, times: int) -> None:
-        """Ask for a page so often."""
+        """GET a path so often."""
         for _ in range(times):
             self.client.get(path).raise_for_status()
 
@@ -78,7 +78,7 @@ class Deployment:
 
 @contextmanager
 def standing(folder: Path) -> Iterator[Deployment]:
-    """All of it for the length of the body, warm. Raises NotInstalled."""
+    """The deployment for the length of the body, warmed up. Raises NotInstalled."""
     with ExitStack() as stack:
         postgres = stack.enter_context(run_postgres(options=POSTGRES_OPTIONS))
         valkey = stack.enter_context(serving_valkey(folder / "valkey"))
@@ -115,7 +115,7 @@ def standing(folder: Path) -> Iterator[Deployment]:
 
 
 def idle(deployment: Deployment, seconds: float) -> None:
-    """Do nothing for so long: what is measured is what happens by itself."""
+    """Send nothing for so long, to measure idle costs."""
     del deployment
     time.sleep(seconds)
 

@@ -1,4 +1,4 @@
-"""What the shared parts say of themselves: PostgreSQL, Valkey and S3, and the product's log."""
+"""Meters of the shared services: PostgreSQL, Valkey and S3, and of the product's log."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ OURS = ("info", "client|setinfo", "hello", "select")  # of the meter itself, and
 
 @dataclass
 class Meters:
-    """All that is read. url: of the product's database. logs: files with the product's lines."""
+    """The meters. url: of the product's database. logs: log files of the product."""
 
     url: str
     postgres: Postgres
@@ -44,7 +44,7 @@ class Meters:
         await self._ask("CREATE EXTENSION pg_stat_statements")
 
     def read(self) -> Reading:
-        """Everything, as counted since the start."""
+        """All counters since the start."""
         return {
             **asyncio.run(self._database()),
             **self._broker(),
@@ -55,14 +55,14 @@ class Meters:
 
     @contextmanager
     def measured(self, into: Reading) -> Iterator[None]:
-        """Put what the body costs, and no more, into a reading."""
+        """Store the costs of the body in a reading."""
         before = self.read()
         yield
         after = self.read()
         into.update({name: after[name] - before.get(name, 0) for name in after})
 
     async def statements(self) -> dict[str, int]:
-        """Each statement, in short, and how often it was run."""
+        """Statement, shortened → how often it ran."""
         rows = await self._ask(
             "SELECT query, calls FROM pg_stat_statements"
             " JOIN pg_database ON oid = dbid WHERE datname = $1 AND toplevel",
@@ -129,7 +129,7 @@ class Meters:
 
 
 def _cpu(processes: list[psutil.Process]) -> float:
-    """What these have used, and their children that have ended."""
+    """Processor time of these processes and their ended children."""
     total = 0.0
     for number, process in enumerate(processes):
         with suppress(psutil.NoSuchProcess):
@@ -141,5 +141,5 @@ def _cpu(processes: list[psutil.Process]) -> float:
 
 
 def each(reading: Reading, number: float, idle: Callable[[str], float]) -> Reading:
-    """Of one of so many, less what would have been used all the same."""
+    """Cost of one of so many, less the idle cost."""
     return {name: max(0.0, value - idle(name)) / number for name, value in reading.items()}

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from project.errors import ConfigurationError
 from project.local_stack.configs import alertmanager_config, prometheus_config, targets
-from project.local_stack.files import write_config
+from project.local_stack.write_config import write_config
 from project.settings.loading import load_settings
 
 CURRENT = Path("/opt/vitrine/current")

@@ -14,7 +14,7 @@ from drills.s3 import BUCKET, serving_s3
 from drills.valkey import Valkey, serving_valkey
 from project.local_stack import prometheus
 from project.local_stack.configs import Config, prometheus_config
-from project.local_stack.files import write_config
+from project.local_stack.write_config import write_config
 from project.settings import Settings
 
 POSTGRES_PORT, VALKEY_PORT, S3_PORT, PROMETHEUS_PORT = 5432, 6379, 9000, 9090

@@ -4,7 +4,7 @@ from pydantic import SecretStr
 from starlette.requests import Request
 
 from project.errors import Unauthorized
-from project.observability.access import equals_token, may_scrape
+from project.observability.scrape_auth import equals_token, may_scrape
 
 
 def require_bearer(request: Request, token: SecretStr, setting: str) -> None:

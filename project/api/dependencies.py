@@ -5,7 +5,10 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from project.api.jobs.services import JobServices
+from project.api.readiness import ReadinessChecks
 from project.api.state import State
+from project.inference.runner import Runner
+from project.settings import Settings
 
 
 def state_of(request: Request) -> State:
@@ -25,9 +28,24 @@ async def _state(request: Request) -> State:
     return state_of(request)
 
 
+async def _settings(request: Request) -> Settings:
+    return state_of(request)["settings"]
+
+
+async def _runner(request: Request) -> Runner:
+    return state_of(request)["runner"]
+
+
+async def _readiness(request: Request) -> ReadinessChecks:
+    return state_of(request)["readiness"]
+
+
 async def _job_services(request: Request) -> JobServices:
     return job_services_of(request)
 
 
 StateDep = Annotated[State, Depends(_state)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+RunnerDep = Annotated[Runner, Depends(_runner)]
+ReadinessDep = Annotated[ReadinessChecks, Depends(_readiness)]
 JobServicesDep = Annotated[JobServices, Depends(_job_services)]

@@ -12,11 +12,12 @@ from starlette.staticfiles import StaticFiles
 
 from project import __version__, models
 from project.api import openapi, problems
+from project.api.body_limit import BodyLimit
 from project.api.jobs.services import open_job_services
-from project.api.middleware import BodyLimit, MetricsPort
+from project.api.metrics_port import MetricsPort, metrics_app
 from project.api.overload import OverloadGuard
 from project.api.readiness import ReadinessChecks
-from project.api.routes import cache, documentation, jobs, operations, page
+from project.api.routes import cache, documentation, jobs, operations, web_page
 from project.api.routes import models as model_routes
 from project.api.routes.files import files_router
 from project.api.routes.job_submission import submit_router
@@ -27,9 +28,9 @@ from project.inference.runner import Runner
 from project.jobs.queue import JobQueue
 from project.models.base import AnyModel
 from project.observability import metrics, sentry
-from project.observability.http import RequestContext, instrument
 from project.observability.logging import configure_logging
 from project.observability.process import watch_process
+from project.observability.request_context import RequestContext, instrument
 from project.observability.tracing import make_provider
 from project.settings import Settings
 from project.storage import LocalStorage, Storage, make_storage
@@ -109,12 +110,12 @@ def create_app(
     problems.register(app)
     app.openapi = openapi.problems_alone(app.openapi)  # type: ignore[method-assign]
     instrument(app)
-    app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")
+    app.mount("/static", web_page.PageFiles(directory=web_page.STATIC), name="static")
     app.mount("/docs/files", StaticFiles(directory=documentation.swagger_files()), name="docs")
     routers = [predictions_router(model) for model in quick]  # first, as Starlette tries in order
     routers += _job_routers(served, storage) if storage else []
     routers += [
-        page.router,
+        web_page.router,
         documentation.router,
         operations.router,
         model_routes.router,
@@ -125,7 +126,7 @@ def create_app(
     if settings.metrics_port is None:
         app.include_router(operations.metrics_router)
     else:
-        app.add_middleware(MetricsPort, metrics=_metrics_app(), port=settings.metrics_port)
+        app.add_middleware(MetricsPort, metrics=metrics_app(), port=settings.metrics_port)
     return app
 
 
@@ -149,11 +150,3 @@ def _job_routers(served: Sequence[AnyModel], storage: Storage) -> list[APIRouter
     if isinstance(storage, LocalStorage):
         routers.append(files_router(storage))
     return [*routers, jobs.router]
-
-
-def _metrics_app() -> FastAPI:
-    """Build what answers on METRICS_PORT: /metrics alone, with the state of the application."""
-    app = FastAPI(openapi_url=None, redirect_slashes=False, telemetry={"tracing": False})
-    problems.register(app)
-    app.include_router(operations.metrics_router)
-    return app

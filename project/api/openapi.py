@@ -9,7 +9,7 @@ from typing import Any, cast
 from PIL import Image
 
 from project.api.problems import MEDIA_TYPE, Problem
-from project.api.requests.messages import JSON, MULTIPART, URLENCODED, Names
+from project.api.requests.body_advice import JSON, MULTIPART, URLENCODED, Names
 from project.inference.images.decoding import MEDIA_TYPES, READABLE
 from project.models.base import Params
 

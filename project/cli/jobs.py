@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from project.cli import running
+from project.cli import submit
 from project.cli.options import Id, Ids, Url, server_url
 from project.cli.output import fail, print_error
 from project.errors import ProjectError
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from project.cli.following import View
 
 app = typer.Typer(no_args_is_help=True, help="Submit jobs to a server and manage them.")
-app.command()(running.submit)
-app.command()(running.fetch)
+app.command()(submit.submit)
+app.command()(submit.fetch)
 
 MAX_PAGE = 100  # jobs on a page of the API
 Status = Literal["accepted", "running", "succeeded", "failed", "cancelled"]
@@ -32,7 +32,7 @@ def list_jobs(
     url: Url = None,
 ) -> None:
     """List jobs, newest first."""
-    from project.cli.showing import table  # noqa: PLC0415 - see __init__.py
+    from project.cli.job_format import table  # noqa: PLC0415 - see __init__.py
 
     wanted = {"model": model, "status": status, "limit": min(limit, MAX_PAGE)}
     params = {name: value for name, value in wanted.items() if value is not None}
@@ -56,7 +56,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="The server's JSON.")] = False,
 ) -> None:
     """Show the details of a job."""
-    from project.cli.showing import details  # noqa: PLC0415 - see __init__.py
+    from project.cli.job_format import details  # noqa: PLC0415 - see __init__.py
 
     job = _with_server(url, lambda server: _ask(server, "GET", job_id))
     for line in [json.dumps(job)] if as_json else details(job):
@@ -100,7 +100,7 @@ def _each(
 ) -> None:
     """Apply `do` to each job; an error affects no other job."""
     from project.cli.connection import Refused  # noqa: PLC0415 - see __init__.py
-    from project.cli.showing import status_of  # noqa: PLC0415
+    from project.cli.job_format import status_of  # noqa: PLC0415
 
     async def go(server: "Server") -> bool:
         succeeded = True

@@ -5,7 +5,7 @@ from typing import NoReturn
 import typer
 
 from project.errors import ProjectError
-from project.observability.control import CONTROL, CONTROL_IN_LINES
+from project.observability.control_characters import CONTROL, CONTROL_IN_LINES
 
 
 def fail(error: ProjectError) -> NoReturn:

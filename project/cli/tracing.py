@@ -12,7 +12,7 @@ from typing import Annotated, BinaryIO, cast
 
 import typer
 
-from project.cli import story
+from project.cli import log_search
 from project.cli.output import fail, plain, plain_lines
 from project.errors import ConfigurationError
 from project.settings.loading import load_settings
@@ -37,7 +37,7 @@ def trace(
     with ExitStack() as stack:
         try:
             paths = file or _default_files()
-            records = story.find([_open(path, stack) for path in paths], wanted.strip())
+            records = log_search.find([_open(path, stack) for path in paths], wanted.strip())
         except OSError as error:
             fail(ConfigurationError(f"cannot read {error.filename or 'the log'}: {error.strerror}"))
         except ConfigurationError as error:
@@ -74,19 +74,19 @@ def _open(path: Path, stack: ExitStack) -> BinaryIO:
     return copy
 
 
-def render(records: Sequence[story.Record]) -> list[str]:
+def render(records: Sequence[log_search.Record]) -> list[str]:
     """A story as text: a header with the ids, then a line for each record."""
-    lines = story.lines_of(records)
+    lines = log_search.lines_of(records)
     days = {line.time.date() for line in lines if line.time}
     stamp = "%H:%M:%S.%f" if len(days) < 2 else "%Y-%m-%d %H:%M:%S.%f"  # noqa: PLR2004
     width = max(len(line.process) for line in lines)
     return [_heading(records, lines), *(_render_line(line, stamp, width) for line in lines)]
 
 
-def _heading(records: Sequence[story.Record], lines: Sequence[story.Line]) -> str:
+def _heading(records: Sequence[log_search.Record], lines: Sequence[log_search.Line]) -> str:
     parts = []
-    for name in story.IDS:
-        ids = story.ids_named(records, name)
+    for name in log_search.IDS:
+        ids = log_search.ids_named(records, name)
         if ids:
             more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
             parts.append(f"{name}={plain(ids[0])}{more}")
@@ -96,7 +96,7 @@ def _heading(records: Sequence[story.Record], lines: Sequence[story.Line]) -> st
     return typer.style("  ".join(parts), dim=True)
 
 
-def _render_line(line: story.Line, stamp: str, width: int) -> str:
+def _render_line(line: log_search.Line, stamp: str, width: int) -> str:
     time = line.time.strftime(stamp)[:-3] if line.time else ""
     since = "" if line.seconds is None else f"+{line.seconds:.3f}"
     head = f"{time:12} {since:>9}  {plain(line.process):{width}}"

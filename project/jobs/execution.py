@@ -22,12 +22,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from project.db.job_transitions import JobTransitions
 from project.db.records import Claim, Job, StoredFile
 from project.errors import DatabaseUnavailable, ProjectError
-from project.jobs.job_models import JobModels
 from project.jobs.lease import Lease, Stop, TimeLimitExceeded
+from project.jobs.model_host import ModelHost
 from project.jobs.outcomes import Failed, Outcome, OutcomeRecorder, Stopped, Succeeded
 from project.jobs.steps import Output
 from project.observability import metrics
-from project.observability.jobs import job_scope
+from project.observability.job_scope import job_scope
 from project.settings import Settings
 from project.storage import Storage
 
@@ -56,7 +56,7 @@ class JobExecutor:
         settings: Settings,
         transitions: JobTransitions,
         storage: Storage,
-        models: JobModels,
+        models: ModelHost,
         outcomes: OutcomeRecorder,
         provider: TracerProvider | None = None,
         bounds: ExecutionBounds | None = None,

@@ -20,9 +20,9 @@ from project.errors import BrokerUnavailable
 from project.inference.drift.monitor import DriftMonitor
 from project.jobs.queue import QUEUE, QueueReader, connect
 from project.observability import metrics, multiprocess
-from project.observability.access import may_scrape
 from project.observability.exposition import CONTENT_TYPE, expose
 from project.observability.logging import configure_logging
+from project.observability.scrape_auth import may_scrape
 from project.processes.parent_death import end_with_parent
 from project.settings import Settings
 from project.settings.loading import load_settings

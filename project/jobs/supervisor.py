@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from project.observability import metrics, multiprocess, slots
+from project.observability import metrics, multiprocess, worker_slots
 from project.observability.logging import configure_logging
 from project.processes.supervise import Child, supervise
 from project.settings import Settings
@@ -61,7 +61,7 @@ def worker_children(settings: Settings, directory: Path) -> list[Child]:
         f"dramatiq_worker_timeout={POLL_MILLISECONDS}",
     ]
     dramatiq = [
-        *(sys.executable, "-m", "project.jobs.worker_main", supervisor, "project.worker:broker"),
+        *(sys.executable, "-m", "project.jobs.dramatiq_cli", supervisor, "project.worker:broker"),
         *("--processes", "1", "--threads", "1", "--skip-logging"),
         *("--worker-fork-timeout", "1000"),  # ms until the main process forwards the worker's log
         *("--worker-shutdown-timeout", str(round(settings.worker_shutdown_seconds * 1000))),
@@ -83,7 +83,7 @@ def main() -> None:
     directory = settings.prometheus_multiproc_dir
     if directory is None:
         raise SystemExit("PROMETHEUS_MULTIPROC_DIR is not set: start through ./prestart.sh")
-    slots.mark_in_use(directory)
+    worker_slots.mark_in_use(directory)
     metrics.declare()
     asyncio.run(Supervisor(settings, directory).run())
 

@@ -24,7 +24,7 @@ from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions
 from project.errors import DatabaseUnavailable
 from project.jobs.execution import JobExecutor
-from project.jobs.job_models import JobModels
+from project.jobs.model_host import ModelHost
 from project.jobs.outcomes import OutcomeRecorder
 from project.jobs.queue import JobQueue
 from project.jobs.sweep import Sweep
@@ -115,7 +115,7 @@ class WorkerProcess(AsyncIO):
         await stack.enter_async_context(watch_process(settings.revision))
         engine = await stack.enter_async_context(open_database(settings))
         queries, transitions = JobQueries(engine), JobTransitions(engine)
-        models = await stack.enter_async_context(JobModels(self._models, settings))
+        models = await stack.enter_async_context(ModelHost(self._models, settings))
         storage = make_storage(settings)
         queue = JobQueue.of(settings)
         stack.callback(queue.close)

@@ -16,8 +16,8 @@ from loguru import logger
 from project.errors import ConfigurationError
 from project.local_stack import alertmanager, prometheus
 from project.local_stack.configs import STORAGE, targets
-from project.local_stack.files import write_private
 from project.local_stack.programs import plan
+from project.local_stack.write_config import write_private
 from project.observability.logging import configure_logging
 from project.processes.supervise import Child, supervise
 from project.settings import Settings

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from project.local_stack.configs import STORAGE, alertmanager_config
-from project.local_stack.files import write_config
+from project.local_stack.write_config import write_config
 from project.settings import Settings
 
 RETENTION_TIME = "120h"  # of expired silences and of the notification log

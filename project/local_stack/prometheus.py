@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from project.local_stack.configs import SHIPPED, STORAGE, TOKEN, prometheus_config
-from project.local_stack.files import write_config, write_private
+from project.local_stack.write_config import write_config, write_private
 from project.settings import Settings
 
 RETENTION_TIME = "31d"  # the objectives cover 30 days

@@ -21,7 +21,7 @@ from loguru import logger
 
 from project.observability import log_file
 from project.observability.context import REQUEST_ID, current_trace
-from project.observability.control import CONTROL, CONTROL_IN_LINES
+from project.observability.control_characters import CONTROL, CONTROL_IN_LINES
 from project.observability.metrics import LOG_MESSAGES
 from project.settings import Settings
 

@@ -22,8 +22,8 @@ from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
 from project import __version__
-from project.observability.http import QUIET
 from project.observability.metrics import TELEMETRY_DROPPED
+from project.observability.request_context import QUIET
 from project.settings import Settings
 
 FLUSH_SECONDS = 2.0

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from loguru import logger
 
-from project.observability import metrics, multiprocess, slots
+from project.observability import metrics, multiprocess, worker_slots
 from project.observability.logging import configure_logging
 from project.resources import read_resources, size
 from project.server import shared
@@ -25,7 +25,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 def on_starting(_server: Any) -> None:
     """Mark the metrics folder as in use, so that no other start empties it; log the sizing."""
-    slots.mark_in_use(metrics_directory())
+    worker_slots.mark_in_use(metrics_directory())
     settings, resources = load_settings(), read_resources()
     logger.bind(
         processors=resources.processors,
@@ -90,7 +90,7 @@ def _peek(pid: int) -> os.waitid_result | None:
 def pre_fork(_server: Any, worker: Any) -> None:
     """Assign the new worker its slot, and create its metric files."""
     directory = metrics_directory()
-    worker.slot = slots.acquire(directory)
+    worker.slot = worker_slots.acquire(directory)
     multiprocess.prepare(directory, worker.slot.identity, metrics.gauge_modes())
     multiprocess.identify_child(worker.slot.identity)
     shared.expect(worker.slot.number)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from project.api.middleware import DISCARD_BYTES, DISCARD_SECONDS
+from project.api.body_limit import DISCARD_BYTES, DISCARD_SECONDS
 from project.errors import Overloaded
 from project.server import rejection
 

@@ -9,7 +9,7 @@ from drills.programs import ask, running
 from drills.server import free_port
 from project.local_stack import alertmanager
 from project.local_stack.configs import Config
-from project.local_stack.files import write_config
+from project.local_stack.write_config import write_config
 from tests.ops.tools import need
 
 

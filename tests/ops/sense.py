@@ -13,7 +13,7 @@ from tests.ops.panels import Target
 # Budgets that are spent more than once are below nothing.
 UNBOUNDED_BELOW = {"Error budget left, 30 days", "Error budget left over time"}
 LONGEST_SECONDS = 600.0  # JOB_SECONDS, drawn as a limit
-RATE_MINUTES = 20  # what $__rate_interval is to be, by the shipped windows: all deeds fall in it
+RATE_MINUTES = 20  # what $__rate_interval is to be, by the shipped windows: all actions fall in it
 AGE_SECONDS = 600.0  # of the stack, at most
 ODD = 1.2  # what rate() makes up at both ends of a window, at most
 

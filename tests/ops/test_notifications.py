@@ -17,7 +17,7 @@ from drills.server import free_port
 from drills.waiting import wait_until
 from project.local_stack import prometheus
 from project.local_stack.configs import Config, alertmanager_config, prometheus_config
-from project.local_stack.files import write_config
+from project.local_stack.write_config import write_config
 from tests.collectors import Collector, collecting
 from tests.conftest import make_settings
 from tests.ops.alertmanagers import alertmanagers

@@ -45,8 +45,8 @@ BLOCKS = [(str(page), query) for page in PAGES for query in page.blocks("promql"
 SCRAPED = 2  # the API and the job workers
 # One alert of each component, so that every panel of alerts has one to show.
 ALERTS = ("ApiErrorBudgetBurn", "InferenceSaturated", "JobsErrorBudgetBurn")
-DRILLED = {f"drill_{name}": deed for name, deed in predictions("drill").items()}
-DEEDS = {
+DRILLED = {f"drill_{name}": action for name, action in predictions("drill").items()}
+ACTIONS = {
     **healthy("classification"),
     **DRILLED,
     "failing_job": job(UNKNOWN_PROMPT),
@@ -80,7 +80,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     settings = {"RESULT_CACHE": "memory", "QUEUE_LIMIT": 4}
     models = "classification,drill,text_to_image"
     with standing(tmp_path_factory.mktemp("panels"), MODELS=models, **settings) as stack:
-        with Traffic(stack.url, DEEDS, callers=3) as traffic, model_raises(stack):
+        with Traffic(stack.url, ACTIONS, clients=3) as traffic, model_raises(stack):
             traffic.await_each(ROUNDS)
             for name in ALERTS:
                 stack.receiver.await_alert(name, path=WEBHOOK)

@@ -9,7 +9,7 @@ from drills.monitoring import write_prometheus
 from drills.scaled import scaled
 from project.local_stack import alertmanager
 from project.local_stack.configs import SHIPPED, alertmanager_config
-from project.local_stack.files import write_config
+from project.local_stack.write_config import write_config
 from tests.conftest import make_settings
 from tests.ops.tools import need, output
 

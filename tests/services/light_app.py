@@ -16,9 +16,9 @@ from starlette.routing import Route
 
 from project.observability import metrics
 from project.observability.exposition import CONTENT_TYPE, expose
-from project.observability.http import RequestContext, instrument
 from project.observability.logging import configure_logging
 from project.observability.process import watch_process
+from project.observability.request_context import RequestContext, instrument
 from project.settings.loading import load_settings
 
 settings = load_settings()

@@ -86,7 +86,7 @@ def test_what_a_host_had_in_hand_is_run_by_another(cut):
 
 def test_prometheus_sees_which_host_is_away(cut, cluster):
     """Its two targets, and no others."""
-    address = cluster.hosts[cut.name].place.address
+    address = cluster.hosts[cut.name].namespace.address
     away = {instance.partition(":")[0] for instance, up in cut.up.items() if not up}
     assert away == {address}
     assert len(cut.up) == 2 * len(WORKING)

@@ -1,4 +1,4 @@
-"""What jobs stand on goes away and comes back, under the API and workers as shipped."""
+"""The database, the storage and the broker fail and return, under a real API and real workers."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -27,8 +27,8 @@ PROBLEMS = {
 
 
 @dataclass
-class Plant:
-    """An API, its workers, and what both stand on."""
+class Deployment:
+    """An API, its workers and their dependencies."""
 
     stack: Stack
     server: Server
@@ -36,37 +36,37 @@ class Plant:
     body: bytes
 
     def post(self, iterations: int = 1) -> httpx2.Response:
-        """Send a job."""
+        """Submit a job."""
         url = f"{self.server.url}/v1/models/{MODEL}/jobs?iterations={iterations}"
         headers = {"Content-Type": "image/jpeg"}
         return httpx2.post(url, content=self.body, headers=headers, timeout=DEADLINE)
 
     def submit(self, iterations: int = 1) -> str:
-        """Send a job that is accepted; returns its id."""
+        """Submit a job that is accepted; returns its id."""
         answer = self.post(iterations)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
     def job(self, job_id: str) -> dict[str, object]:
-        """What the API says of a job; nothing while it cannot."""
+        """The view of a job; empty while the API cannot read it."""
         answer = httpx2.get(f"{self.server.url}/v1/jobs/{job_id}", timeout=DEADLINE)
         return answer.json() if answer.status_code == 200 else {}
 
-    def until(self, job_id: str, holds: Callable[[dict[str, object]], bool], what: str) -> None:
-        """Wait until this holds of a job."""
+    def until(self, job_id: str, condition: Callable[[dict[str, object]], bool], what: str) -> None:
+        """Wait until a job meets the condition."""
         wait_until(
-            lambda: (job := self.job(job_id)) and holds(job), f"{job_id} {what}", END_DEADLINE
+            lambda: (job := self.job(job_id)) and condition(job), f"{job_id} {what}", END_DEADLINE
         )
 
     def finish(self, job_id: str) -> dict[str, object]:
-        """Wait for a job to succeed; returns what is said of it then."""
+        """Wait for a job to succeed; returns its view."""
         self.until(job_id, lambda job: job["finished_at"] is not None, "ends")
         job = self.job(job_id)
         assert job["status"] == "succeeded", job
         return job
 
     def failing(self) -> set[str]:
-        """What /ready names."""
+        """The failing checks of /ready."""
         checks = httpx2.get(f"{self.server.url}/ready", timeout=DEADLINE).json()["checks"]
         return {name for name, check in checks.items() if not check["ok"]}
 
@@ -79,13 +79,13 @@ def body() -> bytes:
 
 
 @pytest.fixture
-def plant(request: pytest.FixtureRequest, tmp_path: Path, body: bytes) -> Iterator[Plant]:
-    """One of the kinds, with the API and two workers."""
+def deployment(request: pytest.FixtureRequest, tmp_path: Path, body: bytes) -> Iterator[Deployment]:
+    """A deployment of one kind, with two workers."""
     with ExitStack() as stack:
         standing_on = stack.enter_context(standing(request.param, tmp_path))
         given = standing_on.variables | {"MODELS": MODEL, "WORKER_NICE": 0}
         server = stack.enter_context(serve(tmp_path, app=None, **given))
-        yield Plant(
+        yield Deployment(
             standing_on, server, stack.enter_context(run_job_workers(tmp_path, **given)), body
         )
 
@@ -94,53 +94,53 @@ def begun(job: dict[str, object]) -> bool:
     return float(str(job["progress"])) > 0
 
 
-production = pytest.mark.parametrize("plant", ["production"], indirect=True)
-either = pytest.mark.parametrize("plant", KINDS, indirect=True)
+production = pytest.mark.parametrize("deployment", ["production"], indirect=True)
+either = pytest.mark.parametrize("deployment", KINDS, indirect=True)
 
 
 @production
-def test_a_database_that_goes_while_a_job_runs_costs_neither_it_nor_another(plant):
-    """Submitting and asking get a problem that says so; what ran goes on as if nothing had been."""
-    assert plant.stack.postgres is not None
-    job_id = plant.submit(SLOW)
-    plant.until(job_id, begun, "has begun")
-    plant.stack.postgres.stop()
-    answer = plant.post()
+def test_an_outage_of_the_database_costs_no_job(deployment):
+    """Requests get a problem document; a running job goes on."""
+    assert deployment.stack.postgres is not None
+    job_id = deployment.submit(SLOW)
+    deployment.until(job_id, begun, "has begun")
+    deployment.stack.postgres.stop()
+    answer = deployment.post()
     assert (answer.status_code, answer.json()["type"]) == (503, PROBLEMS["database"])
-    assert httpx2.get(f"{plant.server.url}/v1/jobs", timeout=DEADLINE).status_code == 503
-    assert plant.failing() == {"database"}
-    wait_until(lambda: plant.crew.records("job_lease_not_renewed"), "the worker notices")
-    plant.stack.postgres.start()
-    plant.finish(job_id)
-    plant.finish(plant.submit())
-    assert plant.failing() == set()
+    assert httpx2.get(f"{deployment.server.url}/v1/jobs", timeout=DEADLINE).status_code == 503
+    assert deployment.failing() == {"database"}
+    wait_until(lambda: deployment.crew.records("job_lease_not_renewed"), "the worker notices")
+    deployment.stack.postgres.start()
+    deployment.finish(job_id)
+    deployment.finish(deployment.submit())
+    assert deployment.failing() == set()
 
 
 @production
-def test_a_bucket_that_goes_puts_jobs_off_and_costs_them_no_attempt(plant):
-    """What waits and what is running; submitting gets a problem that says so."""
-    assert plant.stack.s3 is not None
-    job_id = plant.submit(SLOW)
-    plant.until(job_id, begun, "has begun")
-    plant.stack.s3.stop()
-    answer = plant.post()
+def test_an_outage_of_the_bucket_delays_jobs_and_costs_no_attempt(deployment):
+    """Submissions get a problem document."""
+    assert deployment.stack.s3 is not None
+    job_id = deployment.submit(SLOW)
+    deployment.until(job_id, begun, "has begun")
+    deployment.stack.s3.stop()
+    answer = deployment.post()
     assert (answer.status_code, answer.json()["type"]) == (503, PROBLEMS["storage"])
-    assert plant.failing() == {"storage"}
-    wait_until(lambda: plant.crew.records("job_run_put_off"), "the result cannot be kept")
-    plant.stack.s3.start()
-    assert plant.finish(job_id)["attempts"] == 1
-    plant.finish(plant.submit())
+    assert deployment.failing() == {"storage"}
+    wait_until(lambda: deployment.crew.records("job_run_put_off"), "the result cannot be stored")
+    deployment.stack.s3.start()
+    assert deployment.finish(job_id)["attempts"] == 1
+    deployment.finish(deployment.submit())
 
 
 @either
-def test_a_broker_that_goes_costs_nothing_but_time(plant):
-    """Jobs are accepted meanwhile, and run when it is back."""
-    running = plant.submit(SLOW)
-    plant.until(running, begun, "has begun")
-    plant.stack.valkey.kill()
-    waiting = [plant.submit() for _ in range(3)]
-    plant.finish(running)
-    assert {str(plant.job(job_id)["status"]) for job_id in waiting} == {"accepted"}
-    plant.stack.valkey.start()
+def test_an_outage_of_the_broker_delays_jobs(deployment):
+    """They are accepted meanwhile, and run when it is back."""
+    running = deployment.submit(SLOW)
+    deployment.until(running, begun, "has begun")
+    deployment.stack.valkey.kill()
+    waiting = [deployment.submit() for _ in range(3)]
+    deployment.finish(running)
+    assert {str(deployment.job(job_id)["status"]) for job_id in waiting} == {"accepted"}
+    deployment.stack.valkey.start()
     for job_id in waiting:
-        plant.finish(job_id)
+        deployment.finish(job_id)

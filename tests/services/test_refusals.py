@@ -9,7 +9,7 @@ import pytest
 
 from drills.server import Server
 from drills.waiting import DEADLINE, wait_until
-from project.api.middleware import DISCARD_BYTES
+from project.api.body_limit import DISCARD_BYTES
 from tests.conftest import make_settings
 from tests.services.load import PICTURE, Client
 from tests.services.quick_app import PATH

@@ -7,8 +7,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from project.observability.http import instrument
 from project.observability.metrics import HTTP_REQUESTS
+from project.observability.request_context import instrument
 
 ASKED = (
     ("GET", "/things"),

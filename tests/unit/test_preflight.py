@@ -7,7 +7,7 @@ import pytest
 
 from project import preflight
 from project.errors import ConfigurationError
-from project.observability import slots
+from project.observability import worker_slots
 from tests.conftest import make_settings
 
 
@@ -41,13 +41,13 @@ def test_metrics_of_a_former_run_are_deleted(tmp_path):
     (tmp_path / "classification.labels").write_text("cat\n")
     (tmp_path / "notes.txt").write_text("mine")
     preflight.empty_metrics(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} - {slots.IN_USE} == {"notes.txt"}
+    assert {path.name for path in tmp_path.iterdir()} - {worker_slots.IN_USE} == {"notes.txt"}
 
 
 def test_metrics_of_a_running_server_are_left_alone(tmp_path):
     """A second start by mistake must not tear the first one's numbers out."""
     (tmp_path / "counter_0.db").write_bytes(b"live")
-    descriptor = slots.mark_in_use(tmp_path)
+    descriptor = worker_slots.mark_in_use(tmp_path)
     try:
         with pytest.raises(ConfigurationError, match=tmp_path.name):
             preflight.empty_metrics(tmp_path)

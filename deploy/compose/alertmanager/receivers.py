@@ -11,7 +11,7 @@ from pathlib import Path
 
 from project.errors import ConfigurationError
 from project.local_stack import alertmanager
-from project.local_stack.files import write_private
+from project.local_stack.write_config import write_private
 from project.settings import Settings
 
 SECRETS = ("ALERT_PAGERDUTY_KEY", "ALERT_SLACK_URL", "ALERT_WEBHOOK_URL", "ALERT_DEADMAN_URL")

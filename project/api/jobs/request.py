@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import Request
 
-from project.api.requests.messages import Names
+from project.api.requests.body_advice import Names
 from project.api.requests.reader import FIELD
 from project.api.requests.unicode import check_text
 from project.errors import InvalidImage, InvalidInput

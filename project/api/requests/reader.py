@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from project.api.requests.messages import (
+from project.api.requests.body_advice import (
     JSON,
     MULTIPART,
     URLENCODED,

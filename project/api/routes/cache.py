@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 
 from project.api import auth
-from project.api.dependencies import StateDep
+from project.api.dependencies import RunnerDep, SettingsDep
 from project.api.openapi import documented
 from project.errors import Forbidden
 
@@ -11,12 +11,11 @@ router = APIRouter(tags=["operations"])
 
 
 @router.delete("/v1/cache", status_code=204, responses=documented(401, 403, 503))
-async def clear_cache(request: Request, state: StateDep) -> None:
+async def clear_cache(request: Request, settings: SettingsDep, runner: RunnerDep) -> None:
     """Delete every cached result. Needs ADMIN_TOKEN; without one it works in `local` alone."""
-    settings = state["settings"]
     if settings.admin_token is not None:
         auth.require_bearer(request, settings.admin_token, "ADMIN_TOKEN")
     elif settings.environment != "local":
         raise Forbidden("this deployment has no ADMIN_TOKEN; its operators can set one")
-    if cache := state["runner"].cache:
+    if cache := runner.cache:
         await cache.store.clear()

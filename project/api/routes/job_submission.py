@@ -8,8 +8,8 @@ from project.api.dependencies import job_services_of, state_of
 from project.api.jobs.request import KEY_HEADER, idempotency_key, images_of
 from project.api.jobs.schemas import JOBS, JobView
 from project.api.openapi import documented, takes
+from project.api.requests.body_advice import JSON, in_words
 from project.api.requests.disconnect import unless_gone, within
-from project.api.requests.messages import JSON, in_words
 from project.api.requests.reader import read_inputs
 from project.api.routes.raw_route import RawRoute
 from project.inference.images.decoding import READABLE

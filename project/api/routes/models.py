@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from project.api.dependencies import StateDep
 from project.api.jobs.request import images_of
 from project.api.openapi import documented
-from project.api.requests.messages import JSON
+from project.api.requests.body_advice import JSON
 from project.api.state import State
 from project.models.base import AnyModel, Model
 

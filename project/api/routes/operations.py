@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from project import __version__
 from project.api import auth
-from project.api.dependencies import StateDep
+from project.api.dependencies import ReadinessDep, RunnerDep, SettingsDep, StateDep
 from project.api.openapi import documented
 from project.api.readiness import Readiness, readiness_metrics
 from project.api.routes.models import ModelSummary, list_models
@@ -63,7 +63,7 @@ async def health() -> Health:
     "/ready", methods=["GET", "HEAD"], include_in_schema=False, response_model_exclude_none=True
 )
 async def ready(
-    state: StateDep, response: Response, scope: Literal["all", "instance"] = "all"
+    readiness: ReadinessDep, response: Response, scope: Literal["all", "instance"] = "all"
 ) -> Readiness:
     """Whether requests should be sent here: models loaded, and no shutdown begun.
 
@@ -71,9 +71,9 @@ async def ready(
     they are not asked. All instances share them, so a balancer that took each one out for their
     sake would leave none to answer, and predictions need none of them.
     """
-    checks = state["readiness"].check_instance()
+    checks = readiness.check_instance()
     if scope == "all":
-        checks |= await state["readiness"].check_shared()
+        checks |= await readiness.check_shared()
     good = all(check.ok for check in checks.values())
     response.status_code = 200 if good else 503
     return Readiness(status="ready" if good else "not ready", checks=checks)
@@ -96,16 +96,17 @@ async def metadata(state: StateDep) -> Metadata:
 
 
 @metrics_router.get("/metrics", response_class=Response, responses=documented(401))
-async def metrics(request: Request, state: StateDep) -> Response:
+async def metrics(
+    request: Request, settings: SettingsDep, readiness: ReadinessDep, runner: RunnerDep
+) -> Response:
     """The metrics of all workers, in the Prometheus text format."""
-    settings = state["settings"]
     if settings.metrics_token is not None:
         auth.require_scrape_token(request, settings.metrics_token)
-    shared = await state["readiness"].check_shared()
+    shared = await readiness.check_shared()
 
     def observe(families: Sequence[Metric]) -> Iterator[Metric]:
         yield from readiness_metrics(shared, families)
-        yield from state["runner"].drift.collect()
+        yield from runner.drift.collect()
 
     exposed = await run_in_threadpool(expose, settings.prometheus_multiproc_dir, observe)
     COLLECT_SECONDS.observe(exposed.seconds)

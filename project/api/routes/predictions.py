@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 
 from project.api.dependencies import state_of
 from project.api.openapi import documented, takes
+from project.api.requests.body_advice import JSON
 from project.api.requests.disconnect import unless_gone, within
-from project.api.requests.messages import JSON
 from project.api.requests.reader import FIELD, read_inputs
 from project.api.routes.raw_route import RawRoute
 from project.inference.images.decoding import READABLE

@@ -1,7 +1,7 @@
 """Denoiser: a small net that predicts the clean latent of a picture from a noisy one and a prompt.
 
-Latents are those that a Painter decodes. The net predicts the clean latent, not the noise: that
-lies on a low-dimensional manifold, and a small net predicts it better (Li and He 2025,
+Latents are what a LatentDecoder decodes. The net predicts the clean latent, not the noise: the
+latent lies on a low-dimensional manifold, and a small net predicts it better (Li and He 2025,
 arXiv:2511.13720).
 """
 

@@ -11,7 +11,7 @@ from torch import nn
 from project.errors import ConfigurationError, InvalidInput
 from project.models.base import Array
 from project.models.nets.denoiser import Denoiser
-from project.models.nets.painter import NUMBERS, Painter
+from project.models.nets.latent_decoder import NUMBERS, LatentDecoder
 from project.models.nets.prompt_encoder import PromptEncoder
 from project.models.text_to_image_parts.sampling import sample
 from project.models.text_to_image_parts.tokenizer import LENGTH, Tokenizer
@@ -38,7 +38,7 @@ class Demo:
             self._tokenizer = Tokenizer([word for kind in kinds.values() for word in kind])
             self._encoder = PromptEncoder(len(self._tokenizer), LENGTH)
             self._denoiser = Denoiser(NUMBERS)
-            self._painter = Painter()
+            self._painter = LatentDecoder()
             nets = {
                 "encoder": self._encoder,
                 "denoiser": self._denoiser,

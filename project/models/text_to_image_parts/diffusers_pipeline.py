@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from project.errors import ConfigurationError, InvalidInput
-from project.models.base.stepwise import Report, stepwise
+from project.models.base.callback_generator import Report, stepwise
 
 SETTING = "TEXT_TO_IMAGE_WEIGHTS"
 REQUIREMENTS = "requirements-text-to-image.txt"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from project.observability.access import may_scrape
+from project.observability.scrape_auth import may_scrape
 
 TOKEN = SecretStr("a-token-of-enough-length:ü")
 

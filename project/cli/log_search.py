@@ -18,7 +18,13 @@ IDS = ("request_id", "trace_id", "job_id")
 MAX_LINE_BYTES = 16 * 2**20  # a longer line is not ours
 RECORD_START = '{"time": '  # of a record behind a torn line, after a full disk
 WORKER = ("project.jobs", "project.worker", "dramatiq")
-API = ("project.api", "project.server", "project.observability.http", "uvicorn", "gunicorn")
+API = (
+    "project.api",
+    "project.server",
+    "project.observability.request_context",
+    "uvicorn",
+    "gunicorn",
+)
 _HEAD = {"time", "severity", "message", "exception", "logger", "span_id", "pid", "process"}
 
 

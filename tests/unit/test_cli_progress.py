@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from project.cli import display, running, showing
-from project.cli.orders import Item
+from project.cli import job_format, progress, submit
+from project.cli.job_requests import Item
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ def item(label, **job):
 
 def test_without_a_terminal_each_change_is_a_line_once(capsys):
     """Progress alone is none; the result is said with its place."""
-    with display.Lines() as lines:
+    with progress.Lines() as lines:
         each = item("a.png")
         for share in (0.1, 0.2, 0.3):
             each.job |= {"status": "running", "progress": share}
@@ -43,7 +43,7 @@ def test_without_a_terminal_each_change_is_a_line_once(capsys):
 
 def test_names_of_files_cannot_move_the_cursor(capsys):
     """Nor what a server says."""
-    lines = display.Lines()
+    lines = progress.Lines()
     lines.show(item("a\x1b[2J\n\udcff.png", id="x\x9bm"))
     assert capsys.readouterr().out == "a\\x1b[2J\\x0a?.png  accepted  x\\u009bm\n"
 
@@ -51,8 +51,8 @@ def test_names_of_files_cannot_move_the_cursor(capsys):
 BARS = """
 import sys
 from pathlib import Path
-from project.cli.display import display
-from project.cli.orders import Item
+from project.cli.progress import display
+from project.cli.job_requests import Item
 items = [Item(f"[red]{n}.png", "x", job={"id": "i", "status": "accepted"}) for n in range(100)]
 with display(len(items)) as bars:
     for item in items:
@@ -100,19 +100,19 @@ def test_who_stops_learns_of_every_job_what_became_of_it():
     """Those that go on, that may have been sent, that were not; not those that are over."""
     over, failed = item("over"), item("failed")
     over.saved, failed.failure = Path("x"), "it broke"
-    lines = running.resume_advice(
+    lines = submit.resume_advice(
         [over, failed, item("a"), item("b"), Item("c", "c", sending=True), Item("d", "d")],
         "http://x",
     )
     assert "  python -m project jobs fetch id-of-a id-of-b --out DIR --url http://x" in lines
     assert "  python -m project jobs cancel id-of-a id-of-b --url http://x" in lines
     assert lines[-2:] == ["May have been sent: c; see `jobs list`.", "Not sent: d."]
-    assert running.resume_advice([over, failed], "http://x") == ["Stopped."]
+    assert submit.resume_advice([over, failed], "http://x") == ["Stopped."]
 
 
 def test_a_job_is_shown_whatever_of_it_is_there():
     """Another release may leave things out."""
-    assert list(showing.details({"id": "a", "status": "failed"}))[:2] == [
+    assert list(job_format.details({"id": "a", "status": "failed"}))[:2] == [
         "id          a",
         "status      failed, 0% done, runs: None",
     ]
@@ -127,13 +127,13 @@ def test_a_job_is_shown_whatever_of_it_is_there():
         "params": {"prompt": "a\x1b[2J", "none": None, "ratio": 0.5},
         "problem": {"title": "Model failed", "detail": "it broke"},
     }
-    lines = dict(line.split(None, 1) for line in showing.details(job))
+    lines = dict(line.split(None, 1) for line in job_format.details(job))
     assert lines["status"] == "running, to be cancelled, 100% done, runs: None"
     assert lines["started"].endswith(", 1.5 s later")
     assert lines["finished"] == "soon"
     assert lines["parameters"] == "prompt=a\\x1b[2J  none=null  ratio=0.5"
     assert lines["problem"] == "Model failed: it broke"
-    assert len(list(showing.table([job, {}]))) == 3
+    assert len(list(job_format.table([job, {}]))) == 3
 
 
 @pytest.mark.parametrize("words", [["--help"], ["jobs", "--help"], ["trace", "--help"]])

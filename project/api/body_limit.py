@@ -1,4 +1,4 @@
-"""ASGI middleware of the API: the limit on bodies, and the port of its own for /metrics."""
+"""ASGI middleware: the limit on request bodies, and what happens to the rest of a rejected one."""
 
 import asyncio
 from contextlib import suppress
@@ -99,18 +99,3 @@ class _Upload:
         self._read += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         return message
-
-
-class MetricsPort:
-    """Serves the metrics alone on the metrics port, and the application on every other."""
-
-    def __init__(self, app: ASGIApp, metrics: ASGIApp, port: int) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._port = port
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Route by the local port of the connection, which no header can forge."""
-        server = scope.get("server")
-        on_metrics_port = scope["type"] == "http" and server and server[1] == self._port
-        await (self._metrics if on_metrics_port else self._app)(scope, receive, send)

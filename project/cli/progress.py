@@ -11,10 +11,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from project.cli.batch import MAX_FOLLOWED
-from project.cli.orders import Item
+from project.cli.job_format import GAP, progress_of
+from project.cli.job_group import MAX_FOLLOWED
+from project.cli.job_requests import Item
 from project.cli.output import plain
-from project.cli.showing import GAP, progress_of
 
 MAX_NAME_WIDTH = 40  # characters
 MAX_BARS = MAX_FOLLOWED

@@ -2,7 +2,7 @@
 
 import pytest
 
-from project.files import write_atomically
+from project.atomic_write import write_atomically
 
 
 def test_the_content_is_replaced_and_nothing_else_is_left(tmp_path):

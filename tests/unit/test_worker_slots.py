@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from drills.waiting import wait_until
-from project.observability import slots
+from project.observability import worker_slots
 from project.observability.multiprocess import MAIN
 
 ROOT = Path(__file__).parents[2]
-TAKE = "slot = slots.acquire(folder); number = slot.number"
-SHARE = "slots.mark_in_use(folder); number = -1"
+TAKE = "slot = worker_slots.acquire(folder); number = slot.number"
+SHARE = "worker_slots.mark_in_use(folder); number = -1"
 FORK = "os.fork()"
 
 
@@ -25,7 +25,7 @@ def process(folder: Path, *steps: str) -> Iterator[subprocess.Popen[str]]:
         [
             "import os, sys",
             "from pathlib import Path",
-            "from project.observability import slots",
+            "from project.observability import worker_slots",
             "folder = Path(sys.argv[1])",
             *steps,
             "os.write(1, f'{number}\\n'.encode())",  # whole, as a forked child writes there too
@@ -48,17 +48,17 @@ def number_of(running) -> int:
 
 def next_number(folder: Path) -> int:
     """The number that a worker would get now."""
-    slot = slots.acquire(folder)
+    slot = worker_slots.acquire(folder)
     slot.close()
     return slot.number
 
 
 def test_a_worker_takes_the_lowest_free_place(tmp_path):
     """Numbers stay small, and with them the number of files."""
-    held = [slots.acquire(tmp_path) for _ in range(3)]
+    held = [worker_slots.acquire(tmp_path) for _ in range(3)]
     assert [slot.number for slot in held] == [0, 1, 2]
     held[1].close()
-    again = slots.acquire(tmp_path)
+    again = worker_slots.acquire(tmp_path)
     assert again.number == 1
     for slot in (held[0], again, held[2]):
         slot.close()
@@ -66,7 +66,7 @@ def test_a_worker_takes_the_lowest_free_place(tmp_path):
 
 def test_a_slot_counts_under_a_name_that_no_other_has(tmp_path):
     """Two processes in one file would write over each other's counts."""
-    first, second = slots.acquire(tmp_path), slots.acquire(tmp_path)
+    first, second = worker_slots.acquire(tmp_path), worker_slots.acquire(tmp_path)
     assert len({first.identity, second.identity, MAIN}) == 3
     first.close()
     second.close()
@@ -110,13 +110,13 @@ def test_a_parent_that_lets_go_leaves_the_place_to_its_child(tmp_path):
 
 def test_a_folder_is_shared_as_long_as_anyone_counts_in_it(tmp_path):
     """Else a second start would empty the files of the first."""
-    assert not slots.in_use(tmp_path)
+    assert not worker_slots.in_use(tmp_path)
     with process(tmp_path, SHARE) as one, process(tmp_path, SHARE, FORK) as two:
         assert [number_of(item) for item in (one, two, two)] == [-1, -1, -1]
-        assert slots.in_use(tmp_path)
+        assert worker_slots.in_use(tmp_path)
         for item in (one, two):
             item.kill()
             item.wait()
-        assert slots.in_use(tmp_path)  # the child of the second lives
+        assert worker_slots.in_use(tmp_path)  # the child of the second lives
         two.stdin.close()
-        wait_until(lambda: not slots.in_use(tmp_path), "the last one has ended")
+        wait_until(lambda: not worker_slots.in_use(tmp_path), "the last one has ended")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project.cli import story, tracing
+from project.cli import log_search, tracing
 
 START = datetime(2026, 11, 22, 14, tzinfo=UTC)
 
@@ -26,7 +26,7 @@ def file_of(*records):
 
 
 def events(wanted, *records):
-    return [each["message"] for each in story.find([file_of(*records)], wanted)]
+    return [each["message"] for each in log_search.find([file_of(*records)], wanted)]
 
 
 REQUEST = {"request_id": "r1", "trace_id": "t1"}
@@ -62,8 +62,8 @@ def test_a_job_that_is_run_again_belongs_to_both_requests():
 def test_several_files_are_one_log():
     """The file before is read as well, in whichever order they are named."""
     old, new = file_of(*JOURNEY[:3]), file_of(*JOURNEY[3:])
-    assert len(story.find([new, old], "j1")) == 5
-    assert story.find([new, old], "j1")[0]["message"] == "decoded"
+    assert len(log_search.find([new, old], "j1")) == 5
+    assert log_search.find([new, old], "j1")[0]["message"] == "decoded"
 
 
 @pytest.mark.parametrize("wanted", ["r", "event", "", "None", "INFO"])
@@ -84,14 +84,16 @@ def test_only_whole_ids_count(wanted):
         b'{"request_id": ["r1"], "job_id": {"r1": 1}}\n',
         b"[" * 100_000 + b"\n",
         b'{"a":' * 100_000 + b"\n",
-        b'{"request_id": "r1", "time": 1e400, "x": "' + b"r" * (story.MAX_LINE_BYTES + 9) + b'"}\n',
+        b'{"request_id": "r1", "time": 1e400, "x": "'
+        + b"r" * (log_search.MAX_LINE_BYTES + 9)
+        + b'"}\n',
     ],
     ids=range(10),
 )
 def test_a_broken_line_costs_no_other(line):
     """Half a line, a line of another program, a line without an end."""
     data = file_of(JOURNEY[0]).getvalue() + line + file_of(JOURNEY[3]).getvalue()
-    assert [each["message"] for each in story.find([io.BytesIO(data)], "r1")] == [
+    assert [each["message"] for each in log_search.find([io.BytesIO(data)], "r1")] == [
         "decoded",
         "served",
     ]
@@ -100,20 +102,20 @@ def test_a_broken_line_costs_no_other(line):
 def test_a_line_after_half_a_line_is_read():
     """A full disk cuts one, and the next begins where it ended."""
     data = b'{"time": "2026-11-22T14:00:00+00:00", "mess' + file_of(JOURNEY[0]).getvalue()
-    (found,) = story.find([io.BytesIO(data)], "r1")
+    (found,) = log_search.find([io.BytesIO(data)], "r1")
     assert found == JOURNEY[0]
 
 
 def test_what_a_supervisor_puts_before_a_line_is_passed_over():
     """So that `docker compose logs` can be piped in."""
     data = b"web-1  | " + file_of(JOURNEY[0]).getvalue()
-    assert story.find([io.BytesIO(data)], "r1") == [JOURNEY[0]]
+    assert log_search.find([io.BytesIO(data)], "r1") == [JOURNEY[0]]
 
 
 def test_the_last_line_needs_no_end():
     """It may be being written."""
     data = file_of(JOURNEY[0]).getvalue().rstrip()
-    assert story.find([io.BytesIO(data)], "r1") == [JOURNEY[0]]
+    assert log_search.find([io.BytesIO(data)], "r1") == [JOURNEY[0]]
 
 
 def test_lines_without_a_time_stay_where_they_were():
@@ -159,7 +161,7 @@ def test_what_is_tied_by_jobs_is_found_whole(groups, wanted):
 @given(st.binary(max_size=300))
 def test_no_line_at_all_breaks_it(data):
     """Whatever bytes there are."""
-    story.find([io.BytesIO(data)], "r1")
+    log_search.find([io.BytesIO(data)], "r1")
 
 
 NAMES = [*("time", "message", "severity", "logger", "exception", "pid", "process", "job_id", "x")]
@@ -183,7 +185,14 @@ def shown(*records):
 def test_a_person_reads_when_who_what_and_with_which_fields():
     """Time, seconds since the start, process, level, event and fields."""
     heading, first, second = shown(
-        record(0, "served", **REQUEST, logger="project.observability.http", status=202, none=None),
+        record(
+            0,
+            "served",
+            **REQUEST,
+            logger="project.observability.request_context",
+            status=202,
+            none=None,
+        ),
         record(1.5, "job_started", logger="project.jobs.execution", job_id="j1", pid=44, attempt=1),
     )
     assert "request_id=r1  trace_id=t1  job_id=j1" in heading

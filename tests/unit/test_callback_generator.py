@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from project.models.base.stepwise import GeneratorClosed, stepwise
+from project.models.base.callback_generator import GeneratorClosed, stepwise
 from tests.unit.test_long_model import finished
 
 

@@ -1,4 +1,4 @@
-"""Painter: decodes a latent vector into pixels, roughly by a linear basis, then by a CNN."""
+"""LatentDecoder: decodes a latent vector into pixels, roughly by a linear basis, then by a CNN."""
 
 from typing import cast
 
@@ -11,7 +11,7 @@ ROUGH_SIDE = 32  # pixels
 SIDE = 2 * ROUGH_SIDE
 
 
-class Painter(nn.Module):
+class LatentDecoder(nn.Module):
     """A decoder of 0.8 million parameters, most of them in the basis."""
 
     basis: Tensor  # (NUMBERS, 3 * ROUGH_SIDE ** 2)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Check = Callable[[float], None]
 
 
-class JobModels:
+class ModelHost:
     """Loads the models as an async context manager; a failed load is retried in the background."""
 
     def __init__(self, models: Sequence[AnyModel], settings: Settings) -> None:
