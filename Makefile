@@ -34,7 +34,7 @@ browser-test: .venv/.dev
 
 check: .venv/.dev ## Format, lint, types and the fast tests: under a minute
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -q tests/unit tests/test_conventions.py tests/test_library_internals.py
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) tests/unit tests/test_conventions.py tests/test_library_internals.py
 
 .PHONY: lint
 lint: .venv/.dev

@@ -66,7 +66,7 @@ def _nginx() -> Iterator[Server]:
 
 @contextmanager
 def _sending(command: list[str]) -> Iterator[None]:
-    """Run the load generator for the length of the body."""
+    """Run the load generator while the context is open."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield

@@ -44,7 +44,7 @@ class Load:
     broken: int
 
 
-def load(server: Server, post: Post, callers: int, seconds: float) -> dict[str, float]:
+def load(server: Server, post: Post, clients: int, seconds: float) -> dict[str, float]:
     """The fields of `Load`, after so many seconds with so many concurrent clients.
 
     Raises NotRunnable where wrk could not measure.
@@ -55,7 +55,7 @@ def load(server: Server, post: Post, callers: int, seconds: float) -> dict[str, 
     body.write_bytes(post.body)
     script.write_text(SCRIPT.format(body=body, method=post.method, content_type=post.content_type))
     command = [
-        *("wrk", "--threads", "1", "--connections", str(callers)),
+        *("wrk", "--threads", "1", "--connections", str(clients)),
         *("--duration", f"{max(1, round(seconds))}s", "--timeout", "10s"),
         *("--script", str(script), server.url(post.path)),
     ]

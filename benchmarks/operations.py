@@ -18,7 +18,7 @@ from benchmarks.stats import median
 from benchmarks.subjects import PATH, photo_post, product
 
 STARTS = 3
-CALLERS = 16
+CLIENTS = 16
 MEMORY_SECONDS = 5.0
 WORKERS = (1, 2, 4)
 PHOTOS = 20
@@ -46,7 +46,7 @@ def memory() -> dict[str, Any]:
     found = {}
     for workers in WORKERS:
         with product(f"memory-{workers}", WEB_CONCURRENCY=workers) as server:
-            load(server, photo_post(), CALLERS, MEMORY_SECONDS)
+            load(server, photo_post(), CLIENTS, MEMORY_SECONDS)
             found[str(workers)] = server.memory()[0]
         print(f"memory, {workers} workers: {found[str(workers)] / 2**20:.0f} MiB", flush=True)
     return found

@@ -49,7 +49,7 @@ def measure(seconds: float, rounds: int) -> dict[str, Any]:
             load(server, post, 4, REST_SECONDS)
             sixteen, full = load(server, post, 16, seconds), load(server, post, FULL, seconds)
             if full["bad"]:  # fast refusals among the latencies would flatter
-                raise NotRunnable(f"{full['bad']} refusals with {FULL} callers")
+                raise NotRunnable(f"{full['bad']} rejections with {FULL} clients")
             peak = max(sixteen["requests_per_second"], full["requests_per_second"])
             steps = {}
             for factor in FACTORS:

@@ -117,7 +117,7 @@ def running(
     name: str,
     ready: Callable[[Server], bool],
 ) -> Iterator[Server]:
-    """A server that is ready, for the length of the body.
+    """A server that is ready, while the context is open.
 
     ready: polled; may raise OSError while nothing listens.
     Raises NotRunnable where it ends, or is not ready in time.

@@ -16,7 +16,7 @@ from benchmarks.venvs import python_of
 
 CHART = Path("images") / "throughput.svg"  # beside the page
 TITLES = {"compiled": "The fastest backend for all", "eager": "Torch as it is"}
-CALLERS = ("1", "4", "16", "64")
+CLIENTS = ("1", "4", "16", "64")
 
 
 def render(results: dict[str, Any], page: Path) -> None:
@@ -71,14 +71,15 @@ def _targets(results: dict[str, Any]) -> Lines:
 def _throughput(results: dict[str, Any]) -> Lines:
     found = results["throughput"]
     yield from ("## Throughput", "")
-    yield from (f"![Requests a second with 16 callers]({CHART.as_posix()})", "")
+    yield from (f"![Requests a second with 16 clients]({CHART.as_posix()})", "")
     yield (
-        f"Requests a second by the number of callers: the median of {found['rounds']} rounds of "
+        f"Requests a second by the number of clients: the median of {found['rounds']} rounds of "
         f"{found['seconds']:g} s a cell, with the least and the most; latencies in milliseconds. "
         "The limit is the same steps in plain loops, one process a core, without a server. "
         "A peer's best variant counts as the peer. The last cell of the limit's row is what a "
-        "server that costs nothing would reach without batches. Who would wait longer than "
-        "QUEUE_SECONDS is refused, as 64 callers may be; that does not count as served."
+        "server that costs nothing would reach without batches. Requests that would wait "
+        "longer than QUEUE_SECONDS are rejected, as can happen with 64 clients; they do not "
+        "count as served."
     )
     yield ""
     for mode in MODES:
@@ -95,7 +96,7 @@ def _throughput(results: dict[str, Any]) -> Lines:
             if f"{name}/{mode}" in found["rows"]
         ]
         yield from (f"### {TITLES[mode]} ({limits[0]['backend']})", "")
-        head = ("subject", *CALLERS, "p50 at 1", "p99 at 16", "16 / limit", "16 / best peer")
+        head = ("subject", *CLIENTS, "p50 at 1", "p99 at 16", "16 / limit", "16 / best peer")
         yield from table(head, rows)
 
 
@@ -108,10 +109,10 @@ def _subject(
     if not cells:
         return (label, f"could not be run: {row['failed']}", *[""] * 7)
     rates = [
-        spread([item["requests_per_second"] for item in cells[callers]]) for callers in CALLERS
+        spread([item["requests_per_second"] for item in cells[clients]]) for clients in CLIENTS
     ]
     failed = sum(int(item["bad"] + item["broken"]) for group in cells.values() for item in group)
-    label += f" ({failed} refused or failed)" if failed else ""
+    label += f" ({failed} rejected or failed)" if failed else ""
     p50 = median(item["p50"] for item in cells["1"]) * 1000
     p99 = median(item["p99"] for item in cells["16"]) * 1000
     full = targets.rate(results, f"{name}/{mode}")

@@ -10,17 +10,17 @@ MIB = 2**20
 
 
 def _fairness(found: dict[str, Any]) -> Lines:
-    yield from ("## Four callers against sixteen", "")
+    yield from ("## Four clients against sixteen", "")
     yield (
         f"Requests a second in five starts, over {found['turns']} turns of {found['seconds']:g} s "
-        "with 4 callers and as many with 16; callers keep their connections for a turn."
+        "with 4 clients and as many with 16; clients keep their connections for a turn."
     )
     yield ""
     rows = [
         (f"{item['4']:.0f}", f"{item['16']:.0f}", f"{item['4'] / item['16']:.2f}")
         for item in found["starts"]
     ]
-    yield from table(("4 callers", "16 callers", "ratio"), rows)
+    yield from table(("4 clients", "16 clients", "ratio"), rows)
 
 
 def _overload(found: dict[str, Any]) -> Lines:
@@ -29,7 +29,7 @@ def _overload(found: dict[str, Any]) -> Lines:
     full = spread([item["p99_full"] for item in rounds], 1000)
     yield from ("## Overload", "")
     yield (
-        f"The peak is {peak} requests a second; with {FULL} callers the p99 is {full} ms. "
+        f"The peak is {peak} requests a second; with {FULL} clients the p99 is {full} ms. "
         f"{found['clients']} clients then send at a fixed rate each, from the same cores. "
         "A client waits for its answer, so less may be sent than is asked for. The first second, "
         "in which they connect, is in the first p99 and in /health's times, and in no other cell. "
@@ -46,13 +46,13 @@ def _overload(found: dict[str, Any]) -> Lines:
         late = (spread([step[key] for step in steps], 1000) for key in times)
         rows.append((f"{factor} x", *plain, generator, *late))
     head = (
-        *("load", "asked/s", "sent/s", "goodput/s", "refused/s", "other answers"),
+        *("load", "asked/s", "sent/s", "goodput/s", "rejected/s", "other answers"),
         "processors that the client took",
         *(
             "p99 of the first second",
             "p50",
             "p99",
-            "p50 of refusals",
+            "p50 of rejections",
             "/health p99",
             "/health worst",
         ),
@@ -67,7 +67,7 @@ def _room(found: list[dict[str, float]]) -> Lines:
     share = spread([item["beside"] / item["alone"] for item in found], digits=2)
     yield (
         "The clients and the kernel that carries their pictures take their part of the same cores. "
-        f"With 10 times the peak sent to an nginx that only refuses, the in-process limit falls "
+        f"With 10 times the peak sent to an nginx that only rejects, the in-process limit falls "
         f"from {alone} to {beside} images a second: {share} of it is what any server could reach."
     )
     yield ""
@@ -77,7 +77,7 @@ def _observability(found: dict[str, Any]) -> Lines:
     yield from ("## What observability costs", "")
     yield from ("Two servers side by side, loaded in turns of two seconds; several such pairs.", "")
     rows = [(which, spread(values)) for which, values in found.items()]
-    yield from table(("metrics, logs, traces", "requests/s with 16 callers"), rows)
+    yield from table(("metrics, logs, traces", "requests/s with 16 clients"), rows)
     pairs = [on / off for on, off in zip(found["on"], found["off"], strict=True)]
     whole = sum(found["on"]) / sum(found["off"])
     yield f"Over all turns together {whole:.3f}; turn by turn {spread(pairs, digits=2)}."
@@ -105,7 +105,7 @@ def _starts(found: dict[str, Any]) -> Lines:
 
 
 def _memory(found: dict[str, Any]) -> Lines:
-    yield from ("## Memory", "", "All processes together (PSS), after 5 s with 16 callers.", "")
+    yield from ("## Memory", "", "All processes together (PSS), after 5 s with 16 clients.", "")
     rows = [(workers, f"{size / MIB:.0f}") for workers, size in found.items()]
     yield from table(("workers", "MiB"), rows)
 
@@ -126,7 +126,7 @@ def _soak(found: dict[str, Any]) -> Lines:
     )
     yield from ("## Soak", "")
     yield (
-        f"{found['minutes']:g} minutes with 16 callers: {first:.0f} MiB (PSS) in the first "
+        f"{found['minutes']:g} minutes with 16 clients: {first:.0f} MiB (PSS) in the first "
         f"minute, {last:.0f} MiB in the last, {growth:+.2f} MiB a minute."
     )
     yield ""

@@ -8,7 +8,7 @@ from benchmarks.load import load
 from benchmarks.stats import slope
 from benchmarks.subjects import photo_post, product
 
-CALLERS = 16
+CLIENTS = 16
 SAMPLE_SECONDS = 15.0
 MINUTE = 60.0
 
@@ -20,7 +20,7 @@ def measure(minutes: float) -> dict[str, Any]:
     with product("soak") as server:
         result: dict[str, float] = {}
         thread = threading.Thread(
-            target=lambda: result.update(load(server, photo_post(), CALLERS, seconds))
+            target=lambda: result.update(load(server, photo_post(), CLIENTS, seconds))
         )
         began = time.perf_counter()
         thread.start()

@@ -35,9 +35,9 @@ class Target:
         return figure >= self.bound if self.sign == "≥" else figure <= self.bound
 
 
-def rate(results: Results, row: str, callers: str = FULL) -> float:
+def rate(results: Results, row: str, clients: str = FULL) -> float:
     """Median over the rounds of a subject's requests a second; KeyError where there are none."""
-    cells = results["throughput"]["rows"][row]["cells"][callers]
+    cells = results["throughput"]["rows"][row]["cells"][clients]
     return median(cell["requests_per_second"] for cell in cells)
 
 
@@ -47,7 +47,7 @@ def limit(results: Results, mode: str, what: str = "requests_per_second") -> flo
 
 
 def best_of(results: Results, mode: str) -> dict[str, float]:
-    """Peer (by its folder) → what the best of its variants serves a second at 16 callers."""
+    """Peer (by its folder) → what the best of its variants serves a second at 16 clients."""
     best: dict[str, float] = {}
     for peer in PEER_LIST:
         with suppress(KeyError):  # not measured, or it could not be run
@@ -57,7 +57,7 @@ def best_of(results: Results, mode: str) -> dict[str, float]:
 
 
 def best_peer(results: Results, mode: str) -> float:
-    """Requests a second of the best peer at 16 callers."""
+    """Requests a second of the best peer at 16 clients."""
     return max(best_of(results, mode).values())
 
 
@@ -123,18 +123,18 @@ def _second_start(results: Results) -> float:
     return float(max(results["starts"]["warm"]))
 
 
-_FULL = "requests/s with 16 callers"
+_FULL = "requests/s with 16 clients"
 TARGETS = (
     Target(f"{_FULL} / limit, fastest backend", "≥", 0.85, _of_limit("compiled")),
     Target(f"{_FULL} / limit, torch as it is", "≥", 0.85, _of_limit("eager")),
     Target(f"{_FULL} / best peer with torch as it is", "≥", 4, _of_best("eager")),
     Target(f"{_FULL} / best peer with our backend inside", "≥", 1.15, _of_best("compiled")),
-    Target("requests/s with 4 callers / with 16, worst of five starts", "≥", 0.85, _fairness),
-    Target("median latency with one caller / in process", "≤", 1.5, _latency),
+    Target("requests/s with 4 clients / with 16, worst of five starts", "≥", 0.85, _fairness),
+    Target("median latency with one client / in process", "≤", 1.5, _latency),
     Target("goodput at 10 times the peak / peak", "≥", 0.9, _overload(_goodput)),
     Target("the same / what refusing alone leaves of the machine", "≥", 0.9, _overload(_of_room)),
     Target(
-        f"p99 of the admitted at 10 times the peak / at {overload.FULL} callers",
+        f"p99 of the admitted at 10 times the peak / at {overload.FULL} clients",
         "≤",
         2,
         _overload(_p99),

@@ -1,4 +1,4 @@
-"""Closed loops with 1, 4, 16 and 64 callers against every subject, in turn, round after round.
+"""Closed loops with 1, 4, 16 and 64 clients against every subject, in turn, round after round.
 
 Each round starts, warms, measures and ends each subject; every second round goes backwards, so that
 a machine that grows slower in the course favours nobody.
@@ -11,9 +11,9 @@ from benchmarks.load import load
 from benchmarks.processes import NotRunnable
 from benchmarks.subjects import MODES, NAMES, PRODUCT, label_of, photo_post, product, serving
 
-CALLERS = (1, 4, 16, 64)
+CLIENTS = (1, 4, 16, 64)
 WARM_SECONDS = 2.0
-WARM_CALLERS = 4
+WARM_CLIENTS = 4
 STARTS = 5
 TURN_SECONDS = 2.0
 TURNS = 4  # for each round
@@ -40,8 +40,8 @@ def measure(seconds: float, rounds: int, only: list[str]) -> dict[str, Any]:
                 row["failed"] = str(error)
                 print(f"round {number + 1}: {name}, {mode}: could not be run: {error}", flush=True)
                 continue
-            for callers, cell in cells.items():
-                row["cells"].setdefault(callers, []).append(cell)
+            for clients, cell in cells.items():
+                row["cells"].setdefault(clients, []).append(cell)
             print(f"round {number + 1}: {name}, {mode}: {_said(cells['16'])}", flush=True)
     return {"rounds": rounds, "seconds": seconds, "limit": limits, "rows": rows}
 
@@ -56,8 +56,8 @@ def _cells(name: str, mode: str, seconds: float, label: str) -> dict[str, dict[s
     with serving(name, mode) as (server, post):
         if (found := label_of(server, post)) != label:
             raise NotRunnable(f"it sees {found} where the limit sees {label}")
-        load(server, post, WARM_CALLERS, WARM_SECONDS)
-        return {str(callers): load(server, post, callers, seconds) for callers in CALLERS}
+        load(server, post, WARM_CLIENTS, WARM_SECONDS)
+        return {str(clients): load(server, post, clients, seconds) for clients in CLIENTS}
 
 
 def _said(cell: dict[str, Any]) -> str:
@@ -65,9 +65,9 @@ def _said(cell: dict[str, Any]) -> str:
 
 
 def fairness(rounds: int) -> dict[str, Any]:
-    """Requests a second with 4 and with 16 callers, in turns, in each of five starts.
+    """Requests a second with 4 and with 16 clients, in turns, in each of five starts.
 
-    Callers keep their connections for the length of a turn. A machine that others share changes its
+    Clients keep their connections for the length of a turn. A machine that others share changes its
     speed within a minute, so a start's turns are compared as a whole.
     """
     turns, found = TURNS * rounds, []
@@ -75,12 +75,12 @@ def fairness(rounds: int) -> dict[str, Any]:
         rates: dict[int, list[float]] = {4: [], 16: []}
         with product("fairness") as server:
             post = photo_post()
-            load(server, post, WARM_CALLERS, WARM_SECONDS)
+            load(server, post, WARM_CLIENTS, WARM_SECONDS)
             for turn in range(turns):
-                for callers in rates if turn % 2 else reversed(rates):
-                    cell = load(server, post, callers, TURN_SECONDS)
-                    rates[callers].append(cell["requests_per_second"])
+                for clients in rates if turn % 2 else reversed(rates):
+                    cell = load(server, post, clients, TURN_SECONDS)
+                    rates[clients].append(cell["requests_per_second"])
         four, sixteen = (sum(each) / turns for each in rates.values())
         found.append({"4": four, "16": sixteen})
-        print(f"{PRODUCT}: {four:.0f} a second with 4 callers, {sixteen:.0f} with 16", flush=True)
+        print(f"{PRODUCT}: {four:.0f} a second with 4 clients, {sixteen:.0f} with 16", flush=True)
     return {"starts": found, "turns": turns, "seconds": TURN_SECONDS}

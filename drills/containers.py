@@ -64,7 +64,7 @@ class Container:
 def container(
     folder: Path, *command: str, options: Sequence[str] = (), **settings: object
 ) -> Iterator[Container]:
-    """A container of our image for the length of the body."""
+    """A container of our image while the context is open."""
     name = f"vitrine-test-{uuid.uuid4().hex[:12]}"
     variables = [word for item in settings.items() for word in ("--env", f"{item[0]}={item[1]}")]
     words = [binary("podman"), "run", "--rm", "--name", name, *STRICT, *options, *variables]

@@ -86,7 +86,7 @@ class JobWorkers(Logged):
 def run_job_workers(
     folder: Path, *, ready: bool = True, root: Path = ROOT, **settings: object
 ) -> Iterator[JobWorkers]:
-    """Job workers for the length of the body. ready: wait until they have started.
+    """Job workers while the context is open. ready: wait until they have started.
 
     root: of the source tree. settings: environment variables.
     """

@@ -124,7 +124,7 @@ class Postgres:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Suspend all of its processes for the length of the body."""
+        """Suspend all of its processes while the context is open."""
         processes = self.processes()
         for process in processes:
             process.suspend()
@@ -155,7 +155,7 @@ class Postgres:
 def run_postgres(
     address: str = LOOPBACK, port: int | None = None, options: Mapping[str, str] | None = None
 ) -> Iterator[Postgres]:
-    """A server for the length of the body. Raises NotInstalled."""
+    """A server while the context is open. Raises NotInstalled."""
     program("initdb")
     # Not the caller's folder, which the server's user may not be able to read.
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:

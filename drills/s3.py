@@ -100,7 +100,7 @@ def serving_s3(
     port: int | None = None,
     options: Sequence[str] = (),
 ) -> Iterator[S3Server]:
-    """An S3 server with its files in this folder, for the length of the body.
+    """An S3 server with its files in this folder, while the context is open.
 
     options: of rclone, besides those that it needs.
     """

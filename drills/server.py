@@ -199,7 +199,7 @@ def serve(
     ready: int = OK,
     **settings: object,
 ) -> Iterator[Server]:
-    """A server whose workers have all started, for the length of the body.
+    """A server whose workers have all started, while the context is open.
 
     app: for Gunicorn; None: the product as shipped. root: of the source tree. ready: the expected
     status of /ready. settings: environment variables, as in `serve(tmp_path, WEB_CONCURRENCY=4)`.

@@ -65,7 +65,7 @@ class Stack:
 
 @contextmanager
 def standing(folder: Path, *, factor: float = FACTOR, **settings: object) -> Iterator[Stack]:
-    """The stack for the length of the body.
+    """The stack while the context is open.
 
     folder: with a short path, as the broker's socket is in it. settings: environment variables.
     Raises NotInstalled.

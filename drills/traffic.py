@@ -120,7 +120,7 @@ def healthy(model: str = "drill") -> dict[str, Action]:
 
 @dataclass
 class Traffic:
-    """Clients for the length of the body, each with so many actions a second at most.
+    """Clients while the context is open, each with so many actions a second at most.
 
     outcomes: (action, status) → count.
     """

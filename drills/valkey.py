@@ -60,7 +60,7 @@ class Valkey:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Suspend it for the length of the body, as if the network were down."""
+        """Suspend it while the context is open, as if the network were down."""
         if self._process is None:
             raise RuntimeError("Valkey does not run")
         self._process.send_signal(signal.SIGSTOP)
@@ -72,7 +72,7 @@ class Valkey:
 
 @contextmanager
 def serving_valkey(folder: Path, options: Sequence[str] = ()) -> Iterator[Valkey]:
-    """A server that runs for the length of the body."""
+    """A server that runs while the context is open."""
     server = Valkey(folder, options)
     server.start()
     try:

@@ -20,11 +20,11 @@ ProjectError 500
 ├── JobNotFound 404
 ├── JobConflict 409             the job's state does not allow this
 ├── JobTooLong 422              the job exceeded its time limit
-├── WorkersDied 500             every attempt ended with its worker; in jobs/outcomes.py
-├── Overloaded 503              the model's queue is full, or too many jobs wait
-├── ModelUnavailable 503        the model's weights did not load
+├── WorkersDied 500             every attempt ended with its worker; in jobs/execution.py
+├── Overloaded 503              a limit is reached: of predictions, uploads, jobs or streams
+├── ModelUnavailable 503        the model is not loaded, or it hangs
 ├── DeadlineExceeded 504
-└── ModelFailed 500             the model raised: the one error that is a fault of the server
+└── ModelFailed 500             the model raised on a valid input
 """
 
 from typing import ClassVar
@@ -80,7 +80,7 @@ class ContentTooLarge(ProjectError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Closes the connection: the rest of the body is not read."""
+        """The connection closes after the rest of the body is discarded."""
         return {"Connection": "close"}
 
 
@@ -173,7 +173,7 @@ class JobTooLong(ProjectError):
 
 
 class Overloaded(ProjectError):
-    """The model's queue is full; retry after `retry_after` seconds."""
+    """A limit is reached; retry after `retry_after` seconds."""
 
     status, slug, title = 503, "overloaded", "Overloaded"
 
@@ -188,7 +188,7 @@ class Overloaded(ProjectError):
 
 
 class ModelUnavailable(ProjectError):
-    """The model's weights did not load; retrying does not help."""
+    """Not loaded, or it hangs; a later attempt or another worker may serve."""
 
     status, slug, title = 503, "model-unavailable", "Model unavailable"
 

@@ -9,7 +9,6 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import settings as hypothesis_settings
 from PIL import Image
-from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
 from project.api.factory import create_app
@@ -36,11 +35,6 @@ def picture(kind: str = "PNG", *, size: tuple[int, int] = (32, 32), colour: str 
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, kind)
     return buffer.getvalue()
-
-
-def counted(name: str, **labels: str) -> float:
-    """The value of a sample in this process; 0 where there is none yet."""
-    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 def pytest_configure() -> None:

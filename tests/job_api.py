@@ -84,7 +84,7 @@ async def job_api(
     *,
     migrate: bool = True,
 ) -> AsyncIterator[JobApi]:
-    """The API for the length of the body."""
+    """The API while the context is open."""
     if migrate:
         await create_tables(settings)
     queue = FakeQueue()

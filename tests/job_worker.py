@@ -74,6 +74,12 @@ class TurnModel(LongModel[TurnParams, Image.Image]):
             self.closed += 1
 
 
+async def first_step(model: TurnModel, running: asyncio.Task[None]) -> None:
+    """Wait until a run has done a step; a run that ends before it, on a slow machine, ends this."""
+    running.add_done_callback(lambda _: model.stepped.set())
+    await asyncio.to_thread(model.stepped.wait)
+
+
 def ended(job: Job) -> bool:
     """Whether a job has ended."""
     return job.status in {"succeeded", "failed", "cancelled"}

@@ -78,7 +78,7 @@ class Deployment:
 
 @contextmanager
 def standing(folder: Path) -> Iterator[Deployment]:
-    """The deployment for the length of the body, warmed up. Raises NotInstalled."""
+    """The deployment while the context is open, warmed up. Raises NotInstalled."""
     with ExitStack() as stack:
         postgres = stack.enter_context(run_postgres(options=POSTGRES_OPTIONS))
         valkey = stack.enter_context(serving_valkey(folder / "valkey"))

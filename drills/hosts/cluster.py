@@ -75,7 +75,7 @@ class Cluster:
 
 @contextmanager
 def standing(folder: Path) -> Iterator[Cluster]:
-    """The cluster for the length of the body.
+    """The cluster while the context is open.
 
     folder: with a short path, as the broker's socket is in it. Raises NoNamespaces, NotInstalled.
     """

@@ -41,7 +41,7 @@ class Data:
 
 @contextmanager
 def run_data_services(namespace: Namespace, folder: Path) -> Iterator[Data]:
-    """The data services in a namespace for the length of the body. Raises NotInstalled."""
+    """The data services in a namespace while the context is open. Raises NotInstalled."""
     address = namespace.address
     with ExitStack() as stack:
         with namespace.entered():

@@ -71,7 +71,7 @@ class Host:
 
 @contextmanager
 def run_host(namespace: Namespace, folder: Path, variables: Mapping[str, object]) -> Iterator[Host]:
-    """A host in a namespace for the length of the body; it may not be ready yet.
+    """A host in a namespace while the context is open; it may not be ready yet.
 
     variables: of the data services.
     """

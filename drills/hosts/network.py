@@ -49,7 +49,7 @@ class Namespace:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Move this thread and what it starts into it for the length of the body."""
+        """Move this thread and what it starts into it while the context is open."""
         with CURRENT.open("rb") as before:
             _system("setns", self.descriptor, NEW_NETWORK)
             try:
@@ -85,7 +85,7 @@ class Network:
 
 @contextmanager
 def network(names: Sequence[str]) -> Iterator[Network]:
-    """Hosts of these names for the length of the body, which runs in the bridge's namespace.
+    """Hosts of these names while the context is open, which runs in the bridge's namespace.
 
     Raises NoNamespaces, and NotInstalled where `ip` is missing.
     """

@@ -10,8 +10,9 @@ from project.observability.scrape_auth import equals_token, may_scrape
 def require_bearer(request: Request, token: SecretStr, setting: str) -> None:
     """Raise Unauthorized unless the request carries the token as a bearer token.
 
-    setting: its name, for the advice. A browser adds a password that it has stored to every
-    request, whatever page makes it: what changes anything takes no password.
+    setting: the name of the token's setting, for the error's detail. HTTP Basic is not accepted:
+    a browser adds stored credentials to each request, whichever page makes it, and these routes
+    change something.
     """
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not equals_token(credentials.encode(), token):

@@ -2,41 +2,31 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from project.errors import ContentTooLarge
 
-DISCARD_BYTES = 100 * 2**20  # of a rejected body that are still read, at most
-DISCARD_SECONDS = 30.0  # for which it is still read, at most: as nginx's lingering_time
-IDLE_SECONDS = 5.0  # between two pieces of it, at most: as nginx's lingering_timeout
+# The rest of a rejected body is read until one of these bounds is reached.
+DISCARD_BYTES = 100 * 2**20
+DISCARD_SECONDS = 30.0  # as nginx's lingering_time
+IDLE_SECONDS = 5.0  # between two pieces; as nginx's lingering_timeout
 MAX_DIGITS = 18  # of a Content-Length; Python refuses to read numbers of thousands
-
-
-@dataclass(frozen=True)
-class Discard:
-    """How much of a rejected body is read before the connection closes."""
-
-    max_bytes: int = DISCARD_BYTES
-    seconds: float = DISCARD_SECONDS
-    idle_seconds: float = IDLE_SECONDS
 
 
 class BodyLimit:
     """Stops reading a request's body at the limit, with or without a Content-Length."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int, discard: Discard | None = None) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._discard = discard or Discard()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a `receive` that raises ContentTooLarge beyond the limit."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
-            upload = _Upload(headers, receive, send, self._max_bytes, self._discard)
+            upload = _Upload(headers, receive, send, self._max_bytes)
             receive, send = upload.receive, upload.send
         await self._app(scope, receive, send)
 
@@ -48,9 +38,7 @@ class _Upload:
     unread bytes resets the connection, and a client that still sends would never see the response.
     """
 
-    def __init__(
-        self, headers: Headers, receive: Receive, send: Send, max_bytes: int, discard: Discard
-    ) -> None:
+    def __init__(self, headers: Headers, receive: Receive, send: Send, max_bytes: int) -> None:
         declared = headers.get("content-length", "0")
         digits = declared.lstrip("0") if declared.isascii() and declared.isdigit() else ""
         self._too_large = len(digits) > MAX_DIGITS or int(digits or 0) > max_bytes
@@ -58,7 +46,6 @@ class _Upload:
         self._receive = receive
         self._send = send
         self._max_bytes = max_bytes
-        self._limits = discard
         self._read = 0
         self._complete = False  # all of it is read, or the client has disconnected
         self._rejected = False
@@ -88,10 +75,10 @@ class _Upload:
     async def _discard(self) -> None:
         if self._expects_continue and not self._read:
             return  # the client got no 100 Continue, so it sends no body
-        end = self._read + self._limits.max_bytes
-        async with asyncio.timeout(self._limits.seconds):
+        end = self._read + DISCARD_BYTES
+        async with asyncio.timeout(DISCARD_SECONDS):
             while not self._complete and self._read < end:
-                async with asyncio.timeout(self._limits.idle_seconds):
+                async with asyncio.timeout(IDLE_SECONDS):
                     await self._next()
 
     async def _next(self) -> Message:

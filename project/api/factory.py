@@ -48,9 +48,9 @@ def create_app(
 ) -> FastAPI:
     """Build the application for these settings.
 
-    served: models to serve instead of those that settings.models names. make_queue: makes the
-    queue of jobs; the lifespan calls it, in the process that serves.
-    Raises ConfigurationError where a model named there has no file, or jobs cannot be had so.
+    served: models to serve instead of those that settings.models names. make_queue: opens the
+    queue of jobs; the lifespan calls it, after the fork.
+    Raises ConfigurationError if a model has no file, or if DATABASE_URL or STORAGE_URL is invalid.
     """
     served = models.create(settings.models, settings.weights_by_model) if served is None else served
     quick = models.quick_of(served, jobs=settings.jobs)

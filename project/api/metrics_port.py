@@ -1,4 +1,7 @@
-"""METRICS_PORT: an application that answers /metrics alone, on a port of its own."""
+"""METRICS_PORT: an application that answers /metrics alone, on a port of its own.
+
+It stands alone because it is an application beside the one that the factory builds.
+"""
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send

@@ -17,7 +17,7 @@ BINARY = {"type": "string", "format": "binary", "description": f"A {READABLE}."}
 BASE64 = {"type": "string", "description": f"A {READABLE} in base64 or as a data URL."}
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route that may answer with problems of these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
@@ -40,7 +40,7 @@ def problems_alone(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str,
     return openapi
 
 
-def takes(names: Names, params: type[Params]) -> dict[str, Any]:
+def request_schema(names: Names, params: type[Params]) -> dict[str, Any]:
     """Return the query parameters and the request bodies of a model.
 
     names: of the images that it takes.

@@ -38,7 +38,7 @@ class OverloadGuard:
         self._timer: asyncio.TimerHandle | None = None
 
     def overload(self, method: bytes, target: bytes, port: int | None) -> Overloaded | None:
-        """Return why a prediction is rejected; None where it is admitted, or is none.
+        """Return the error that rejects a prediction; None for every other request.
 
         target: as in the request line; port: the local port of the connection.
         """

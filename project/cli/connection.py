@@ -31,7 +31,7 @@ class RequestFailed(ProjectError):
     full = False
 
 
-class Refused(RequestFailed):
+class ErrorResponse(RequestFailed):
     """The server's answer is an error. code: its status; problem: the last part of its type."""
 
     def __init__(
@@ -70,7 +70,7 @@ class RetryPolicy:
 
 
 class Server:
-    """One server; every method raises Refused or Unreachable.
+    """One server; every method raises ErrorResponse or Unreachable.
 
     retry: for a server that restarts or is overloaded; None: every request is sent once. transport:
     other than the network.
@@ -124,7 +124,7 @@ class Server:
                 data = await answer.aread()
             value = json_object(data)
             if not value.keys() >= set(required):
-                raise Refused(f"what answers at {self.url} is not Vitrine: see --url", code=0)
+                raise ErrorResponse(f"what answers at {self.url} is not Vitrine: see --url", code=0)
             return value
 
         return await self.with_retries(once)
@@ -138,10 +138,10 @@ class Server:
             async with self._client.stream(method, path, **options) as answer:
                 if answer.status_code >= CLIENT_ERROR:
                     await answer.aread()
-                    raise refusal(answer)
+                    raise error_response(answer)
                 yield answer
         except UnicodeEncodeError as error:  # an argument that is not UTF-8
-            raise Refused("a parameter is not UTF-8 text: see --param", code=0) from error
+            raise ErrorResponse("a parameter is not UTF-8 text: see --param", code=0) from error
         except (httpx2.RequestError, httpx2.StreamError) as error:
             raise Unreachable(
                 f"no answer from {self.url} ({_reason(error)}): is the server running there? "
@@ -159,8 +159,8 @@ class Server:
         while True:
             try:
                 return await attempt()
-            except (Refused, Unreachable) as error:
-                if isinstance(error, Refused) and error.code not in TRANSIENT:
+            except (ErrorResponse, Unreachable) as error:
+                if isinstance(error, ErrorResponse) and error.code not in TRANSIENT:
                     raise
                 if error.full:
                     since = self.retry.clock()
@@ -173,7 +173,7 @@ class Server:
             await self.retry.sleep(wait)
 
 
-def refusal(answer: httpx2.Response) -> Refused:
+def error_response(answer: httpx2.Response) -> ErrorResponse:
     """The error in a response whose body has been read."""
     document = json_object(answer.content)
     if "title" not in document:  # from a proxy or another program
@@ -181,7 +181,7 @@ def refusal(answer: httpx2.Response) -> Refused:
     errors = document.get("errors")
     faults = errors.items() if isinstance(errors, dict) else ()
     after = answer.headers.get("retry-after", "")
-    return Refused(
+    return ErrorResponse(
         problem_line(document),
         code=answer.status_code,
         problem=str(document.get("type", "")).rpartition(":")[2],

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from project.cli.connection import Refused, RequestFailed, RetryPolicy, Server, json_object
+from project.cli.connection import ErrorResponse, RequestFailed, RetryPolicy, Server, json_object
 
 View = dict[str, Any]  # a job as the API represents it
 
@@ -18,17 +18,17 @@ NO_CONTENT = 204  # the job has ended, and its last event was delivered
 
 
 def path_of(job_id: str) -> str:
-    """Path of a job. Raises Refused for an invalid id, as the server does."""
+    """Path of a job. Raises ErrorResponse for an invalid id, as the server does."""
     if not job_id.isalnum() or not job_id.isascii():
-        raise Refused(f"Job not found: {job_id} is not a job id", code=404)
+        raise ErrorResponse(f"Job not found: {job_id} is not a job id", code=404)
     return f"/v1/jobs/{job_id}"
 
 
 async def follow(server: Server, job: View, show: Callable[[View], None]) -> View:
     """The job once it has ended. show: called at every change on the way.
 
-    Raises Refused where the job is gone, and Unreachable where the server is, for longer than its
-    retry policy allows.
+    Raises ErrorResponse where the job is gone, and Unreachable where the server is, for
+    longer than its retry policy allows.
     """
     policy = server.retry or POLLING
     pause, last = policy.first_pause, ""
@@ -56,8 +56,8 @@ def _stream(server: Server, job_id: str, last: str) -> AbstractAsyncContextManag
 
 
 def _view(data: str) -> View:
-    """The job in an event. Raises Refused where the event has none."""
+    """The job in an event. Raises ErrorResponse where the event has none."""
     view = json_object(data.encode())
     if not view.keys() >= set(REQUIRED):
-        raise Refused("the server sent an event that is not a job", code=0)
+        raise ErrorResponse("the server sent an event that is not a job", code=0)
     return view

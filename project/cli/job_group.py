@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from project.cli.connection import Refused, Server, problem_line
+from project.cli.connection import ErrorResponse, Server, problem_line
 from project.cli.following import REQUIRED, View, follow, path_of
 from project.cli.job_requests import Item, form, key_of
 from project.cli.saving import save
@@ -86,7 +86,7 @@ async def images_of(server: Server, model: str) -> list[str]:
         detail = await server.request(
             "GET", path_of_model(model), required=("name", "jobs", "images")
         )
-    except Refused as error:
+    except ErrorResponse as error:
         if error.code != HTTPStatus.NOT_FOUND:
             raise
         served = await server.request("GET", "/v1/models", required=("models",))

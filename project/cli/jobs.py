@@ -99,7 +99,7 @@ def _each(
     url: str | None, ids: Iterable[str], do: "Callable[[Server, str], Awaitable[View]]"
 ) -> None:
     """Apply `do` to each job; an error affects no other job."""
-    from project.cli.connection import Refused  # noqa: PLC0415 - see __init__.py
+    from project.cli.connection import ErrorResponse  # noqa: PLC0415 - see __init__.py
     from project.cli.job_format import status_of  # noqa: PLC0415
 
     async def go(server: "Server") -> bool:
@@ -108,7 +108,7 @@ def _each(
             try:
                 job = await do(server, job_id)
                 typer.echo(f"{job['id']}  {status_of(job)}")
-            except Refused as error:
+            except ErrorResponse as error:
                 print_error(f"{job_id}: {error.detail}")
                 succeeded = False
         return succeeded

@@ -17,14 +17,16 @@ Record = dict[str, Any]
 IDS = ("request_id", "trace_id", "job_id")
 MAX_LINE_BYTES = 16 * 2**20  # a longer line is not ours
 RECORD_START = '{"time": '  # of a record behind a torn line, after a full disk
-WORKER = ("project.jobs", "project.worker", "dramatiq")
-API = (
-    "project.api",
-    "project.server",
-    "project.observability.request_context",
-    "uvicorn",
-    "gunicorn",
-)
+PROCESSES = {  # kind of process → what its loggers begin with
+    "worker": ("project.jobs", "project.worker", "dramatiq"),
+    "api": (
+        "project.api",
+        "project.server",
+        "project.observability.request_context",
+        "uvicorn",
+        "gunicorn",
+    ),
+}
 _HEAD = {"time", "severity", "message", "exception", "logger", "span_id", "pid", "process"}
 
 
@@ -161,12 +163,8 @@ def _line(record: Record, time: datetime | None, start: datetime | None, hidden:
 def process_of(record: Record) -> str:
     """The process that wrote it: api or worker, by its logger, and the process id if known."""
     logger = _text(record, "logger")
-    if logger == "project.jobs.queue":  # both send
-        name = ""
-    elif logger.startswith(WORKER):
-        name = "worker"
-    else:
-        name = "api" if logger.startswith(API) else ""
+    names = (name for name, prefixes in PROCESSES.items() if logger.startswith(prefixes))
+    name = next(names, "")
     return " ".join(filter(None, [_text(record, "process") or name, _text(record, "pid")]))
 
 

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from project.cli.connection import Refused, Server, Unreachable
+from project.cli.connection import ErrorResponse, Server, Unreachable
 from project.cli.following import View, path_of
 from project.errors import ConfigurationError
 
@@ -32,11 +32,11 @@ def make_folder(folder: Path) -> None:
 async def save(server: Server, job: View, folder: Path, stem: str) -> Path:
     """Download the result of a job that has succeeded; returns its path.
 
-    Raises Refused, Unreachable, or ConfigurationError where it cannot be written.
+    Raises ErrorResponse, Unreachable, or ConfigurationError where it cannot be written.
     """
     result = job.get("result")
     if not isinstance(result, dict):
-        raise Refused("File missing: its result was deleted at the server", code=404)
+        raise ErrorResponse("File missing: its result was deleted at the server", code=404)
     try:
         temporary = folder / f".{uuid.uuid4().hex}.part"
         try:

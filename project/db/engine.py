@@ -22,7 +22,8 @@ from project.settings import Settings
 
 CONNECT_SECONDS = 5.0  # for PostgreSQL to accept a connection
 ANSWER_SECONDS = 10.0
-CLOSE_SECONDS = 0.5  # for a connection to close when the process ends
+CLOSE_SECONDS = 0.5  # for a connection to PostgreSQL to close when the process ends
+CLOSE_FILE_SECONDS = 5.0  # for that to a file, which only a starved machine delays
 CONNECTIONS = 5  # of each process to PostgreSQL, which by default allows a hundred in all
 
 # SQLSTATEs, or classes of them, that concern the server and not the statement: connection lost,
@@ -56,7 +57,7 @@ Rows = Sequence[Row[*tuple[Any, ...]]]
 async def open_database(
     settings: Settings, *, answer_seconds: float = ANSWER_SECONDS
 ) -> AsyncIterator[AsyncEngine]:
-    """An engine that connects on demand and closes its connections at the end of the body.
+    """An engine that connects on demand and closes its connections when the context closes.
 
     answer_seconds: the time limit of a statement, of a lock of SQLite, of a connection of the pool.
     Raises ConfigurationError for an invalid URL, and where the folder of SQLite's file cannot be
@@ -78,7 +79,7 @@ async def open_database(
     try:
         yield engine
     finally:
-        await _close(engine)
+        await _close(engine, CLOSE_FILE_SECONDS if is_sqlite(url) else CLOSE_SECONDS)
 
 
 class StatementRunner:
@@ -101,11 +102,11 @@ class StatementRunner:
                 return (await connection.execute(statement)).all()
 
 
-async def _close(engine: AsyncEngine) -> None:
+async def _close(engine: AsyncEngine, seconds: float) -> None:
     """Close connections one after the other; the time limit ends one that hangs."""
     for _ in range(CONNECTIONS):
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(seconds):
                 await engine.dispose()
         except TimeoutError:
             logger.warning("database_connection_not_closed")

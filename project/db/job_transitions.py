@@ -1,4 +1,4 @@
-"""Changes jobs: each transition is a compare-and-set statement, so any process may attempt it.
+"""Changes jobs by compare-and-set statements, so that any process may attempt a transition.
 
 The WHERE clause holds the condition of a change, and the row comes back only where it was met. The
 caller passes the times, in seconds since 1970. Every method raises DatabaseUnavailable.
@@ -92,9 +92,12 @@ class JobTransitions:
     ) -> Claim | None:
         """Claim a job that waits or whose lease has lapsed; None for every other.
 
-        owner: of this run alone, so that an earlier run of the same worker cannot pass for it. The
-        same owner may claim twice, because the first answer may be lost. A job whose cancellation
-        is requested can be claimed: its `cancel_requested` says so.
+        owner: the id of this attempt, so that an earlier one of the same worker cannot pass for it.
+        The same owner may claim twice, because the first answer may be lost. A job whose
+        cancellation is requested can be claimed: its `cancel_requested` says so.
+
+        Two statements, of which at most one changes the row: which of them did tells a first
+        attempt from a later one.
         """
         waits = and_(JobRow.status == "accepted", none_or_past(JobRow.retry_at, now))
         lapsed = and_(JobRow.status == "running", JobRow.lease_until <= now)
@@ -154,9 +157,9 @@ class JobTransitions:
         *,
         counted: bool = True,
     ) -> Job | None:
-        """Release a job, to be run again from `retry_at` on; None where the lease is lost.
+        """Release a job for an attempt from `retry_at` on; None where the lease is lost.
 
-        counted: whether this run counts as one of the job's attempts. A job whose cancellation is
+        counted: whether this attempt counts against JOB_ATTEMPTS. A job whose cancellation is
         requested is cancelled instead.
         """
         cancelled = JobRow.cancel_requested

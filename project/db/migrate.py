@@ -41,8 +41,8 @@ async def upgrade_when_available(settings: Settings) -> None:
         except DatabaseUnavailable as error:
             if time.monotonic() + RETRY_SECONDS > deadline:
                 raise DatabaseUnavailable(
-                    f"DATABASE_URL: no database was to be had for {timeout:g} s "
-                    "(DATABASE_WAIT_SECONDS); JOBS=off does without"
+                    f"DATABASE_URL: the database did not answer within {timeout:g} s "
+                    "(DATABASE_WAIT_SECONDS); set JOBS=off to run without one"
                 ) from error
         await asyncio.sleep(RETRY_SECONDS)
 
@@ -70,7 +70,7 @@ def _upgrade(connection: Connection) -> None:
 
 @asynccontextmanager
 async def migrating(settings: Settings) -> AsyncIterator[AsyncConnection]:
-    """A transaction that excludes other migrations; it commits at the end of the body."""
+    """A transaction that excludes other migrations; it commits when the context closes."""
     with translating():
         opened = open_database(settings, answer_seconds=MIGRATION_SECONDS)
         async with opened as engine, _file_lock(engine.url), engine.begin() as connection:

@@ -43,9 +43,9 @@ class Job:
     """A job's row. Times are seconds since 1970.
 
     revision: one more at every change. progress: the fraction done, 0 to 1. sent_at: when a message
-    for it was last sent. lease_until: when its worker's lease lapses. retry_at: it does not run
-    before. problem: the problem document of its failure, or of its last run's. seconds: stage →
-    seconds.
+    for it was last sent. lease_owner: the id of the attempt that holds the lease. lease_until: when
+    it lapses. retry_at: earliest time of the next attempt. problem: the problem document of its
+    failure, or of its last attempt's. seconds: stage → seconds.
     """
 
     id: str
@@ -85,7 +85,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Renewal:
-    """A renewed lease. cancel_requested: whether the run has to stop."""
+    """A renewed lease. cancel_requested: whether the attempt has to stop."""
 
     cancel_requested: bool
 

@@ -1,4 +1,7 @@
-"""Checks at every start, without Alembic, whether a SQLite database has this release's schema."""
+"""Checks at every start, without Alembic, whether a SQLite database has this release's schema.
+
+It stands alone because SQLAlchemy and Alembic are slow to import, and a start rarely needs them.
+"""
 
 import sqlite3
 from contextlib import closing, suppress

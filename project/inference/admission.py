@@ -1,7 +1,7 @@
 """Admission of predictions to one model: bounded slots, and what slow uploads hold meanwhile.
 
 A slot is acquired before the body is read, so that under overload no body is read in vain. A slow
-upload must not keep other requests out: after a second it gives its slot back, and needs another
+upload must not keep other requests out: after a second it releases its slot, and needs another
 one when its body is complete.
 """
 
@@ -37,7 +37,7 @@ class Admission:
         self._on_change = on_change
         self._expected = 0  # requests that acquire a slot in the next iteration of the event loop
         self._brief_uploads = 0
-        self._slow_uploads = 0  # they gave their slots back
+        self._slow_uploads = 0  # they released their slots
         self._received = 0  # requests whose body is complete
 
     @property
@@ -88,7 +88,7 @@ class Slot:
     __slots__ = ("_admission", "_brief", "_received", "_timer", "held")
 
     def __init__(self, admission: Admission) -> None:
-        self.held = True  # False: a slow upload, which gave the slot back
+        self.held = True  # False: a slow upload, which released the slot
         self._admission = admission
         self._brief = True
         self._received = False
@@ -99,7 +99,7 @@ class Slot:
     def confirm(self) -> None:
         """Hold the slot until it is released, now that the body is complete.
 
-        A slot that was given back is acquired again.
+        A slot that was released early is acquired again.
         """
         self._timer.cancel()
         self._admission.update(
@@ -125,8 +125,8 @@ class Slot:
         self._brief = False
         self._admission.update(brief_uploads=-1)
         remaining = self._admission.upload_seconds - self._admission.brief_seconds
-        self._timer = asyncio.get_running_loop().call_later(remaining, self._give_back)
+        self._timer = asyncio.get_running_loop().call_later(remaining, self._release_early)
 
-    def _give_back(self) -> None:
+    def _release_early(self) -> None:
         self.held = False
         self._admission.update(admitted=-1, slow_uploads=1)

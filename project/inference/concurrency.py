@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
-LONG_SECONDS = 1.0  # a step that runs for longer no longer counts: it may hang, and others need not
+LONG_SECONDS = 1.0  # a longer step counts as stalled: it no longer occupies a permit
 
 
 class StepCounts(Protocol):
@@ -98,7 +98,7 @@ class ConcurrencyLimiter:
             self._grant_waiting()
 
     def release(self) -> None:
-        """Give the permit of this thread back."""
+        """Release the permit of this thread."""
         del self._step_started[threading.get_ident()]
         with self._lock:
             self._granted -= 1

@@ -47,7 +47,7 @@ Answers = list[tuple[Task, BaseModel | ProjectError]]
 class BatchExecutor:
     """Threads that serve tasks as the limiter permits.
 
-    refresh_seconds: how often steps that became long are noticed. clock: seconds, monotonic.
+    refresh_seconds: interval at which stalled steps are detected. clock: seconds, monotonic.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class BatchExecutor:
         return min((began for began in self._step_started if began is not None), default=None)
 
     async def _refresh(self) -> None:
-        """See to it that a step that hangs holds up nothing but itself."""
+        """Grant the permits of stalled steps to other threads, so that a hung step blocks none."""
         while True:
             await asyncio.sleep(self._refresh_seconds)
             self._limiter.refresh()
@@ -139,7 +139,7 @@ class BatchExecutor:
                 if self._undecoded:
                     self._wake_one()
                 self._step(index)
-                # Only after a step: else two models pass the permit to and fro and do nothing.
+                # Checked after a step: before one, two models could exchange the permit for ever.
                 keeps_permit = self._limiter.may_continue(self)
             self._limiter.release()
 

@@ -74,8 +74,8 @@ def warm_up(model: Model[Any, Any], batch: int | None) -> int:
 def _predict_blank(model: Model[Any, Any]) -> Array | None:
     """Predict for a blank image, so that the first request waits no longer than the rest.
 
-    A model may refuse a blank image; any other error is one that requests would meet. Returns the
-    preprocessed image, or None where `preprocess` or `forward` refused it.
+    A model may reject a blank image; any other error is one that requests would meet. Returns the
+    preprocessed image, or None where `preprocess` or `forward` rejected it.
     """
     params = model.params()
     image = Image.new("RGB", WARM_UP_SIZE)

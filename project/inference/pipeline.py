@@ -42,15 +42,15 @@ class Pipeline:
     def prepare(self, data: bytes, params: Params) -> Item:
         """Decode and preprocess the bytes of one image. Raises InvalidInput or ModelFailed."""
         started = time.perf_counter()
-        picture = decode(data, self._limits, self.model.useful_side)
-        decoded = time.perf_counter()
-        width, height = picture.size
+        decoded = decode(data, self._limits, self.model.useful_side)
+        decoded_at = time.perf_counter()
+        width, height = decoded.size
         metrics.INFERENCE_PIXELS.labels(self.model.name).observe(width * height)
-        array = self._guarded(self.model.preprocess, picture.image, params, size=picture.size)
-        image_features = measure_image(picture.image, picture.size)
-        item = Item(array, picture.size, image_features, params)
-        item.seconds["decode"] = decoded - started
-        item.seconds["preprocess"] = time.perf_counter() - decoded
+        array = self._guarded(self.model.preprocess, decoded.image, params, size=decoded.size)
+        image_features = measure_image(decoded.image, decoded.size)
+        item = Item(array, decoded.size, image_features, params)
+        item.seconds["decode"] = decoded_at - started
+        item.seconds["preprocess"] = time.perf_counter() - decoded_at
         return item
 
     def forward(self, batch: list[Item]) -> list[BaseModel | ProjectError]:

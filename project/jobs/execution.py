@@ -1,8 +1,8 @@
-"""Executes a job once: claims it, runs its model, stores the result, records the outcome.
+"""Makes one attempt at a job: claims it, runs its model, stores the result, records the outcome.
 
 The database decides which worker runs a job: its message may come twice, late or not at all. The
-result is stored before the row names it, under a key of this run, so a run that has lost its lease
-cannot overwrite the result of another.
+result is stored before the row names it, under a key of this attempt, so an attempt
+that has lost its lease cannot overwrite the result of another.
 """
 
 import asyncio
@@ -23,9 +23,8 @@ from project.db.job_transitions import JobTransitions
 from project.db.records import Claim, Job, StoredFile
 from project.errors import DatabaseUnavailable, ProjectError
 from project.jobs.lease import Lease, Stop, TimeLimitExceeded
-from project.jobs.model_host import ModelHost
-from project.jobs.outcomes import Failed, Outcome, OutcomeRecorder, Stopped, Succeeded
-from project.jobs.steps import Output
+from project.jobs.model_host import ModelHost, Output
+from project.jobs.outcomes import AttemptFailed, Outcome, OutcomeRecorder, Stopped, Succeeded
 from project.observability import metrics
 from project.observability.job_scope import job_scope
 from project.settings import Settings
@@ -132,11 +131,11 @@ class JobExecutor:
         except Stop as reason:
             return Stopped(reason)
         except ProjectError as error:
-            return Failed(error)
+            return AttemptFailed(error)
         except Exception as error:  # noqa: BLE001 - a bug must not lose the job
             logger.opt(exception=error).error("job_run_broke")
-            return Failed(
-                ProjectError("this is our fault, not yours; its operators find why in the log")
+            return AttemptFailed(
+                ProjectError("internal error; the operators find the cause in the log")
             )
         return Succeeded(result, output.seconds)
 
@@ -163,7 +162,7 @@ class JobExecutor:
 
     async def _run_model(self, job: Job, lease: Lease) -> Output:
         images = {item["name"]: await self._storage.get(item["key"]) for item in job.inputs}
-        return await self._models.work(job.model, images, job.params, lease.check)
+        return await self._models.work(job.model, images, job.params, lease.report_progress)
 
     async def _store(self, job: Job, owner: str, output: Output) -> StoredFile:
         key = f"jobs/{job.id}/results/{owner}"

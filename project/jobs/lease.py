@@ -1,7 +1,7 @@
-"""Renews the lease of a job while it runs, and stops the run when it must not go on.
+"""Renews the lease of a job while it runs, and stops the attempt when it must end.
 
 The event loop renews the lease while the steps run in a thread; between two steps the thread calls
-`check`.
+`report_progress`.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ MIN_RENEWALS = 4  # in the length of a lease
 
 
 class Stop(Exception):
-    """Stops a run between two steps."""
+    """Stops an attempt between two steps."""
 
 
 class Cancelled(Stop):
@@ -28,11 +28,11 @@ class Cancelled(Stop):
 
 
 class LeaseLost(Stop):
-    """Another worker may run the job, so this run has no outcome."""
+    """Another worker may run the job, so this attempt has no outcome."""
 
 
 class TimeLimitExceeded(Stop):
-    """The run took longer than JOB_SECONDS."""
+    """The attempt took longer than JOB_SECONDS."""
 
 
 class Draining(Stop):
@@ -40,10 +40,10 @@ class Draining(Stop):
 
 
 class Lease:
-    """The lease of one run of a job.
+    """The lease of one attempt of a job.
 
-    owner: of the lease; lease_seconds: its length; time_limit: of the run, in seconds; draining:
-    set when the worker shuts down.
+    owner: the id of the attempt; lease_seconds: its length; time_limit: of the attempt, in
+    seconds; draining: set when the worker shuts down.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Lease:
         self._cancelled = job.cancel_requested
         self._lost = False
 
-    def check(self, progress: float) -> None:
-        """Note the fraction done, 0 to 1. Raises a Stop. Any thread may call it."""
+    def report_progress(self, progress: float) -> None:
+        """Record the fraction done, 0 to 1. Raises a Stop. Any thread may call it."""
         self.progress = max(self.progress, min(progress, 1.0))
         if self._lost:
             raise LeaseLost
@@ -82,7 +82,7 @@ class Lease:
 
     @asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
-        """Renew the lease for the length of the body."""
+        """Renew the lease while the context is open."""
         renewal = asyncio.create_task(self._renew())
         try:
             yield

@@ -4,6 +4,7 @@
 else: a broker that is down is no reason to restart workers. It needs no token.
 """
 
+import gzip
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -26,6 +27,9 @@ from project.observability.scrape_auth import may_scrape
 from project.processes.parent_death import end_with_parent
 from project.settings import Settings
 from project.settings.loading import load_settings
+
+PATHS = ("/metrics", "/health")
+PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
 
 
 def queue_metrics(queue: QueueReader, time_limit: float) -> Iterator[Metric]:
@@ -67,14 +71,22 @@ def application(render: Callable[[], bytes], token: SecretStr | None) -> WSGIApp
     """Build the WSGI application. token: what a scrape must carry, if there is one."""
 
     def respond(request: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if request["PATH_INFO"] not in PATHS:
+            start("404 Not Found", PLAIN)
+            return [b"GET /metrics, or /health\n"]
+        if request["REQUEST_METHOD"] != "GET":
+            start("405 Method Not Allowed", [*PLAIN, ("Allow", "GET")])
+            return [b"GET /metrics, or /health\n"]
         if request["PATH_INFO"] == "/health":
             start("200 OK", [("Content-Type", "application/json")])
             return [b'{"status":"ok"}']
         if token and not may_scrape(request.get("HTTP_AUTHORIZATION", ""), token):
             start("401 Unauthorized", [("WWW-Authenticate", "Bearer")])
             return [b"send METRICS_TOKEN as a bearer token, or as the password of HTTP Basic\n"]
-        text = render()
-        start("200 OK", [("Content-Type", CONTENT_TYPE)])
+        text, headers = render(), [("Content-Type", CONTENT_TYPE), ("Vary", "Accept-Encoding")]
+        if "gzip" in request.get("HTTP_ACCEPT_ENCODING", ""):
+            text, headers = gzip.compress(text), [*headers, ("Content-Encoding", "gzip")]
+        start("200 OK", headers)
         return [text]
 
     return respond

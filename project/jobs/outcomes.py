@@ -1,4 +1,4 @@
-"""The outcome of a run, and its effect on the job: succeeded, failed, cancelled or run again."""
+"""The outcome of an attempt; the job then succeeds, fails, is cancelled or is released."""
 
 import time
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from project.observability import metrics
 from project.settings import Settings
 
 MAX_PAUSE_SECONDS = 300.0  # before a retry
-PERMANENT = range(400, 500)  # statuses of errors that another run would raise again
+PERMANENT = range(400, 500)  # statuses of errors that another attempt would raise again
 OUTAGE = 503  # status of errors that are not the job's: they cost none of its attempts
 
 
@@ -28,24 +28,24 @@ class Succeeded:
 
 
 @dataclass(frozen=True)
-class Failed:
-    """The run raised an error."""
+class AttemptFailed:
+    """The attempt raised an error."""
 
     error: ProjectError
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """The run was stopped between two steps."""
+    """The attempt was stopped between two steps."""
 
     reason: Stop
 
 
-Outcome = Succeeded | Failed | Stopped
+Outcome = Succeeded | AttemptFailed | Stopped
 
 
 class OutcomeRecorder:
-    """Records outcomes in the database. A run that has lost its lease records nothing."""
+    """Records outcomes in the database. An attempt that has lost its lease records nothing."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class OutcomeRecorder:
         self._queue = queue
 
     async def record(self, job: Job, owner: str, outcome: Outcome) -> None:
-        """Record the outcome of the run that holds the lease as `owner`.
+        """Record the outcome of the attempt that holds the lease as `owner`.
 
         It can be called again after DatabaseUnavailable, which it raises.
         """
@@ -70,7 +70,7 @@ class OutcomeRecorder:
                     job.id, owner, time.time(), result, seconds
                 )
                 await self._count(job, owner, "succeeded", written=written)
-            case Failed(error):
+            case AttemptFailed(error):
                 await self._record_failure(job, owner, error)
             case Stopped(reason):
                 await self._record_stop(job, owner, reason)
@@ -147,7 +147,7 @@ class OutcomeRecorder:
                 logger.warning("job_not_sent")
 
     async def _count(self, job: Job, owner: str, outcome: str, *, written: bool) -> bool:
-        """Count and log the end of a job; returns whether this run ended it.
+        """Count and log the end of a job; returns whether this attempt ended it.
 
         written: whether the database changed the row now. If not, an earlier call may have changed
         it before its answer was lost.
@@ -165,7 +165,7 @@ class OutcomeRecorder:
 
 
 def problem_of(error: ProjectError) -> dict[str, object]:
-    """The problem document of a failed run; a response adds the ids of its request."""
+    """The problem document of a failed attempt; a response adds the ids of its request."""
     return {
         "type": problem_type(error.slug),
         "title": error.title,

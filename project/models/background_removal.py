@@ -101,8 +101,8 @@ def box_of(params: Rectangle, size: tuple[int, int]) -> Box:
     box = (across.start, down.start, len(across), len(down))
     if box == (0, 0, *size):
         raise InvalidInput(
-            "the rectangle covers the whole picture; leave some of the background outside, "
-            "for the rest of it is known by that",
+            "the rectangle covers the whole picture; leave some of the background outside: "
+            "the colours outside the rectangle tell background from subject",
             fields={"width": "leaves nothing outside"},
         )
     return box

@@ -23,17 +23,17 @@ class Prompt(Params):
         pattern=r"\S",
         description="What to draw; the demo knows things and colours: a fox on blue.",
     )
-    negative_prompt: str = Field("", max_length=500, description="What to lead away from.")
-    steps: int = Field(20, ge=1, le=150, description="How often the picture is made clearer.")
+    negative_prompt: str = Field("", max_length=500, description="What to avoid.")
+    steps: int = Field(20, ge=1, le=150, description="Number of denoising steps.")
     guidance: float | None = Field(
         None,
         ge=1,
         le=20,
-        description="How much both prompts count; at 1 the negative one does not. "
-        "Unset: as the model does best.",
+        description="Guidance scale; at 1 the negative prompt has no effect. "
+        "Unset: the model's default.",
     )
     seed: int | None = Field(
-        None, ge=0, le=MAX_SEED, description="The same gives the same picture. Unset: any."
+        None, ge=0, le=MAX_SEED, description="The same seed gives the same picture. Unset: random."
     )
 
 

@@ -1,4 +1,4 @@
-"""The scope of one run of a job in the log, the traces and the error reports.
+"""The scope of one attempt of a job in the log, the traces and the error reports.
 
 The job's row has the ids of the request that submitted it: every line that a worker logs for the
 job carries the same request id and the same trace id.

@@ -8,12 +8,13 @@ never run backwards, and nothing has to be merged or deleted but the gauges of l
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 from prometheus_client import values
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import mark_process_dead
+
+from project.atomic_write import write_atomically
 
 MAIN = "main"  # the identity of a process without a slot: the arbiter, a script
 FILE_BYTES = 1 << 16  # the size that prometheus_client gives a new file
@@ -69,10 +70,7 @@ def prepare(directory: Path, identity: str, gauge_modes: list[str]) -> None:
         path = directory / f"{kind}_{identity}.db"
         if path.exists():
             continue
-        handle, temporary = tempfile.mkstemp(dir=directory, prefix=".", suffix=".new")
-        with os.fdopen(handle, "wb") as file:
-            file.truncate(FILE_BYTES)
-        Path(temporary).rename(path)
+        write_atomically(path, bytes(FILE_BYTES))
 
 
 def forget_live_gauges(directory: Path, identity: str) -> None:

@@ -91,7 +91,10 @@ class _Traffic:
 
 
 class RequestContext:
-    """Outermost middleware. answer: turns an unhandled exception into a response."""
+    """Middleware inside the instrumentator, around everything else.
+
+    answer: turns an unhandled exception into a response.
+    """
 
     def __init__(self, app: ASGIApp, answer: Callable[[Exception], Response]) -> None:
         self._app = app

@@ -93,7 +93,7 @@ def pre_fork(_server: Any, worker: Any) -> None:
     worker.slot = worker_slots.acquire(directory)
     multiprocess.prepare(directory, worker.slot.identity, metrics.gauge_modes())
     multiprocess.identify_child(worker.slot.identity)
-    shared.expect(worker.slot.number)
+    shared.register_slot(worker.slot.number)
     worker.generation = shared.generation()
     worker.exit_status = None
 

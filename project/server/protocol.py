@@ -16,8 +16,8 @@ from project.api.body_limit import DISCARD_BYTES, DISCARD_SECONDS
 from project.errors import Overloaded
 from project.server import rejection
 
-HEAD_BYTES = 1 << 16  # as Uvicorn's other parser, h11, has it
-PIECE_BYTES = 1 << 20  # of a body, before the application sees any of it
+HEAD_BYTES = 1 << 16  # limit of a request's head, equal to that of h11, Uvicorn's other parser
+PIECE_BYTES = 1 << 20  # size of a body's piece that wakes the application
 CLOSE = (b"connection", b"close")
 
 CheckOverload = Callable[[bytes, bytes, int | None], Overloaded | None]
@@ -27,8 +27,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose bytes bring neither a complete head nor a body for too long.
 
     on_connections_changed: called when a connection is made or lost. check_overload: called for
-    each head, as ServedApplication.overload. pause_seconds: for which a connection that is rejected
-    twice in less time than that is not read.
+    each head, as ServedApplication.overload. pause_seconds: length of the pause in reading from a
+    connection after two rejections in less time than that.
     """
 
     on_connections_changed: Callable[[], object] | None = None

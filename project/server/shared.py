@@ -25,7 +25,7 @@ for _slot in range(MAX_WORKERS):
     _active_at[_slot] = -math.inf  # never; the clock may start at 0 with the machine
 
 
-def expect(slot: int) -> None:
+def register_slot(slot: int) -> None:
     """In the arbiter: a worker is about to take this slot."""
     _flags[_SLOTS] = max(_flags[_SLOTS], min(slot, MAX_WORKERS - 1))
 

@@ -19,7 +19,7 @@ SECTIONS: tuple[type[BaseSettings], ...] = (
     JobSettings,
     LocalStackSettings,
 )
-# Exported by our own processes to those that they start; .env and operators leave them alone.
+# Exported by prestart.sh and the supervisor to the processes that they start; .env is too late.
 INTERNAL = frozenset({"prometheus_multiproc_dir", "worker_slot"})
 
 MIN_SECRET_CHARACTERS = 8  # a password or a header's value of fewer is not masked

@@ -53,6 +53,9 @@ class InferenceSettings(BaseSettings):
     max_image_pixels: int = Field(
         50_000_000, ge=1, description="Maximum pixels of an image, checked before decoding."
     )
+    min_image_side: int = Field(
+        8, ge=1, description="Minimum width and height of an image, pixels."
+    )
 
     result_cache: Literal["off", "memory", "redis"] = Field(
         "off",

@@ -51,7 +51,7 @@ class JobSettings(BaseSettings):
         description="A job whose worker does not renew its lease for this long runs again.",
     )
     job_sweep_seconds: float = Field(
-        5, gt=0, description="Interval at which each worker searches for abandoned jobs."
+        5, gt=0, description="Interval at which each job worker searches for abandoned jobs."
     )
     job_seconds: float = Field(600, gt=0, description="Time limit of a job.")
     job_attempts: int = Field(4, ge=1, description="Attempts before a job fails.")
@@ -78,7 +78,9 @@ class JobSettings(BaseSettings):
         9191, ge=1, le=65535, description="Port of the job workers' metrics, on HOST."
     )
     worker_shutdown_seconds: float = Field(
-        8, gt=0, description="Time for a worker to return its job at shutdown; then it is killed."
+        8,
+        gt=0,
+        description="Time for a job worker to release its job at shutdown; then it is killed.",
     )
 
     @field_validator("database_url")

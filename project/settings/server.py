@@ -38,10 +38,10 @@ class ServerSettings(BaseSettings):
         description="Gunicorn workers; unset: one for every two processors, as memory allows.",
     )
     worker_timeout_seconds: int = Field(
-        60, ge=2, description="A worker that does not respond for this long is killed."
+        60, ge=2, description="An API worker that does not respond for this long is killed."
     )
     graceful_timeout_seconds: int = Field(
-        30, ge=3, description="Time for running requests to finish at shutdown."
+        30, ge=3, description="Time for an API worker's running requests to finish at shutdown."
     )
     shutdown_delay_seconds: float = Field(
         0,
@@ -54,7 +54,7 @@ class ServerSettings(BaseSettings):
         description="Idle connections are closed after this; longer than the load balancer's.",
     )
     max_requests: int = Field(
-        250_000, ge=0, description="Requests after which a worker is replaced; 0: never."
+        250_000, ge=0, description="Requests after which an API worker is replaced; 0: never."
     )
     max_requests_jitter: int = Field(
         25_000,

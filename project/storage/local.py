@@ -93,7 +93,9 @@ class LocalStorage(Storage):
     def _require_marker(self) -> None:
         """Raise OSError where the folder is unmounted or moved."""
         if not (self._folder / MARKER).exists():
-            raise OSError(f"{self._folder} is away or was never used: there is no {MARKER} in it")
+            raise OSError(
+                f"{self._folder} is not mounted or was never used: there is no {MARKER} in it"
+            )
 
     def _write(self, key: str, data: bytes, attributes: "Attributes") -> None:
         if self._used:

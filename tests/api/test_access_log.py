@@ -10,8 +10,9 @@ from loguru import logger
 from starlette.testclient import TestClient
 
 from project.api.factory import create_app
-from tests.conftest import counted, make_settings, picture
+from tests.conftest import make_settings, picture
 from tests.fakes import ShadeModel
+from tests.samples import sample
 
 PATH = "/v1/models/shade/predictions"
 FIELDS = {
@@ -153,20 +154,20 @@ def test_requests_in_progress_go_up_and_come_back(observed, shade):
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(observed.client.post, PATH, files={"image": picture()})
         shade.entered.wait()
-        during = counted("http_requests_inprogress")
+        during = sample("http_requests_inprogress")
         shade.go_on.set()
         running.result()
     assert during == 1
     observed.client.get("/fails")
-    assert counted("http_requests_inprogress") == 0
+    assert sample("http_requests_inprogress") == 0
 
 
 def test_the_size_of_bodies_is_observed_under_the_template(observed):
     """Where there was no body there is nothing to observe."""
-    before = counted("http_request_body_bytes_sum", handler=PATH)
+    before = sample("http_request_body_bytes_sum", handler=PATH)
     observed.client.post(PATH, content=b"0" * 77, headers={"Content-Type": "image/png"})
     observed.client.get(PATH)
-    assert counted("http_request_body_bytes_sum", handler=PATH) - before == 77
+    assert sample("http_request_body_bytes_sum", handler=PATH) - before == 77
 
 
 @pytest.mark.parametrize("value", ["abc", "a" * 128, "A-1_b.c:d/e+f=g@h", "0af7651916cd43dd"])

@@ -14,8 +14,9 @@ from drills.waiting import wait_until
 from project import __version__
 from project.api.factory import create_app
 from tests.collectors import collecting, unreachable
-from tests.conftest import counted, make_settings, picture
+from tests.conftest import make_settings, picture
 from tests.fakes import ShadeModel
+from tests.samples import sample
 
 PATH = "/v1/models/shade/predictions"
 odd = APIRouter()
@@ -50,7 +51,7 @@ def predict(client, data=None):
 
 
 def dropped():
-    return counted("telemetry_dropped_total", signal="errors")
+    return sample("telemetry_dropped_total", signal="errors")
 
 
 def test_a_model_that_raises_is_one_event_that_leads_to_the_request():

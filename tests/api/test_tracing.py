@@ -11,8 +11,9 @@ from starlette.testclient import TestClient
 from drills.waiting import wait_until
 from project.api.factory import create_app
 from tests.collectors import attributes, collecting, unreachable
-from tests.conftest import counted, make_settings, picture
+from tests.conftest import make_settings, picture
 from tests.fakes import ShadeModel
+from tests.samples import sample
 
 PATH = "/v1/models/shade/predictions"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -36,7 +37,7 @@ def access_lines(capsys):
 
 
 def dropped():
-    return counted("telemetry_dropped_total", signal="traces")
+    return sample("telemetry_dropped_total", signal="traces")
 
 
 def server_spans(collector):

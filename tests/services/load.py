@@ -75,7 +75,7 @@ def ask(client: Client) -> Outcome:
 
 @dataclass
 class Load:
-    """Clients that ask again and again for the length of the body."""
+    """Clients that ask again and again while the context is open."""
 
     server: Server
     clients: int = 8

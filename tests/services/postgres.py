@@ -22,7 +22,7 @@ def program(name: str) -> str:
 
 @contextmanager
 def run_postgres() -> Iterator[Postgres]:
-    """A server for the length of the body."""
+    """A server while the context is open."""
     program("initdb")
     with postgres.run_postgres() as server:
         yield server

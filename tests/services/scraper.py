@@ -26,7 +26,7 @@ class Seen:
 
 @contextmanager
 def scraping(server: Server) -> Iterator[Seen]:
-    """Scrape without pause, over one kept-alive connection, for the length of the body."""
+    """Scrape without pause, over one kept-alive connection, while the context is open."""
     seen, over = Seen(), threading.Event()
     thread = threading.Thread(target=_scrape, args=(server, seen, over))
     thread.start()

@@ -29,7 +29,7 @@ class Stack:
 
 @contextmanager
 def standing(kind: str, folder: Path) -> Iterator[Stack]:
-    """All of it, for the length of the body."""
+    """All of it, while the context is open."""
     with ExitStack() as stack:
         valkey = stack.enter_context(serving_valkey(folder / "valkey"))
         common: dict[str, object] = {"JOBS": "on", "REDIS_URL": valkey.url}

@@ -59,7 +59,7 @@ def submit(server: Server, body: bytes) -> str:
 
 @contextmanager
 def killing(crew: JobWorkers) -> Iterator[list[int]]:
-    """Kill a random worker every two seconds for the length of the body; yields their pids."""
+    """Kill a random worker every two seconds while the context is open; yields their pids."""
     killed: list[int] = []
     over = threading.Event()
     chance = random.Random(4)

@@ -116,7 +116,7 @@ def test_a_database_that_does_not_come_is_given_up(tmp_path: Path):
     url = f"postgresql+asyncpg://nobody@127.0.0.1:{free_port()}/nothing"
     with failing(tmp_path, **with_jobs(tmp_path, url), DATABASE_WAIT_SECONDS=0.5) as lines:
         assert [json.loads(line)["message"] for line in lines[:-1]] == ["database_unavailable"]
-        assert lines[-1].startswith("DATABASE_URL: no database was to be had for 0.5 s")
+        assert lines[-1].startswith("DATABASE_URL: the database did not answer within 0.5 s")
 
 
 def test_whoever_waits_for_a_database_may_be_stopped(tmp_path: Path):

@@ -14,13 +14,12 @@ def test_the_content_is_replaced_and_nothing_else_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o644])
-def test_the_mode_is_the_one_that_is_asked_for(tmp_path, mode):
+def test_the_file_is_private(tmp_path):
     """Secrets are for this user alone, whatever a previous file allowed."""
     path = tmp_path / "state"
     path.touch(mode=0o666)
-    write_atomically(path, b"new", mode=mode)
-    assert path.stat().st_mode & 0o777 == mode
+    write_atomically(path, b"new")
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_failure_leaves_the_old_file_and_no_temporary_one(tmp_path):

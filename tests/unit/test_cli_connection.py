@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from project.cli.connection import Refused, RetryPolicy, Server, Unreachable
+from project.cli.connection import ErrorResponse, RetryPolicy, Server, Unreachable
 from project.cli.following import follow
 from project.errors import ConfigurationError
 
@@ -95,7 +95,7 @@ async def test_retries_end(trouble):
     """After so long the server is not restarting."""
     scene = Scene(trouble, seconds=60)
     async with scene.server() as server:
-        with pytest.raises((Refused, Unreachable)):
+        with pytest.raises((ErrorResponse, Unreachable)):
             await server.request("GET", "/")
     assert 60 <= scene.now <= 65 + 1
     assert max(scene.waits) == 5
@@ -128,7 +128,7 @@ async def test_what_another_try_would_meet_again_is_not_tried_again(status):
     document = {"title": "Wrong", "detail": "do this\x1b[2J", "errors": {"steps": "too many"}}
     scene = Scene(problem(status, document))
     async with scene.server() as server:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(ErrorResponse) as caught:
             await server.request("POST", "/")
     assert caught.value.detail == "Wrong: do this\\x1b[2J"
     assert caught.value.fields == {"steps": "too many"}
@@ -150,7 +150,7 @@ async def test_another_program_at_the_address_is_recognised(body):
     for status in (200, 404):
         scene = Scene(lambda _request, status=status: httpx2.Response(status, content=body))
         async with scene.server() as server:
-            with pytest.raises(Refused, match=r"is not Vitrine|404 Not Found from server"):
+            with pytest.raises(ErrorResponse, match=r"is not Vitrine|404 Not Found from server"):
                 await server.request("GET", "/", required=("id",))
 
 
@@ -218,7 +218,7 @@ async def test_without_events_the_job_is_asked_for(trouble):
 async def test_a_job_that_is_gone_ends_the_following():
     """It was deleted with its database."""
     scene = Scene(problem(404, {"title": "Job not found", "detail": "there is none"}))
-    with pytest.raises(Refused, match="Job not found: there is none"):
+    with pytest.raises(ErrorResponse, match="Job not found: there is none"):
         await followed(scene)
 
 

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from project.cli import saving
-from project.cli.connection import Refused, Server, Unreachable
+from project.cli.connection import ErrorResponse, Server, Unreachable
 from project.errors import ConfigurationError
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ async def test_a_result_of_another_size_is_not_kept(tmp_path, data):
 
 async def test_a_result_that_was_deleted_is_said(tmp_path):
     """Nothing can be downloaded."""
-    with pytest.raises(Refused, match="was deleted at the server"):
+    with pytest.raises(ErrorResponse, match="was deleted at the server"):
         await saved(tmp_path, job=JOB | {"result": None})
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from project.api.requests.disconnect import unless_gone, within
+from project.api.requests.disconnect import cancel_on_disconnect, read_with_timeout
 from project.errors import CallerGone, SlowUpload
 
 
@@ -38,7 +38,7 @@ def test_work_is_cancelled_when_its_client_disconnects():
                 cancelled.set()
 
         with pytest.raises(CallerGone):
-            await unless_gone(request, work())
+            await cancel_on_disconnect(request, work())
         await cancelled.wait()
 
     asyncio.run(test())
@@ -49,7 +49,7 @@ def test_a_request_that_is_cancelled_elsewhere_is_not_counted_as_a_disconnect():
 
     async def test() -> None:
         request, silent = request_that_receives()
-        served = asyncio.create_task(unless_gone(request, asyncio.sleep(3600)))
+        served = asyncio.create_task(cancel_on_disconnect(request, asyncio.sleep(3600)))
         await silent.wait()
         served.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -71,9 +71,9 @@ def test_work_for_a_connected_client_returns_its_result_or_its_error():
         async def fail() -> None:
             raise ValueError("broken")
 
-        assert await unless_gone(request, work()) == "done"
+        assert await cancel_on_disconnect(request, work()) == "done"
         with pytest.raises(ValueError, match="broken"):
-            await unless_gone(request, fail())
+            await cancel_on_disconnect(request, fail())
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -88,7 +88,7 @@ def test_a_body_that_does_not_arrive_times_out():
             {"type": "http.request", "body": b"half", "more_body": True}
         )
         with pytest.raises(SlowUpload, match="send it faster"):
-            await within(0.01, request.body())
+            await read_with_timeout(0.01, request.body())
 
     asyncio.run(test())
 
@@ -100,4 +100,4 @@ def test_a_client_that_disconnects_during_its_upload_is_reported_as_gone():
         raise ClientDisconnect
 
     with pytest.raises(CallerGone):
-        asyncio.run(within(1, leave()))
+        asyncio.run(read_with_timeout(1, leave()))

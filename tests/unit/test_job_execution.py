@@ -12,7 +12,7 @@ from project.errors import DatabaseUnavailable, InvalidInput
 from project.jobs.execution import ExecutionBounds
 from tests.conftest import picture
 from tests.fakes import ShadeModel
-from tests.job_worker import TurnModel, job_worker
+from tests.job_worker import TurnModel, first_step, job_worker
 
 pytestmark = pytest.mark.anyio
 RETRY_SOON = ExecutionBounds(database_retry_seconds=0.01)
@@ -51,7 +51,7 @@ async def test_a_second_delivery_does_nothing(tmp_path):
     async with job_worker(tmp_path, model) as worker:
         job_id = await worker.submit()
         first = asyncio.create_task(worker.executor.run(job_id))
-        await asyncio.to_thread(model.stepped.wait)
+        await first_step(model, first)
         await worker.executor.run(job_id)
         assert not first.done()
         model.resume.set()

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 
 from project.errors import DatabaseUnavailable
 from project.jobs.execution import ExecutionBounds
-from tests.job_worker import TurnModel, job_worker
+from tests.job_worker import TurnModel, first_step, job_worker
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ async def test_a_cancel_takes_effect_within_one_step(tmp_path):
         job_id = await worker.submit()
         model.resume.clear()
         running = asyncio.create_task(worker.executor.run(job_id))
-        await asyncio.to_thread(model.stepped.wait)
+        await first_step(model, running)
         job = await worker.transitions.cancel(job_id, time.time())
         assert (job.status, job.cancel_requested) == ("running", True)
         seen = (await worker.job(job_id)).lease_until
@@ -49,7 +49,7 @@ async def test_a_job_ends_at_its_time_limit(tmp_path):
         job_id = await worker.submit()
         model.resume.clear()
         running = asyncio.create_task(worker.executor.run(job_id))
-        await asyncio.to_thread(model.stepped.wait)
+        await first_step(model, running)
         await asyncio.sleep(0.05)
         model.resume.set()
         await running
@@ -82,7 +82,7 @@ async def test_a_run_that_lost_its_lease_changes_nothing(tmp_path):
         job_id = await worker.submit()
         model.resume.clear()
         frozen = asyncio.create_task(worker.executor.run(job_id))
-        await asyncio.to_thread(model.stepped.wait)
+        await first_step(model, frozen)
         later = time.time() + 61
         assert await worker.transitions.claim(job_id, "another", later, 60)
         result = {"key": "jobs/other/results/2", "media_type": "image/png", "size": 1}
@@ -143,7 +143,7 @@ async def test_a_worker_that_drains_releases_its_job_at_once(tmp_path):
         job_id = await worker.submit()
         model.resume.clear()
         running = asyncio.create_task(worker.executor.run(job_id))
-        await asyncio.to_thread(model.stepped.wait)
+        await first_step(model, running)
         worker.executor.drain()
         model.resume.set()
         await running
@@ -161,7 +161,7 @@ async def test_progress_is_stored_while_the_job_runs(tmp_path):
         job_id = await worker.submit()
         model.resume.clear()
         running = asyncio.create_task(worker.executor.run(job_id))
-        await asyncio.to_thread(model.stepped.wait)
+        await first_step(model, running)
         job = await worker.wait_for(job_id, lambda row: row.progress > 0)
         assert 0 < job.progress < 1
         model.resume.set()

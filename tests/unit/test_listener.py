@@ -149,7 +149,7 @@ def test_workers_know_who_has_the_fewest_connections():
 def test_workers_know_how_many_steps_the_others_run():
     """One that has just ended a step counts a moment longer; one that has died does not."""
     now = 0.0  # as the clock of a machine that starts in this moment
-    shared.expect(11)
+    shared.register_slot(11)
     one, other = shared.SharedStepCounts(10, lambda: now), shared.SharedStepCounts(11, lambda: now)
     one.publish(2)
     other.publish(1)

@@ -19,7 +19,8 @@ from project.errors import ConfigurationError
 from project.observability import log_file
 from project.observability.context import traced
 from project.observability.logging import configure_logging
-from tests.conftest import counted, make_settings
+from tests.conftest import make_settings
+from tests.samples import sample
 from tests.unit.test_labels import waits_for_a_lock
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 def lost():
     """Lines counted as lost so far."""
-    return counted("telemetry_dropped_total", signal="logs")
+    return sample("telemetry_dropped_total", signal="logs")
 
 
 def logged(path, action, **changes):
@@ -65,14 +66,14 @@ def test_the_file_has_the_lines_of_stdout(tmp_path):
 @pytest.mark.parametrize("style", [{"log_format": "console"}, {"log_cloud": "gcp"}])
 def test_the_file_is_json_of_one_kind_whatever_stdout_is(tmp_path, style):
     """What reads it needs to know one form; each line is counted once."""
-    before = counted("log_messages_total", level="ERROR")
+    before = sample("log_messages_total", level="ERROR")
     path = tmp_path / "log.jsonl"
     out = logged(path, act, **style)
     first, second = records(path)
     assert (first["model"], first["severity"]) == ("shade", "INFO")
     assert "ValueError: broken" in second["exception"]
     assert "model_loaded" in out
-    assert counted("log_messages_total", level="ERROR") - before == 1
+    assert sample("log_messages_total", level="ERROR") - before == 1
 
 
 def test_secrets_are_masked_on_disk_as_well(tmp_path):

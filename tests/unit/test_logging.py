@@ -15,7 +15,8 @@ from loguru import logger
 from project.observability.context import REQUEST_ID, traced
 from project.observability.logging import configure_logging
 from project.observability.metrics import LEVELS
-from tests.conftest import counted, make_settings
+from tests.conftest import make_settings
+from tests.samples import sample
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,18 +166,18 @@ def test_exc_info_outside_of_an_exception_is_no_traceback():
 )
 def test_levels_of_others_count_as_the_next_of_ours_below(number, severity):
     """TRACE, SUCCESS and a library's own levels are neither a new label nor an unknown severity."""
-    before = counted("log_messages_total", level=severity)
+    before = sample("log_messages_total", level=severity)
     lines = written(lambda: logger.log(number, "hello"), log_level="DEBUG")
     shown = [json.loads(line)["severity"] for line in lines]
     assert shown == ([severity] if number >= 10 else [])
-    assert counted("log_messages_total", level=severity) - before == len(shown)
+    assert sample("log_messages_total", level=severity) - before == len(shown)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_each_line_is_counted_by_its_severity(level):
     """An alert on errors in the log needs no log store."""
-    before = counted("log_messages_total", level=level)
+    before = sample("log_messages_total", level=level)
     written(lambda: logger.log(level, "hello"), log_level="DEBUG")
     written(lambda: logging.getLogger("lib").log(logging.getLevelName(level), "hello"))
-    lines = counted("log_messages_total", level=level) - before
+    lines = sample("log_messages_total", level=level) - before
     assert lines == (1 if level == "DEBUG" else 2)

@@ -12,8 +12,9 @@ from project.api.overload import OverloadGuard
 from project.errors import Overloaded
 from project.inference.model_queue import ModelQueue
 from project.inference.runner import Runner
-from tests.conftest import counted, make_settings
+from tests.conftest import make_settings
 from tests.fakes import ShadeModel
+from tests.samples import sample
 
 PATH = "/v1/models/shade/predictions"
 METRICS_PORT = 9090
@@ -85,9 +86,9 @@ async def test_rejections_are_counted_one_by_one_and_logged_once_a_second(shade)
 
     def counts() -> list[float]:
         return [
-            counted("http_requests_total", method="POST", handler=PATH, status="503"),
-            counted("http_requests_rejected_total", reason="overload"),
-            counted("inference_requests_total", model="shade", outcome="overload"),
+            sample("http_requests_total", method="POST", handler=PATH, status="503"),
+            sample("http_requests_rejected_total", reason="overload"),
+            sample("inference_requests_total", model="shade", outcome="overload"),
         ]
 
     before = counts()

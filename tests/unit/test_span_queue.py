@@ -8,11 +8,11 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from drills.waiting import wait_until
 from project.observability.tracing import CountingExporter, SpanQueue
-from tests.conftest import counted
+from tests.samples import sample
 
 
 def dropped():
-    return counted("telemetry_dropped_total", signal="traces")
+    return sample("telemetry_dropped_total", signal="traces")
 
 
 class HeldExporter(SpanExporter):

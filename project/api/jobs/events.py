@@ -77,12 +77,13 @@ class JobFeed:
         """Raise Overloaded at MAX_SUBSCRIBERS."""
         if self._subscribers >= MAX_SUBSCRIBERS:
             raise Overloaded(
-                "too many watch jobs here; ask for the job instead", retry_after=RETRY_AFTER
+                "too many event streams are open; poll GET /v1/jobs/{id} instead",
+                retry_after=RETRY_AFTER,
             )
 
     @contextmanager
     def subscribe(self, job: Job) -> Iterator[WatchedJob]:
-        """Poll a job for the length of the body."""
+        """Poll a job while the context is open."""
         watched = self._watched.setdefault(job.id, WatchedJob(job))
         watched.update(job)
         watched.subscribers += 1

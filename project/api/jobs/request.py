@@ -75,7 +75,7 @@ def validate(
     try:
         text = json.dumps(content, sort_keys=True, allow_nan=False)
     except ValueError as error:
-        raise InvalidInput("send finite numbers; infinity and NaN are none") from error
+        raise InvalidInput("send finite numbers; infinity and NaN are not allowed") from error
     fingerprint = hashlib.sha256(text.encode())
     for image in checked:
         fingerprint.update(image.data)

@@ -28,16 +28,16 @@ class JobView(BaseModel):
     model_version: str
     status: Status
     progress: float = Field(description="The fraction done, 0 to 1.")
-    attempts: int = Field(description="Runs so far.")
+    attempts: int = Field(description="Attempts so far that count against JOB_ATTEMPTS.")
     cancel_requested: bool
     created_at: str
     started_at: str | None
     finished_at: str | None
-    retry_at: str | None = Field(description="It does not run before.")
+    retry_at: str | None = Field(description="Earliest time of the next attempt.")
     params: dict[str, Any]
     seconds: dict[str, float] = Field(description="Stage → seconds.")
     problem: dict[str, Any] | None = Field(
-        description="Why it failed, or why its last run did: a problem document without ids."
+        description="Why it failed, or why its last attempt did: a problem document without ids."
     )
     result: ResultView | None = Field(description="null until it succeeded, and once it is deleted")
     request_id: str | None = Field(description="Of the request that submitted it.")

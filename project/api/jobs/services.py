@@ -44,7 +44,7 @@ class JobServices:
         """The job with this id. Raises JobNotFound, for a malformed id too."""
         job = await self.queries.get(job_id) if _ID.fullmatch(job_id) else None
         if job is None:
-            raise JobNotFound("there is no job of this id; GET /v1/jobs lists those that there are")
+            raise JobNotFound("there is no job of this id; GET /v1/jobs lists the existing ones")
         return job
 
 
@@ -52,7 +52,7 @@ class JobServices:
 async def open_job_services(
     settings: Settings, storage: Storage, make_queue: Callable[[Settings], JobQueue]
 ) -> AsyncIterator[JobServices]:
-    """Open the services for the length of the body, without connecting to anything yet."""
+    """Open the services while the context is open, without connecting to anything yet."""
     async with open_database(settings) as engine:
         queries, transitions = JobQueries(engine), JobTransitions(engine)
         queue = make_queue(settings)

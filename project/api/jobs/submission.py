@@ -35,9 +35,9 @@ T = TypeVar("T")
 class SubmissionBounds:
     """Bounds in seconds.
 
-    send: of sending a message; a sweep of the workers sends it otherwise. backoff: after a send
-    that timed out, because each attempt blocks a thread that predictions need too. close: of the
-    submissions in progress at the end of the process.
+    send: time limit of sending a message; after it, a sweep of the workers sends it. backoff: pause
+    after a send that timed out, because each attempt blocks a thread that predictions need too.
+    close: time limit of the submissions in progress at the end of the process.
     """
 
     send: float = 2.0

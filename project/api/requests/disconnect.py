@@ -11,7 +11,7 @@ from project.errors import CallerGone, SlowUpload
 T = TypeVar("T")
 
 
-async def within(seconds: float, reading: Coroutine[Any, Any, T]) -> T:
+async def read_with_timeout(seconds: float, reading: Coroutine[Any, Any, T]) -> T:
     """Await the reading of a body.
 
     Raises SlowUpload after that many seconds, CallerGone where the client disconnects before.
@@ -25,7 +25,7 @@ async def within(seconds: float, reading: Coroutine[Any, Any, T]) -> T:
         raise CallerGone("the client disconnected") from error
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Await work whose request's body is read; cancel it when the client disconnects.
 
     Raises what the work raises, or CallerGone.

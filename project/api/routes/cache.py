@@ -4,13 +4,13 @@ from fastapi import APIRouter, Request
 
 from project.api import auth
 from project.api.dependencies import RunnerDep, SettingsDep
-from project.api.openapi import documented
+from project.api.openapi import problem_responses
 from project.errors import Forbidden
 
 router = APIRouter(tags=["operations"])
 
 
-@router.delete("/v1/cache", status_code=204, responses=documented(401, 403, 503))
+@router.delete("/v1/cache", status_code=204, responses=problem_responses(401, 403, 503))
 async def clear_cache(request: Request, settings: SettingsDep, runner: RunnerDep) -> None:
     """Delete every cached result. Needs ADMIN_TOKEN; without one it works in `local` alone."""
     if settings.admin_token is not None:

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request, Response
 from project.api.dependencies import job_services_of, state_of
 from project.api.jobs.request import KEY_HEADER, idempotency_key, images_of
 from project.api.jobs.schemas import JOBS, JobView
-from project.api.openapi import documented, takes
+from project.api.openapi import problem_responses, request_schema
 from project.api.requests.body_advice import JSON, in_words
-from project.api.requests.disconnect import unless_gone, within
+from project.api.requests.disconnect import cancel_on_disconnect, read_with_timeout
 from project.api.requests.reader import read_inputs
 from project.api.routes.raw_route import RawRoute
 from project.inference.images.decoding import READABLE
@@ -46,9 +46,9 @@ def submit_router(model: AnyModel) -> APIRouter:
         request.state.model = model.name
         key = idempotency_key(request)
         seconds = state_of(request)["settings"].body_timeout_seconds
-        images, params = await within(seconds, read_inputs(request, names, model.params))
+        images, params = await read_with_timeout(seconds, read_inputs(request, names, model.params))
         validated = submission.validate(model, images, params, key)
-        job, is_new = await submission.submit(await unless_gone(request, validated))
+        job, is_new = await submission.submit(await cancel_on_disconnect(request, validated))
         request.state.job_id = job.id
         headers = {"Location": f"{JOBS}/{job.id}"} | ({} if is_new else {REPLAYED: "true"})
         body = JobView.of(job).model_dump_json()
@@ -64,7 +64,7 @@ def submit_router(model: AnyModel) -> APIRouter:
         "events, until it has ended.",
         operation_id=f"submit_{model.name}",
         response_model=JobView,
-        responses={202: ACCEPTED, **documented(*PROBLEMS)},
+        responses={202: ACCEPTED, **problem_responses(*PROBLEMS)},
         openapi_extra=_openapi(model),
     )
     return router
@@ -81,5 +81,5 @@ def _usage(model: AnyModel) -> str:
 
 
 def _openapi(model: AnyModel) -> dict[str, Any]:
-    described = takes(images_of(model), model.params)
+    described = request_schema(images_of(model), model.params)
     return described | {"parameters": [*described["parameters"], KEY]}

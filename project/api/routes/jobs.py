@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from project.api.dependencies import JobServicesDep
 from project.api.jobs import events
 from project.api.jobs.schemas import ENDED, JOBS, JobPage, JobView, etag, is_known, result_name
-from project.api.openapi import documented
+from project.api.openapi import problem_responses
 from project.db.records import ID_PATTERN, Job, Status
 from project.errors import FileMissing, InvalidInput, JobConflict
 from project.observability import metrics
@@ -44,7 +44,7 @@ class Listing(BaseModel):
     status: Status | None = Field(None, description="Those in this state.")
 
 
-@router.get("", responses=documented(422, 503))
+@router.get("", responses=problem_responses(422, 503))
 async def list_jobs(query: Annotated[Listing, Query()], services: JobServicesDep) -> JobPage:
     """Jobs, the newest first."""
     if query.model is not None and not query.model.isidentifier():
@@ -61,7 +61,7 @@ async def list_jobs(query: Annotated[Listing, Query()], services: JobServicesDep
     return JobPage(jobs=[JobView.of(job) for job in jobs], next=next_page)
 
 
-@router.get("/{job_id}", response_model=JobView, responses={304: {}, **documented(404, 503)})
+@router.get("/{job_id}", response_model=JobView, responses={304: {}, **problem_responses(404, 503)})
 async def show_job(
     job_id: str,
     request: Request,
@@ -83,7 +83,7 @@ async def show_job(
     response_class=Response,
     responses={
         307: {"description": "The file is at `Location`, for a limited time."},
-        **documented(404, 409, 503),
+        **problem_responses(404, 409, 503),
     },
 )
 async def show_result(job_id: str, request: Request, services: JobServicesDep) -> Response:
@@ -110,7 +110,7 @@ async def show_result(job_id: str, request: Request, services: JobServicesDep) -
             "content": {events.MEDIA_TYPE: {"schema": {"type": "string"}}},
         },
         204: {"description": "The job has ended, and its last event was seen: do not ask again."},
-        **documented(404, 422, 503),
+        **problem_responses(404, 422, 503),
     },
 )
 async def follow_job(
@@ -135,7 +135,7 @@ async def follow_job(
     response_model=JobView,
     responses={
         202: {"model": JobView, "description": "Its worker will cancel it in a moment."},
-        **documented(404, 409, 503),
+        **problem_responses(404, 409, 503),
     },
 )
 async def cancel_job(job_id: str, request: Request, services: JobServicesDep) -> Response:
@@ -154,7 +154,7 @@ async def cancel_job(job_id: str, request: Request, services: JobServicesDep) ->
     "/{job_id}/retry",
     status_code=202,
     response_model=JobView,
-    responses=documented(404, 409, 503),
+    responses=problem_responses(404, 409, 503),
 )
 async def retry_job(job_id: str, request: Request, services: JobServicesDep) -> Response:
     """Run a failed job again, from its first attempt."""

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from project.api.dependencies import StateDep
 from project.api.jobs.request import images_of
-from project.api.openapi import documented
+from project.api.openapi import problem_responses
 from project.api.requests.body_advice import JSON
 from project.api.state import State
 from project.models.base import AnyModel, Model
@@ -60,7 +60,7 @@ async def list_models(state: StateDep) -> Models:
     return Models(models=[ModelSummary(**_summary(model, state)) for model in models])
 
 
-@router.get("/{model}", responses=documented(404))
+@router.get("/{model}", responses=problem_responses(404))
 async def show_model(model: str, state: StateDep, request: Request) -> ModelDetail:
     """One model with its parameters, its result and its labels."""
     found = state["models"].get(model)

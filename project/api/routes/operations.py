@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from project import __version__
 from project.api import auth
 from project.api.dependencies import ReadinessDep, RunnerDep, SettingsDep, StateDep
-from project.api.openapi import documented
+from project.api.openapi import problem_responses
 from project.api.readiness import Readiness, readiness_metrics
 from project.api.routes.models import ModelSummary, list_models
 from project.jobs.queue import QueueState
@@ -46,7 +46,7 @@ class Metadata(BaseModel):
     )
 
 
-# The first line describes what the second serves: HEAD may not have the same operation id.
+# Two decorators, as GET and HEAD cannot share an operation id; OpenAPI describes GET alone.
 @router.get("/health", operation_id="health")
 @router.api_route("/health", methods=["GET", "HEAD"], include_in_schema=False)
 async def health() -> Health:
@@ -95,7 +95,7 @@ async def metadata(state: StateDep) -> Metadata:
     )
 
 
-@metrics_router.get("/metrics", response_class=Response, responses=documented(401))
+@metrics_router.get("/metrics", response_class=Response, responses=problem_responses(401))
 async def metrics(
     request: Request, settings: SettingsDep, readiness: ReadinessDep, runner: RunnerDep
 ) -> Response:

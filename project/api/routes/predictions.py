@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from project.api.dependencies import state_of
-from project.api.openapi import documented, takes
+from project.api.openapi import problem_responses, request_schema
 from project.api.requests.body_advice import JSON
-from project.api.requests.disconnect import unless_gone, within
+from project.api.requests.disconnect import cancel_on_disconnect, read_with_timeout
 from project.api.requests.reader import FIELD, read_inputs
 from project.api.routes.raw_route import RawRoute
 from project.inference.images.decoding import READABLE
@@ -28,8 +28,8 @@ def predictions_router(model: Model[Any, Any]) -> APIRouter:
         with runner.admit(model.name) as slot:
             seconds = state["settings"].body_timeout_seconds
             reading = read_inputs(request, (FIELD,), model.params)
-            images, params = await within(seconds, reading)
-            prediction = await unless_gone(request, slot.predict(images[FIELD], params))
+            images, params = await read_with_timeout(seconds, reading)
+            prediction = await cancel_on_disconnect(request, slot.predict(images[FIELD], params))
         return Response(
             prediction.result.model_dump_json(), media_type=JSON, headers=headers(prediction)
         )
@@ -47,8 +47,8 @@ def predictions_router(model: Model[Any, Any]) -> APIRouter:
         ),
         operation_id=f"predict_{model.name}",
         response_model=model.result,
-        responses=documented(*PROBLEMS),
-        openapi_extra=takes((FIELD,), model.params),
+        responses=problem_responses(*PROBLEMS),
+        openapi_extra=request_schema((FIELD,), model.params),
     )
     return router
 

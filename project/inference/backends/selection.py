@@ -94,7 +94,7 @@ def accelerate(
         with _recording_inputs(net) as inputs:
             expected = _outputs(model, samples)
         (first, *_) = inputs  # the net is traced with what `forward` makes of all samples
-    except Exception as error:  # noqa: BLE001 - a refusal, outputs that are no numbers, no call
+    except Exception as error:  # noqa: BLE001 - a rejection, outputs that are no numbers, no call
         logger.bind(model=model.name, reason=str(error)[:300]).info("backend_cannot_be_compared")
         return
     for name, make in candidates(net, first, streams, cache):

@@ -1,4 +1,7 @@
-"""The population stability index: how far two histograms are apart."""
+"""The population stability index: how far two histograms are apart.
+
+It stands alone because a formula is read, cited and tested by itself.
+"""
 
 import math
 from collections.abc import Sequence

@@ -7,11 +7,11 @@ time is over is overwritten.
 """
 
 import mmap
-import os
-import tempfile
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
+
+from project.atomic_write import write_atomically
 
 PARTS = 12
 MAGIC = b"VDRIFT01"  # of this layout
@@ -108,14 +108,6 @@ def read_rows(layout: Layout, paths: Iterable[Path], now: float) -> list[list[in
 def _map_file(layout: Layout, path: Path) -> mmap.mmap:
     """Map the file into memory; one that does not fit is replaced. Raises OSError."""
     if not (path.exists() and layout.fits(path.read_bytes())):
-        _replace(path, layout.blank())
+        write_atomically(path, layout.blank())
     with path.open("r+b") as file:
         return mmap.mmap(file.fileno(), 0)
-
-
-def _replace(path: Path, data: bytes | bytearray) -> None:
-    """Write a whole file, then rename it: writing a mapped hole to a full disk is a SIGBUS."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    Path(temporary).rename(path)

@@ -42,8 +42,6 @@ _TRANSPOSES = {  # EXIF orientation (2.32, section 4.6.4) → what makes the sto
 }
 _SWAPS_SIDES = {_TRANSPOSES[orientation] for orientation in (5, 6, 7, 8)}
 
-MIN_IMAGE_SIDE = 8  # pixels; a smaller image shows nothing that a net could recognise
-
 
 @dataclass(frozen=True)
 class ImageLimits:
@@ -55,7 +53,7 @@ class ImageLimits:
     @classmethod
     def of(cls, settings: Settings) -> "ImageLimits":
         """The limits that the settings name."""
-        return cls(settings.max_image_pixels, MIN_IMAGE_SIDE)
+        return cls(settings.max_image_pixels, settings.min_image_side)
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def check_size(size: tuple[int, int], limits: ImageLimits) -> None:
 
 
 def _check_effort(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Refuse files that are small but take minutes to decode; no program saves such files."""
+    """Reject files that are small but take minutes to decode; no program saves such files."""
     if (
         (image.format in {"JPEG", "MPO"} and _has_many_scans(data))
         or len(image.tile) > MAX_TILES

@@ -140,7 +140,7 @@ def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_published(path: str) -> EfficientNetLite0:
-    """The net with the published weights, ready to predict; a pickle that runs code is refused."""
+    """The net with the published weights, ready to predict; a pickle that runs code is rejected."""
     net = EfficientNetLite0()
     state = torch.load(path, map_location="cpu", weights_only=True)
     net.load_state_dict(from_published(state), strict=True)

@@ -64,11 +64,11 @@ class DiffusersPipeline:
 
     def _check(self, arguments: dict[str, Any]) -> None:
         names = {"guidance_scale": "guidance"}  # the pipeline's → ours
-        refused = [names.get(name, name) for name in arguments if name not in self._parameters]
-        if refused:
+        rejected = [names.get(name, name) for name in arguments if name not in self._parameters]
+        if rejected:
             raise InvalidInput(
-                f"the pipeline that is served does not take {' and '.join(refused)}; leave it out",
-                fields=dict.fromkeys(refused, "is not taken by this pipeline"),
+                f"the pipeline that is served does not take {' and '.join(rejected)}; leave it out",
+                fields=dict.fromkeys(rejected, "is not taken by this pipeline"),
             )
 
     def _run(self, arguments: dict[str, Any], report: Report) -> Image.Image:
