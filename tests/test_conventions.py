@@ -73,6 +73,11 @@ OLD_WORDS = {
 }
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def name_of(path: Path) -> str:
     return path.relative_to(PROJECT).with_suffix("").parts[0]
 
@@ -80,7 +85,7 @@ def name_of(path: Path) -> str:
 def imports_of(path: Path) -> set[str]:
     """Top-level parts of our own package that a module imports."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
             if node.module == "project":
                 found |= {alias.name for alias in node.names}
@@ -95,27 +100,23 @@ def imports_of(path: Path) -> set[str]:
     return found - {"__version__"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_one_way(path):
+def test_imports_point_one_way():
     """A part may import itself and what stands left of it, never what stands right."""
-    name = name_of(path)
-    if name in ENTRY_POINTS or name == "__init__":
-        return
-    allowed = set(ORDER[: ORDER.index(name) + 1])
-    assert imports_of(path) <= allowed
+    for path in MODULES:
+        name = name_of(path)
+        if name not in ENTRY_POINTS and name != "__init__":
+            allowed = set(ORDER[: ORDER.index(name) + 1])
+            assert imports_of(path) <= allowed, path
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_is_not_long_and_opens_with_a_sentence(path):
+def test_a_module_is_not_long_and_opens_with_a_sentence():
     """A file is one reason to change, and its first line says what it is for."""
-    source = path.read_text()
-    assert len(source.splitlines()) <= MAX_LINES
-    docstring = ast.get_docstring(ast.parse(source))
-    assert docstring
-    assert docstring.splitlines()[0].rstrip().endswith((".", ":", "?"))
+    for path in MODULES:
+        assert len(path.read_text().splitlines()) <= MAX_LINES, path
+        docstring = ast.get_docstring(tree_of(path)) or ""
+        assert docstring.partition("\n")[0].rstrip().endswith((".", ":", "?")), path
 
 
-@cache
 def importers() -> dict[Path, set[Path]]:
     """Module → those that import it, Gunicorn's configuration among them."""
     modules = {
@@ -124,7 +125,7 @@ def importers() -> dict[Path, set[Path]]:
     }
     found: dict[Path, set[Path]] = {path: set() for path in MODULES}
     for path in [*MODULES, ROOT / "gunicorn.conf.py"]:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom) and node.module:
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
                 named = [name if name in modules else node.module for name in names]
@@ -138,19 +139,18 @@ def importers() -> dict[Path, set[Path]]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_small_module_with_one_importer_says_why_it_stands_alone(path):
+def test_a_small_module_with_one_importer_says_why_it_stands_alone():
     """Else it belongs into its importer.
 
     A package's __init__ names the package; a model is a file by contract, and routes are a file for
     each URL. What nothing imports is run, or loaded by its name.
     """
-    if path.name == "__init__.py" or name_of(path) == "models" or path.parent.name == "routes":
-        return
-    source = path.read_text()
-    if len(source.splitlines()) >= MIN_LINES or len(importers()[path]) != 1:
-        return
-    assert STANDS_ALONE in (ast.get_docstring(ast.parse(source)) or "")
+    for path, importing in importers().items():
+        exempt = path.name == "__init__.py" or path.parent.name == "routes"
+        long = len(path.read_text().splitlines()) >= MIN_LINES
+        if exempt or long or len(importing) != 1 or name_of(path) == "models":
+            continue
+        assert STANDS_ALONE in (ast.get_docstring(tree_of(path)) or ""), path
 
 
 def names_in(tree: ast.AST) -> Iterator[str]:
@@ -172,15 +172,15 @@ def docstrings_in(tree: ast.AST) -> Iterator[str]:
             yield ast.get_docstring(node) or ""
 
 
-@pytest.mark.parametrize("path", SPOKEN, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_old_vocabulary_is_gone(path):
+def test_the_old_vocabulary_is_gone():
     """A module, a class and a function carry the noun or verb that the field would search for."""
-    tree = ast.parse(path.read_text())
-    names = set(names_in(tree)) | {path.stem}
-    parts = {part for name in names for part in name.lower().split("_")}
-    spoken = set(re.findall(r"[a-z]+", " ".join(docstrings_in(tree)).lower()))
-    old = names & OLD_CLASSES | (parts | spoken) & OLD_WORDS
-    assert old == set()
+    for path in SPOKEN:
+        tree = tree_of(path)
+        names = set(names_in(tree)) | {path.stem}
+        parts = {part for name in names for part in name.lower().split("_")}
+        spoken = set(re.findall(r"[a-z]+", " ".join(docstrings_in(tree)).lower()))
+        old = names & OLD_CLASSES | (parts | spoken) & OLD_WORDS
+        assert old == set(), path
 
 
 def test_metrics_are_constructed_in_the_catalogue_alone():
@@ -189,7 +189,7 @@ def test_metrics_are_constructed_in_the_catalogue_alone():
     for path in MODULES:
         if path.name == "metrics.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom) and node.module == "prometheus_client":
                 assert not kinds & {alias.name for alias in node.names}, path
 
@@ -246,7 +246,7 @@ def error_modules() -> Iterator[str]:
         for path in MODULES:
             if name_of(path) == "cli":
                 continue
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(tree_of(path)):
                 if isinstance(node, ast.ClassDef):
                     bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
                     if bases & errors_known:
