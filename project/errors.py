@@ -9,7 +9,7 @@ ProjectError 500
 ├── ContentTooLarge 413
 ├── UnsupportedMediaType 415
 ├── SlowUpload 408
-├── CallerGone 499              the client disconnected
+├── ClientDisconnected 499      the client disconnected
 ├── Unauthorized 401
 ├── Forbidden 403
 ├── CacheUnavailable 503        cached results cannot be cleared now
@@ -101,7 +101,7 @@ class SlowUpload(ProjectError):
         return {"Connection": "close"}
 
 
-class CallerGone(ProjectError):
+class ClientDisconnected(ProjectError):
     """The client disconnected; nginx's status 499 is for metrics and the log alone."""
 
     status, slug, title = 499, "caller-gone", "Caller gone"

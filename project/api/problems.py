@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from project.errors import (
-    CallerGone,
+    ClientDisconnected,
     DeadlineExceeded,
     ModelFailed,
     ProjectError,
@@ -129,7 +129,7 @@ def register(app: FastAPI) -> None:
 
 
 async def _project_error(_request: Request, error: ProjectError) -> Response:
-    if isinstance(error, CallerGone):
+    if isinstance(error, ClientDisconnected):
         return Response(status_code=error.status)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.__cause__ is not None:
         _log_fault(error)
@@ -169,7 +169,7 @@ async def _validation_error(_request: Request, error: RequestValidationError) ->
 
 
 async def _client_disconnected(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=CallerGone.status)
+    return Response(status_code=ClientDisconnected.status)
 
 
 def _count_rejection(reason: str | None) -> None:

@@ -11,9 +11,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from project.cli.job_batch import MAX_FOLLOWED
 from project.cli.job_format import GAP, progress_of
-from project.cli.job_group import MAX_FOLLOWED
-from project.cli.job_requests import Item
+from project.cli.job_inputs import Item
 from project.cli.output import plain
 
 MAX_NAME_WIDTH = 40  # characters

@@ -13,8 +13,8 @@ from project.errors import ConfigurationError, ProjectError
 
 if TYPE_CHECKING:
     from project.cli.connection import Server
-    from project.cli.job_group import Send
-    from project.cli.job_requests import Item
+    from project.cli.job_batch import Send
+    from project.cli.job_inputs import Item
 
 INTERRUPTED = 130
 Out = Annotated[
@@ -42,25 +42,25 @@ def submit(
     ] = None,
 ) -> None:
     """Submit jobs, follow them and save their results; exits with 1 if any of them failed."""
-    from project.cli import job_group, job_requests, saving  # noqa: PLC0415 - see __init__.py
+    from project.cli import job_batch, job_inputs, saving  # noqa: PLC0415 - see __init__.py
     from project.cli.connection import Server  # noqa: PLC0415
     from project.cli.predicting import files_of, split  # noqa: PLC0415
 
     items: list[Item] = []
 
     async def go() -> None:
-        job_requests.check_key(idempotency_key)
+        job_inputs.check_key(idempotency_key)
         params = [split(item, "--param") for item in param or []]
         named = [split(item, "--image") for item in image or []]
         async with Server(server_url(url)) as server:
-            takes = await job_group.images_of(server, model)
+            takes = await job_batch.images_of(server, model)
             files = list(files_of(paths or []))
             if paths and not files:
                 raise ConfigurationError(f"no image files in {', '.join(map(str, paths))}")
-            items.extend(job_requests.items(model, takes, files, named))
+            items.extend(job_inputs.items(model, takes, files, named))
             saving.make_folder(out)
             alone = len(items) == 1
-            send = job_group.submission(server, model, params, idempotency_key, alone=alone)
+            send = job_batch.submission(server, model, params, idempotency_key, alone=alone)
             await _process_all(server, items, out, send)
 
     _run(go, items, server_url(url))
@@ -68,16 +68,16 @@ def submit(
 
 def fetch(ids: Ids, out: Out, url: Url = None) -> None:
     """Follow jobs to their end and save their results; exits with 1 if any of them failed."""
-    from project.cli import job_group, job_requests, saving  # noqa: PLC0415 - see __init__.py
+    from project.cli import job_batch, job_inputs, saving  # noqa: PLC0415 - see __init__.py
     from project.cli.connection import Server  # noqa: PLC0415
 
-    items = [job_requests.Item(job_id, job_id) for job_id in dict.fromkeys(ids)]
+    items = [job_inputs.Item(job_id, job_id) for job_id in dict.fromkeys(ids)]
 
     async def go() -> None:
         saving.make_folder(out)
         async with Server(server_url(url)) as server:
             await server.request("GET", "/v1/jobs", params={"limit": 1}, required=("jobs",))
-            await _process_all(server, items, out, job_group.existing(server))
+            await _process_all(server, items, out, job_batch.existing(server))
 
     _run(go, items, server_url(url))
 
@@ -85,7 +85,7 @@ def fetch(ids: Ids, out: Out, url: Url = None) -> None:
 async def _process_all(server: "Server", items: "Sequence[Item]", out: Path, send: "Send") -> None:
     """Process all jobs, with retries: the server answered a moment ago, so it will again."""
     from project.cli.connection import RetryPolicy  # noqa: PLC0415
-    from project.cli.job_group import Batch  # noqa: PLC0415 - see __init__.py
+    from project.cli.job_batch import Batch  # noqa: PLC0415 - see __init__.py
     from project.cli.progress import display  # noqa: PLC0415
 
     with display(len(items)) as shown:

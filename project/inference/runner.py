@@ -14,7 +14,7 @@ from loguru import logger
 from pydantic import BaseModel
 
 from project.errors import (
-    CallerGone,
+    ClientDisconnected,
     ContentTooLarge,
     DeadlineExceeded,
     InvalidInput,
@@ -45,7 +45,7 @@ OUTCOME_OF_ERROR: dict[type[BaseException], str] = {
     UnsupportedMediaType: "invalid",
     Overloaded: "overload",
     DeadlineExceeded: "timeout",
-    CallerGone: "cancelled",
+    ClientDisconnected: "cancelled",
     asyncio.CancelledError: "cancelled",
 }
 

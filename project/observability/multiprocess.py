@@ -2,8 +2,9 @@
 
 prometheus_client writes one set of files for each process. Named by pid, the files of dead workers
 stay for ever, and scrapes slow down with every worker that was ever replaced. Here a worker takes a
-slot (0, 1, 2 …; see slots.py) and continues the files of the last worker in that slot: counters
-never run backwards, and nothing has to be merged or deleted but the gauges of live processes.
+slot (0, 1, 2 …; see worker_slots.py) and continues the files of the last worker in that slot:
+counters never run backwards, and nothing has to be merged or deleted but the gauges of live
+processes.
 """
 
 import json

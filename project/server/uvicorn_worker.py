@@ -24,7 +24,7 @@ from uvicorn_worker import UvicornWorker
 from project.api.server_interface import ServedApplication
 from project.errors import ConfigurationError
 from project.server import shared
-from project.server.listener import Listener
+from project.server.accept_balancing import Listener
 from project.server.protocol import CLOSE, BoundedProtocol
 from project.settings.loading import load_settings
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 
 from project.api.requests.disconnect import cancel_on_disconnect, read_with_timeout
-from project.errors import CallerGone, SlowUpload
+from project.errors import ClientDisconnected, SlowUpload
 
 
 def request_that_receives(*messages: dict[str, object]) -> tuple[Request, asyncio.Event]:
@@ -37,7 +37,7 @@ def test_work_is_cancelled_when_its_client_disconnects():
             finally:
                 cancelled.set()
 
-        with pytest.raises(CallerGone):
+        with pytest.raises(ClientDisconnected):
             await cancel_on_disconnect(request, work())
         await cancelled.wait()
 
@@ -99,5 +99,5 @@ def test_a_client_that_disconnects_during_its_upload_is_reported_as_gone():
     async def leave() -> bytes:
         raise ClientDisconnect
 
-    with pytest.raises(CallerGone):
+    with pytest.raises(ClientDisconnected):
         asyncio.run(read_with_timeout(1, leave()))

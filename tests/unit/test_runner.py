@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 
 from project.errors import (
-    CallerGone,
+    ClientDisconnected,
     DeadlineExceeded,
     InvalidImage,
     InvalidInput,
@@ -48,7 +48,7 @@ async def test_a_prediction_has_its_result_and_the_seconds_of_every_stage(shade)
         (InvalidImage("cut off"), "invalid"),
         (Overloaded("full", retry_after=1), "overload"),
         (DeadlineExceeded("slow"), "timeout"),
-        (CallerGone("hung up"), "cancelled"),
+        (ClientDisconnected("hung up"), "cancelled"),
         (asyncio.CancelledError(), "cancelled"),
         (ModelFailed("broken"), "error"),
         (RuntimeError("a bug"), "error"),

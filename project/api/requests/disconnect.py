@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
 
-from project.errors import CallerGone, SlowUpload
+from project.errors import ClientDisconnected, SlowUpload
 
 T = TypeVar("T")
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 async def read_with_timeout(seconds: float, reading: Coroutine[Any, Any, T]) -> T:
     """Await the reading of a body.
 
-    Raises SlowUpload after that many seconds, CallerGone where the client disconnects before.
+    Raises SlowUpload after that many seconds, ClientDisconnected where the client ends first.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -22,13 +22,13 @@ async def read_with_timeout(seconds: float, reading: Coroutine[Any, Any, T]) -> 
     except TimeoutError as error:
         raise SlowUpload(f"the body did not arrive within {seconds:g} s; send it faster") from error
     except ClientDisconnect as error:
-        raise CallerGone("the client disconnected") from error
+        raise ClientDisconnected("the client disconnected") from error
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Await work whose request's body is read; cancel it when the client disconnects.
 
-    Raises what the work raises, or CallerGone.
+    Raises what the work raises, or ClientDisconnected.
     """
     task = cast("asyncio.Task[Any]", asyncio.current_task())
     disconnected = False
@@ -46,6 +46,6 @@ async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -
     except asyncio.CancelledError as error:
         if not disconnected or task.uncancel():  # the cancellation comes from elsewhere
             raise
-        raise CallerGone("the client disconnected") from error
+        raise ClientDisconnected("the client disconnected") from error
     finally:
         watcher.cancel()

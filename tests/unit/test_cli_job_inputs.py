@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from project.cli import job_requests
+from project.cli import job_inputs
 from project.errors import ConfigurationError
 
 ONE, TWO, NONE = ("image",), ("content", "style"), ()
@@ -20,7 +20,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def asked(takes, *paths, **named):
-    items = job_requests.items("model", takes, [Path(path) for path in paths], list(named.items()))
+    items = job_inputs.items("model", takes, [Path(path) for path in paths], list(named.items()))
     return [{name: str(path) for name, path in item.images.items()} for item in items]
 
 
@@ -67,36 +67,34 @@ def test_what_does_not_fit_the_model_is_said_before_anything_is_sent(
 def test_an_image_that_is_named_twice_is_refused(folder):
     """Nobody knows which one was meant."""
     with pytest.raises(ConfigurationError, match="give it once"):
-        job_requests.items("model", TWO, [], [("style", "a.png"), ("style", "b.png")])
+        job_inputs.items("model", TWO, [], [("style", "a.png"), ("style", "b.png")])
 
 
 def test_a_file_that_no_server_takes_is_not_read(folder):
     """A terabyte of nothing."""
     path = folder / "huge"
     with path.open("wb") as file:
-        file.truncate(job_requests.MAX_BYTES + 1)
+        file.truncate(job_inputs.MAX_BYTES + 1)
     with pytest.raises(ConfigurationError, match="send a smaller one"):
-        job_requests.read(path)
+        job_inputs.read(path)
 
 
 def test_a_key_is_each_jobs_own_unless_one_is_given(folder):
     """One job has it as it is; several have it with what tells their files apart."""
-    items = [*job_requests.items("model", ONE, [folder / "a.png", folder / "b.png"], [])]
-    first, second = (job_requests.form(item, [("steps", "3")]) for item in items)
-    assert job_requests.key_of(None, first, alone=True) != job_requests.key_of(
-        None, first, alone=True
-    )
-    assert job_requests.key_of("mine", first, alone=True) == "mine"
-    key = job_requests.key_of("mine", first, alone=False)
+    items = [*job_inputs.items("model", ONE, [folder / "a.png", folder / "b.png"], [])]
+    first, second = (job_inputs.form(item, [("steps", "3")]) for item in items)
+    assert job_inputs.key_of(None, first, alone=True) != job_inputs.key_of(None, first, alone=True)
+    assert job_inputs.key_of("mine", first, alone=True) == "mine"
+    key = job_inputs.key_of("mine", first, alone=False)
     assert key.startswith("mine-")
-    assert key == job_requests.key_of("mine", first[1:], alone=False)
-    assert key != job_requests.key_of("mine", second, alone=False)
+    assert key == job_inputs.key_of("mine", first[1:], alone=False)
+    assert key != job_inputs.key_of("mine", second, alone=False)
 
 
 def test_a_request_has_the_parameters_and_the_files(folder):
     """Every file with its name and its kind."""
-    (item,) = job_requests.items("model", ONE, [folder / "a.png"], [])
-    assert job_requests.form(item, [("steps", "3")]) == [
+    (item,) = job_inputs.items("model", ONE, [folder / "a.png"], [])
+    assert job_inputs.form(item, [("steps", "3")]) == [
         ("steps", (None, "3")),
         ("image", ("a.png", b"a.png", "image/png")),
     ]
@@ -106,12 +104,12 @@ def test_a_request_has_the_parameters_and_the_files(folder):
 def test_a_key_that_no_header_can_hold_is_refused(key):
     """Before anything is sent, for a broken header looks like a broken connection."""
     with pytest.raises(ConfigurationError, match="visible ASCII"):
-        job_requests.check_key(key)
+        job_inputs.check_key(key)
 
 
 def test_a_file_of_any_name_can_be_sent(folder):
     """Its name is for people; a name that is no UTF-8 has question marks."""
     path = folder / "a\udcff.png"
     path.write_bytes(b"x")
-    (item,) = job_requests.items("model", ONE, [path], [])
-    assert job_requests.form(item, []) == [("image", ("a?.png", b"x", "image/png"))]
+    (item,) = job_inputs.items("model", ONE, [path], [])
+    assert job_inputs.form(item, []) == [("image", ("a?.png", b"x", "image/png"))]

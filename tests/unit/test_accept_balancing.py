@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from project.server import shared
-from project.server.listener import Listener
+from project.server.accept_balancing import Listener
 
 GREETING = b"served"
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from project.cli.connection import ErrorResponse, Server, problem_line
 from project.cli.following import REQUIRED, View, follow, path_of
-from project.cli.job_requests import Item, form, key_of
+from project.cli.job_inputs import Item, form, key_of
 from project.cli.saving import save
 from project.errors import ConfigurationError, ProjectError
 

@@ -1,4 +1,4 @@
-"""`preflight`, `warm` and `docs`: maintenance commands of a server."""
+"""`preflight`, `warm` and `docs`: what is run before a server starts."""
 
 import asyncio
 from pathlib import Path
