@@ -5,14 +5,14 @@ Slow imports (torch, NumPy, an HTTP client, Rich) are inside the commands that u
 
 import typer
 
-from project.cli import drift, jobs, predicting, setup_commands, tracing
+from project.cli import drift, jobs, predicting, setup_commands, trace_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("models")(predicting.list_models)
 app.command()(predicting.predict)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(drift.app, name="drift")
-app.command()(tracing.trace)
+app.command()(trace_command.trace)
 app.command("preflight")(setup_commands.check_before_start)
 app.command()(setup_commands.warm)
 app.command()(setup_commands.docs)

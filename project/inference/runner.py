@@ -13,14 +13,7 @@ import torch
 from loguru import logger
 from pydantic import BaseModel
 
-from project.errors import (
-    ClientDisconnected,
-    ContentTooLarge,
-    DeadlineExceeded,
-    InvalidInput,
-    Overloaded,
-    UnsupportedMediaType,
-)
+from project.errors import ClientDisconnected, DeadlineExceeded, Overloaded
 from project.inference.admission import BRIEF_SECONDS, UPLOAD_SECONDS, Admission, Slot
 from project.inference.backends.selection import accelerate
 from project.inference.cache import ResultCache, make_cache
@@ -40,14 +33,12 @@ from project.resources import size
 from project.settings import Settings
 
 OUTCOME_OF_ERROR: dict[type[BaseException], str] = {
-    InvalidInput: "invalid",
-    ContentTooLarge: "invalid",
-    UnsupportedMediaType: "invalid",
     Overloaded: "overload",
     DeadlineExceeded: "timeout",
     ClientDisconnected: "cancelled",
     asyncio.CancelledError: "cancelled",
 }
+CLIENT_ERRORS = range(400, 500)  # statuses of errors that are the request's own fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,9 +275,10 @@ class AdmittedPrediction:
 
 def outcome_of(error: BaseException) -> str:
     """The outcome that an error is counted as."""
-    return next(
-        (name for kind, name in OUTCOME_OF_ERROR.items() if isinstance(error, kind)), "error"
-    )
+    status = getattr(error, "status", getattr(error, "status_code", None))  # ours, or Starlette's
+    other = "invalid" if status in CLIENT_ERRORS else "error"
+    kinds = (name for kind, name in OUTCOME_OF_ERROR.items() if isinstance(error, kind))
+    return next(kinds, other)
 
 
 def top_prediction_of(model: Model[Any, Any], result: BaseModel) -> tuple[str, float] | None:

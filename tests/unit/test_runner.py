@@ -5,6 +5,7 @@ import threading
 from contextlib import nullcontext
 
 import pytest
+from starlette.exceptions import HTTPException
 
 from project.errors import (
     ClientDisconnected,
@@ -14,6 +15,7 @@ from project.errors import (
     ModelFailed,
     ModelUnavailable,
     Overloaded,
+    SlowUpload,
 )
 from project.observability.metrics import OUTCOMES
 from tests.conftest import make_settings, picture
@@ -46,6 +48,8 @@ async def test_a_prediction_has_its_result_and_the_seconds_of_every_stage(shade)
     [
         (None, "ok"),
         (InvalidImage("cut off"), "invalid"),
+        (SlowUpload("a byte a second"), "invalid"),
+        (HTTPException(400, "a form that is cut off"), "invalid"),
         (Overloaded("full", retry_after=1), "overload"),
         (DeadlineExceeded("slow"), "timeout"),
         (ClientDisconnected("hung up"), "cancelled"),
