@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH_INDEX ?=
 # Files of tests run in parallel; they are independent. The browser tests have an event loop of their
 # own in the thread of the tests, so they also have a process of their own.
-SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test check format bench docs pictures drills image-test tools clean
 

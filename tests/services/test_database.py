@@ -188,8 +188,8 @@ def test_many_writers_do_not_lock_each_other_out(settings: Settings):
     async def check(jobs: Jobs) -> None:
         assert await jobs.count("succeeded") == sum(done)
 
-    done = in_processes(live_through, settings, 40)
-    assert sum(done) == OWNERS * 40
+    done = in_processes(live_through, settings, 15)
+    assert sum(done) == OWNERS * 15
     run_jobs(settings, check)
 
 
