@@ -15,29 +15,45 @@ from project.models.base import Params
 
 BINARY = {"type": "string", "format": "binary", "description": f"A {READABLE}."}
 BASE64 = {"type": "string", "description": f"A {READABLE} in base64 or as a data URL."}
+FASTAPI_SCHEMAS = ("HTTPValidationError", "ValidationError")  # of FastAPI's own 422
+VALIDATION_ERROR = {"$ref": "#/components/schemas/HTTPValidationError"}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route that may answer with problems of these statuses."""
+    return {status: {**_problem_response(status), "model": Problem} for status in statuses}
+
+
+def _problem_response(status: int) -> dict[str, Any]:
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": content, "model": Problem}
-        for status in statuses
-    }
+    return {"description": HTTPStatus(status).phrase, "content": content}
 
 
 def problems_alone(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Wrap FastAPI's `openapi`, which describes each response as plain JSON too; no problem is."""
+    """Wrap FastAPI's `openapi`, which describes problems as plain JSON; they are problem documents.
+
+    It gives every route with a parameter a 422 of its own, which no route sends.
+    """
 
     def openapi() -> dict[str, Any]:
         document = make()
         operations = [one for item in document["paths"].values() for one in item.values()]
-        for response in [one for each in operations for one in each["responses"].values()]:
-            if MEDIA_TYPE in response.get("content", {}):
-                response["content"].pop("application/json", None)
+        for responses in [operation["responses"] for operation in operations]:
+            if _schema_of(responses.get("422", {})) == VALIDATION_ERROR:
+                responses["422"] = _problem_response(422)
+            for response in responses.values():
+                if MEDIA_TYPE in response.get("content", {}):
+                    response["content"].pop(JSON, None)
+        for name in FASTAPI_SCHEMAS:
+            document["components"]["schemas"].pop(name, None)
         return document
 
     return openapi
+
+
+def _schema_of(response: dict[str, Any]) -> Any:
+    """Return the schema of a response in plain JSON."""
+    return response.get("content", {}).get(JSON, {}).get("schema")
 
 
 def request_schema(names: Names, params: type[Params]) -> dict[str, Any]:

@@ -133,6 +133,27 @@ def test_a_prediction_documents_its_answers(document, operation):
         assert content["application/problem+json"]["schema"]["$ref"].endswith("/Problem")
 
 
+def test_every_problem_is_documented_as_it_is_sent(client):
+    """FastAPI's own 422 among them, which it adds to each route that has a parameter."""
+    document = client.get("/openapi.json").json()
+    answer = client.get("/ready?scope=galaxy")
+    assert answer.status_code == 422
+    content = document["paths"]["/ready"]["get"]["responses"]["422"]["content"]
+    assert set(content) == {answer.headers["content-type"]}
+    (schema,) = [item["schema"] for item in content.values()]
+    assert faults(document, schema, answer.json()) == []
+    errors = [
+        (path, status, set(response["content"]))
+        for path, item in document["paths"].items()
+        for operation in item.values()
+        for status, response in operation["responses"].items()
+        if status >= "400" and (path, status) != ("/ready", "503")  # a readiness, with what fails
+    ]
+    assert {"/v1/models/{model}", "/ready"} <= {path for path, _, _ in errors}
+    assert [error for error in errors if error[2] != {"application/problem+json"}] == []
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
 def faults(document: dict[str, Any], schema: Any, value: Any) -> list[str]:
     """What in the value is not as the schema has it: types, and members demanded or unknown."""
     if isinstance(schema, bool):  # anything goes, or nothing does
