@@ -8,11 +8,13 @@ from typing import Any, Self, cast
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from loguru import logger
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
 from project.errors import (
     ClientDisconnected,
@@ -149,11 +151,28 @@ def _log_fault(error: ProjectError) -> None:
         log.warning("request_gave_up")
 
 
-async def _http_error(_request: Request, error: HTTPException) -> Response:
+async def _http_error(request: Request, error: HTTPException) -> Response:
     _count_rejection(_REASONS.get(error.status_code))
     title = HTTPStatus(error.status_code).phrase
     detail = _ADVICE.get(error.status_code) or str(error.detail)
-    return problem(error.status_code, title, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allow(request, headers.get("Allow", ""))
+    return problem(error.status_code, title, detail, headers=headers)
+
+
+def _allow(request: Request, named: str) -> str:
+    """Return `Allow` with the methods of all routes of the path (RFC 9110, section 10.2.1).
+
+    named: the methods that the first route names, or the mounted application.
+    """
+    methods = {method.strip() for method in named.split(",") if method.strip()}
+    root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
+    scope = {**request.scope, "root_path": root}  # as before a mount has changed it
+    for route in iter_route_contexts(request.app.routes):
+        if route.methods and route.matches(scope)[0] is not Match.NONE:
+            methods |= route.methods
+    return ", ".join(sorted(methods))
 
 
 async def _validation_error(_request: Request, error: RequestValidationError) -> Response:

@@ -116,6 +116,25 @@ async def test_the_problems_of_a_job_are_documented(document):
     assert "204" in document["paths"][f"{JOB}/events"]["get"]["responses"]
 
 
+@pytest.mark.parametrize("method", ["PUT", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/jobs/1", {"GET", "DELETE"}),  # each is a route of its own
+        ("/v1/jobs", {"GET"}),
+        ("/v1/jobs/1/retry", {"POST"}),
+        (SHADE, {"POST"}),
+    ],
+)
+async def test_a_wrong_method_is_told_every_method_of_the_path(api, method, path, allowed):
+    """And each method that is named is one that the server answers (RFC 9110, section 10.2.1)."""
+    answer = await api.client.request(method, path)
+    assert answer.status_code == 405
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+    for name in allowed:
+        assert (await api.client.request(name, path)).status_code != 405
+
+
 async def test_jobs_are_counted_from_zero_for_every_model(api):
     """An alert needs a 0, not a missing series."""
     text = (await api.client.get("/metrics")).text

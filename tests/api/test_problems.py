@@ -66,7 +66,12 @@ def test_a_prediction_by_an_unknown_model_is_a_404(client):
         ("POST", "/health", {"GET", "HEAD"}),
         ("PUT", "/", {"GET", "HEAD"}),
         ("PATCH", "/v1/models", {"GET"}),
+        ("OPTIONS", "/v1/models", {"GET"}),
         ("POST", "/metrics", {"GET"}),
+        ("DELETE", "/static/app.js", {"GET", "HEAD"}),
+        ("DELETE", f"/static{PATH}", {"GET", "HEAD"}),  # what is mounted has paths of its own
+        ("OPTIONS", "/docs/files/swagger-ui.css", {"GET", "HEAD"}),
+        ("PUT", "/openapi.json", {"GET", "HEAD"}),
     ],
 )
 def test_a_wrong_method_is_a_405_that_names_the_right_ones(client, method, path, allowed):
