@@ -1,5 +1,7 @@
 """The description of jobs: models, schemas and metrics; and a server with JOBS=off."""
 
+import json
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -133,6 +135,19 @@ async def test_a_wrong_method_is_told_every_method_of_the_path(api, method, path
     assert set(answer.headers["Allow"].split(", ")) == allowed
     for name in allowed:
         assert (await api.client.request(name, path)).status_code != 405
+
+
+async def test_an_event_of_a_job_is_described(api, document):
+    """The schema of a stream is that of each event, whose data is a job."""
+    content = document["paths"][f"{JOB}/events"]["get"]["responses"]["200"]["content"]
+    schema = content["text/event-stream"]["schema"]
+    job = (await api.submit())["id"]
+    await api.client.delete(f"/v1/jobs/{job}")
+    text = (await api.client.get(f"/v1/jobs/{job}/events")).text
+    event = dict(line.split(": ", 1) for line in text.strip().splitlines())
+    assert faults(document, schema, event) == []
+    view = json.loads(event["data"])
+    assert faults(document, schema["properties"]["data"]["contentSchema"], view) == []
 
 
 async def test_jobs_are_counted_from_zero_for_every_model(api):

@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from loguru import logger
 
@@ -27,6 +28,28 @@ RETRY_SECONDS = 2.0  # until the next poll after an error
 MAX_SUBSCRIBERS = 1000  # in one process; each costs memory and a share of the query
 RETRY_AFTER = 10
 _REVISION = re.compile(r"[0-9]{1,15}")
+# OpenAPI has no place for the schema of one event before 3.2 (`itemSchema`); until then tools read
+# `schema` as that of each event of a stream, with `data` as the text that it is.
+EVENT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "One event of the stream, by its fields (WHATWG HTML, section 9.2).",
+    "required": ["event", "id", "data"],
+    "properties": {
+        "event": {"type": "string", "const": "job"},
+        "id": {
+            "type": "string",
+            "pattern": "^[0-9]+$",
+            "description": "The job's revision; a client that reconnects sends it as "
+            "`Last-Event-ID`.",
+        },
+        "data": {
+            "type": "string",
+            "description": "The job as JSON, as GET shows it.",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/JobView"},
+        },
+    },
+}
 
 
 class WatchedJob:

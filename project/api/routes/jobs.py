@@ -106,8 +106,8 @@ async def show_result(job_id: str, request: Request, services: JobServicesDep) -
     responses={
         200: {
             "description": "An event `job` for each change; its id is the revision, its data a job "
-            "as GET shows it. Ends when the job has ended.",
-            "content": {events.MEDIA_TYPE: {"schema": {"type": "string"}}},
+            "as GET shows it. Ends when the job has ended. The schema is that of one event.",
+            "content": {events.MEDIA_TYPE: {"schema": events.EVENT_SCHEMA}},
         },
         204: {"description": "The job has ended, and its last event was seen: do not ask again."},
         **problem_responses(404, 422, 503),
