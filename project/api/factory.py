@@ -108,7 +108,7 @@ def create_app(
         ],
     )
     problems.register(app)
-    app.openapi = openapi.problems_alone(app.openapi)  # type: ignore[method-assign]
+    app.openapi = openapi.corrected(app.openapi)  # type: ignore[method-assign]
     instrument(app)
     app.mount("/static", web_page.PageFiles(directory=web_page.STATIC), name="static")
     app.mount("/docs/files", StaticFiles(directory=documentation.swagger_files()), name="docs")

@@ -29,26 +29,43 @@ def _problem_response(status: int) -> dict[str, Any]:
     return {"description": HTTPStatus(status).phrase, "content": content}
 
 
-def problems_alone(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Wrap FastAPI's `openapi`, which describes problems as plain JSON; they are problem documents.
+def corrected(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Wrap FastAPI's `openapi`, whose document differs from what is sent in two points.
 
-    It gives every route with a parameter a 422 of its own, which no route sends.
+    It describes problems as plain JSON, and gives every route with a parameter a 422 of its own.
+    It has optional parameters as null, which neither a query nor a header can be.
     """
 
     def openapi() -> dict[str, Any]:
         document = make()
-        operations = [one for item in document["paths"].values() for one in item.values()]
-        for responses in [operation["responses"] for operation in operations]:
-            if _schema_of(responses.get("422", {})) == VALIDATION_ERROR:
-                responses["422"] = _problem_response(422)
-            for response in responses.values():
-                if MEDIA_TYPE in response.get("content", {}):
-                    response["content"].pop(JSON, None)
+        for operation in [one for item in document["paths"].values() for one in item.values()]:
+            _describe_problems(operation["responses"])
+            for parameter in operation.get("parameters", []):
+                parameter["schema"] = _without_null(parameter["schema"])
         for name in FASTAPI_SCHEMAS:
             document["components"]["schemas"].pop(name, None)
         return document
 
     return openapi
+
+
+def _describe_problems(responses: dict[str, Any]) -> None:
+    if _schema_of(responses.get("422", {})) == VALIDATION_ERROR:
+        responses["422"] = _problem_response(422)
+    for response in responses.values():
+        if MEDIA_TYPE in response.get("content", {}):
+            response["content"].pop(JSON, None)
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a value that is sent as text, and left out rather than null."""
+    options = [option for option in schema.get("anyOf", []) if option.get("type") != "null"]
+    if len(options) == len(schema.get("anyOf", [])):
+        return schema
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    if rest.get("default", ...) is None:
+        del rest["default"]
+    return {**options[0], **rest} if len(options) == 1 else {"anyOf": options, **rest}
 
 
 def _schema_of(response: dict[str, Any]) -> Any:
@@ -74,7 +91,7 @@ def request_schema(names: Names, params: type[Params]) -> dict[str, Any]:
     ]
     required = [*names, *(key for key, field in params.model_fields.items() if field.is_required())]
 
-    def form(image: dict[str, Any]) -> dict[str, Any]:
+    def form(image: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         return {
             "type": "object",
             "properties": {**dict.fromkeys(names, image), **fields},
@@ -82,15 +99,16 @@ def request_schema(names: Names, params: type[Params]) -> dict[str, Any]:
             "additionalProperties": False,
         }
 
+    as_text = form(BINARY, {name: _without_null(schema) for name, schema in fields.items()})
     content: dict[str, Any] = {
         JSON: {  # first: of the first alone, Swagger UI shows the example unchanged
-            "schema": form(BASE64),
+            "schema": form(BASE64, fields),
             "example": {**dict.fromkeys(names, example_image()), **_defaults(fields)},
         },
-        MULTIPART: {"schema": form(BINARY)},
+        MULTIPART: {"schema": as_text},
     }
     if not names:
-        content[URLENCODED] = {"schema": form(BINARY)}
+        content[URLENCODED] = {"schema": as_text}
     elif len(names) == 1:
         content |= {media_type: {"schema": BINARY} for media_type in MEDIA_TYPES}
     return {"parameters": query, "requestBody": {"required": bool(names), "content": content}}

@@ -21,6 +21,7 @@ class Prompt(Params):
         min_length=1,
         max_length=500,
         pattern=r"\S",
+        examples=["a fox on blue"],
         description="What to draw; the demo knows things and colours: a fox on blue.",
     )
     negative_prompt: str = Field("", max_length=500, description="What to avoid.")

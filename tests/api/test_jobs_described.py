@@ -1,6 +1,7 @@
 """The description of jobs: models, schemas and metrics; and a server with JOBS=off."""
 
 import json
+import re
 
 import pytest
 from starlette.testclient import TestClient
@@ -135,6 +136,26 @@ async def test_a_wrong_method_is_told_every_method_of_the_path(api, method, path
     assert set(answer.headers["Allow"].split(", ")) == allowed
     for name in allowed:
         assert (await api.client.request(name, path)).status_code != 405
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "valid", "invalid"),
+    [
+        (SHADE, "Idempotency-Key", ["a", "!~" * 127], ["", "a b", "ä", "a" * 256]),
+        (f"{JOB}/events", "last-event-id", ["", "7", "1" * 15], ["x", "-1", "1" * 16]),
+        (JOB, "job_id", ["0" * 32], ["0" * 31, "X" * 32]),
+        ("/v1/jobs", "model", ["shade", "text_to_image", "_"], ["1st", "a-b", "", "a" * 101]),
+        ("/v1/jobs", "before", ["0" * 32], ["", "x"]),
+    ],
+)
+async def test_what_a_parameter_may_be_is_documented(document, path, name, valid, invalid):
+    """As text of a pattern and a length, and never as null, which no query and no header can be."""
+    operation = next(iter(document["paths"][path].values()))
+    (schema,) = [item["schema"] for item in operation["parameters"] if item["name"] == name]
+    assert schema["type"] == "string"
+    for value in [*valid, *invalid]:
+        fits = len(value) <= schema.get("maxLength", 1000) and re.search(schema["pattern"], value)
+        assert bool(fits) == (value in valid), value
 
 
 async def test_an_event_of_a_job_is_described(api, document):

@@ -2,11 +2,16 @@
 
 import base64
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import Field
 
+from project import models
+from project.api.jobs.request import images_of
+from project.api.openapi import request_schema
 from project.inference.images.decoding import MEDIA_TYPES
+from project.models.base import Params
 from tests import corpus
 
 PREDICT = "/v1/models/classification/predictions"
@@ -205,6 +210,38 @@ def test_the_example_can_be_sent_as_it_stands(real_client, operation):
     assert answer.status_code == 200
     assert len(answer.json()["classes"]) == example["top_k"]
     assert base64.b64decode(example["image"].partition(",")[2]).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", models.available())
+def test_the_example_of_every_model_is_complete(name):
+    """It has each field that the schema demands, so that `Try it out` needs no typing."""
+    (model,) = models.create([name])
+    content = request_schema(images_of(model), model.params)["requestBody"]["content"]
+    example, schema = content["application/json"]["example"], content["application/json"]["schema"]
+    assert set(schema["required"]) <= set(example) <= set(schema["properties"])
+
+
+class Choices(Params):
+    """Parameters that may be null, or of several types."""
+
+    seed: int | None = Field(None, ge=0, description="Any number.")
+    size: int | Literal["auto"] | None = Field("auto", description="Pixels.")
+    fast: bool = Field(default=False, description="Whether to be quick.")
+
+
+def test_null_is_documented_where_it_can_be_sent_alone():
+    """In JSON; a query and a form have text, and leave a field out."""
+    content = request_schema(("image",), Choices)["requestBody"]["content"]
+    as_json, form = (
+        content[kind]["schema"]["properties"]
+        for kind in ("application/json", "multipart/form-data")
+    )
+    assert {"type": "null"} in as_json["seed"]["anyOf"]
+    assert (form["seed"]["type"], form["seed"]["minimum"]) == ("integer", 0)
+    assert "default" not in form["seed"]
+    assert form["size"]["anyOf"] == [{"type": "integer"}, {"const": "auto", "type": "string"}]
+    assert form["size"]["default"] == "auto"
+    assert form["fast"] == as_json["fast"]
 
 
 def test_the_schemas_of_a_model_are_also_told_by_itself(real_client, operation):

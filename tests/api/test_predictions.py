@@ -113,6 +113,26 @@ def test_wrong_parameters_are_each_named_whichever_way_they_came(real_client, pa
         assert "there are: top_k" in answer.json()["detail"]
 
 
+def test_a_parameter_of_the_query_is_valid_though_the_body_overrides_it(client):
+    """What is sent is either valid or named, wherever it stands."""
+    data = corpus.in_every_format()["png"]
+    path, text = "/v1/models/shade/predictions", base64.b64encode(data).decode()
+    for body in ({"data": {"threshold": "1"}}, {"json": {"image": text, "threshold": 1}}):
+        image = {} if "json" in body else {"files": {"image": data}}
+        wrong = client.post(f"{path}?threshold=x", **body, **image)
+        assert (wrong.status_code, set(wrong.json()["errors"])) == (422, {"threshold"})
+        assert client.post(f"{path}?threshold=2", **body, **image).status_code == 200
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_boolean_in_json_is_no_number(client, value):
+    """Python counts with them; the schema says number. Every fault is named at once."""
+    text = base64.b64encode(corpus.in_every_format()["png"]).decode()
+    parameters = {"image": text, "threshold": value, "colour": "red"}
+    answer = client.post("/v1/models/shade/predictions", json=parameters)
+    assert (answer.status_code, set(answer.json()["errors"])) == (422, {"threshold", "colour"})
+
+
 @pytest.mark.parametrize("name", [*corpus.STILL, *corpus.ANIMATED])
 def test_every_format_is_served(client, name):
     """From the first byte of a file to the answer."""

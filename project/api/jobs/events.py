@@ -27,6 +27,7 @@ POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0  # until the next poll after an error
 MAX_SUBSCRIBERS = 1000  # in one process; each costs memory and a share of the query
 RETRY_AFTER = 10
+ID_PATTERN = "^[0-9]{0,15}$"  # of Last-Event-ID: a revision, or empty before the first event
 _REVISION = re.compile(r"[0-9]{1,15}")
 # OpenAPI has no place for the schema of one event before 3.2 (`itemSchema`); until then tools read
 # `schema` as that of each event of a stream, with `data` as the text that it is.

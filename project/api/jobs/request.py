@@ -20,7 +20,9 @@ from project.inference.images.decoding import ImageLimits, decode
 from project.models.base import AnyModel, LongModel, Params
 
 KEY_HEADER = "Idempotency-Key"
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+MAX_KEY = 255  # characters
+KEY_PATTERN = r"^[\x21-\x7e]+$"
+_KEY = re.compile(rf"[\x21-\x7e]{{1,{MAX_KEY}}}")
 
 
 @dataclass(frozen=True)

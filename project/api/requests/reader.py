@@ -49,27 +49,30 @@ async def read_inputs(
     """Read the images of these names, and the parameters, from a request.
 
     Parameters come from the query string, form fields or the JSON object; those of the body
-    override those of the query. Raises InvalidInput, InvalidImage or UnsupportedMediaType.
+    override those of the query, which must be valid all the same. Raises InvalidInput,
+    InvalidImage or UnsupportedMediaType.
     """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     raw = media_type.startswith("image/") or media_type == "application/octet-stream"
     values = _unique(request.query_params.multi_items(), params)
     images: dict[str, bytes] = {}
+    fields: dict[str, Any] = {}
     if media_type == MULTIPART:
         images, fields = await _from_form(request, names, params)
-        values |= fields
     elif media_type == JSON:
         body = await request.body()
         images, fields = await asyncio.to_thread(_from_json, body, names)
-        values |= fields
+        fields = _with_booleans_as_text(fields, params)
     elif raw and len(names) == 1:
         images[names[0]] = await request.body()
     elif media_type == URLENCODED and not names:
-        values |= _unique(_from_text(await request.body()), params)
+        fields = _unique(_from_text(await request.body()), params)
     elif media_type or names or await request.body():  # else the query has all
         given = media_type[:100] or "missing"
         raise UnsupportedMediaType(f"{accepted_bodies(names)}; the Content-Type is {given}")
-    return images, validate(params, values)
+    if values.keys() & fields.keys():
+        validate(params, fields | values)
+    return images, validate(params, values | fields)
 
 
 async def _from_form(
@@ -145,6 +148,30 @@ def _list_fields(params: type[Params]) -> frozenset[str]:
     """Return the names of the parameters that take a list."""
     properties = params.model_json_schema().get("properties", {})
     return frozenset(name for name, schema in properties.items() if schema.get("type") == "array")
+
+
+def _with_booleans_as_text(fields: dict[str, Any], params: type[Params]) -> dict[str, Any]:
+    """Return the fields, with `true` for a number as text, which is none: Pydantic reads 1."""
+    numbers = _number_fields(params)
+    return {
+        name: str(value) if isinstance(value, bool) and name in numbers else value
+        for name, value in fields.items()
+    }
+
+
+@cache
+def _number_fields(params: type[Params]) -> frozenset[str]:
+    """Return the names of the parameters that take a number, and no boolean."""
+    properties = params.model_json_schema().get("properties", {})
+    types = {
+        name: {option.get("type") for option in schema.get("anyOf", [schema])}
+        for name, schema in properties.items()
+    }
+    return frozenset(
+        name
+        for name, found in types.items()
+        if found & {"integer", "number"} and "boolean" not in found
+    )
 
 
 def _check_count(fields: int) -> None:

@@ -5,7 +5,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from project.api.dependencies import job_services_of, state_of
-from project.api.jobs.request import KEY_HEADER, idempotency_key, images_of
+from project.api.jobs.request import (
+    KEY_HEADER,
+    KEY_PATTERN,
+    MAX_KEY,
+    idempotency_key,
+    images_of,
+)
 from project.api.jobs.schemas import JOBS, JobView
 from project.api.openapi import problem_responses, request_schema
 from project.api.requests.body_advice import JSON, in_words
@@ -31,7 +37,7 @@ KEY = {
     "name": KEY_HEADER,
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "pattern": KEY_PATTERN, "maxLength": MAX_KEY},
     "description": "Your choice, such as a UUID: repeating the request with it adds no second job.",
 }
 

@@ -4,7 +4,7 @@ import time
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,8 +18,13 @@ from project.observability import metrics
 
 router = APIRouter(prefix=JOBS, tags=["jobs"])
 
+# A malformed id is of no job: 404, as for one that is unknown.
+JobId = Annotated[str, Path(json_schema_extra={"pattern": ID_PATTERN})]
+LastEventId = Annotated[str | None, Header(json_schema_extra={"pattern": events.ID_PATTERN})]
+
 MAX_LISTED = 100
 MAX_NAME = 100
+NAME_PATTERN = r"^[^\W\d]\w*$"  # an identifier's, as a model's name is one
 NEXT_STEP: dict[Status, str] = {
     "accepted": "it waits for a worker; follow its events, and ask when it has succeeded",
     "running": "it runs; follow its events, and ask when it has succeeded",
@@ -40,7 +45,12 @@ class Listing(BaseModel):
         pattern=ID_PATTERN,
         description="Id of a job: those that are older.",
     )
-    model: str | None = Field(None, max_length=MAX_NAME, description="Those of this model.")
+    model: str | None = Field(
+        None,
+        max_length=MAX_NAME,
+        json_schema_extra={"pattern": NAME_PATTERN},
+        description="Those of this model.",
+    )
     status: Status | None = Field(None, description="Those in this state.")
 
 
@@ -63,7 +73,7 @@ async def list_jobs(query: Annotated[Listing, Query()], services: JobServicesDep
 
 @router.get("/{job_id}", response_model=JobView, responses={304: {}, **problem_responses(404, 503)})
 async def show_job(
-    job_id: str,
+    job_id: JobId,
     request: Request,
     services: JobServicesDep,
     if_none_match: Annotated[str | None, Header()] = None,
@@ -86,7 +96,7 @@ async def show_job(
         **problem_responses(404, 409, 503),
     },
 )
-async def show_result(job_id: str, request: Request, services: JobServicesDep) -> Response:
+async def show_result(job_id: JobId, request: Request, services: JobServicesDep) -> Response:
     """Redirect to the result; the URL expires, so do not store it."""
     job = await services.find(job_id)
     request.state.job_id = job.id
@@ -114,10 +124,10 @@ async def show_result(job_id: str, request: Request, services: JobServicesDep) -
     },
 )
 async def follow_job(
-    job_id: str,
+    job_id: JobId,
     request: Request,
     services: JobServicesDep,
-    last_event_id: Annotated[str | None, Header()] = None,
+    last_event_id: LastEventId = None,
 ) -> Response:
     """The job's changes as server-sent events, after the one that `Last-Event-ID` names."""
     seen = events.last_event_id(last_event_id)
@@ -138,7 +148,7 @@ async def follow_job(
         **problem_responses(404, 409, 503),
     },
 )
-async def cancel_job(job_id: str, request: Request, services: JobServicesDep) -> Response:
+async def cancel_job(job_id: JobId, request: Request, services: JobServicesDep) -> Response:
     """Cancel a job, unless it has succeeded or failed."""
     request.state.job_id = (await services.find(job_id)).id
     changed = await services.transitions.cancel(job_id, time.time())
@@ -156,7 +166,7 @@ async def cancel_job(job_id: str, request: Request, services: JobServicesDep) ->
     response_model=JobView,
     responses=problem_responses(404, 409, 503),
 )
-async def retry_job(job_id: str, request: Request, services: JobServicesDep) -> Response:
+async def retry_job(job_id: JobId, request: Request, services: JobServicesDep) -> Response:
     """Run a failed job again, from its first attempt."""
     job = await services.find(job_id)
     request.state.job_id = job.id
