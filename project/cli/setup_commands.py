@@ -10,6 +10,7 @@ from project import docgen, preflight
 from project.cli.output import fail
 from project.errors import ConfigurationError
 from project.observability.logging import configure_logging
+from project.settings import misspelt
 from project.settings.loading import load_settings
 
 
@@ -29,6 +30,8 @@ def check_before_start() -> None:
     shown = {**preflight.urls(settings), **monitoring.urls, **monitoring.skipped}
     for name, url in shown.items():
         typer.echo(f"  {name:18} {url}", err=True)
+    for line in misspelt.warning_lines():
+        typer.echo(f"  {line}", err=True)
     processes = preflight.processes(settings) + ["monitoring"] * bool(monitoring.commands)
     typer.echo(" ".join([str(settings.port), *processes]))
 

@@ -16,6 +16,7 @@ from project.observability.logging import configure_logging
 from project.processes.supervise import Child, supervise
 from project.settings import Settings
 from project.settings.loading import load_settings
+from project.settings.misspelt import log_misspelt_settings
 
 POLL_MILLISECONDS = 100  # between two reads of an empty queue, at most
 FLUSH_SECONDS = 4.0  # after WORKER_SHUTDOWN_SECONDS, to flush logs, traces and Sentry
@@ -85,6 +86,7 @@ def main() -> None:
         raise SystemExit("PROMETHEUS_MULTIPROC_DIR is not set: start through ./prestart.sh")
     worker_slots.mark_in_use(directory)
     metrics.declare()
+    log_misspelt_settings()
     asyncio.run(Supervisor(settings, directory).run())
 
 

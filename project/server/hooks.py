@@ -19,12 +19,16 @@ from project.observability.logging import configure_logging
 from project.resources import read_resources, size
 from project.server import shared
 from project.settings.loading import load_settings
+from project.settings.misspelt import log_misspelt_settings
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 def on_starting(_server: Any) -> None:
-    """Mark the metrics folder as in use, so that no other start empties it; log the sizing."""
+    """Mark the metrics folder as in use, so that no other start empties it; log the sizing.
+
+    It also warns of settings that are misspelt, as `on_reload` does.
+    """
     worker_slots.mark_in_use(metrics_directory())
     settings, resources = load_settings(), read_resources()
     logger.bind(
@@ -35,6 +39,7 @@ def on_starting(_server: Any) -> None:
         queue_limit=settings.queue_limit,
         models=settings.models,
     ).info("server_starting")
+    log_misspelt_settings()
 
 
 def nworkers_changed(_server: Any, new: int, _old: int | None) -> None:
@@ -45,6 +50,7 @@ def nworkers_changed(_server: Any, new: int, _old: int | None) -> None:
 def on_reload(_server: Any) -> None:
     """Begin a new generation before Gunicorn stops the old workers."""
     shared.begin_generation()
+    log_misspelt_settings()
 
 
 def when_ready(server: Any) -> None:

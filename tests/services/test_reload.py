@@ -3,6 +3,7 @@
 import shutil
 import socket
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("gunicorn.conf.py", "prestart.sh"):
         shutil.copy(ROOT / name, tree / name)
     (tree / "project" / "models" / "broken.py").write_text("import nothing_like_it\n")
-    (tree / ".env").write_text("QUEUE_LIMIT=10\n")
+    (tree / ".env").write_text("QUEUE_LIMIT=10\nQEUE_SECONDS=1\nHTTP_PROXY=http://none\n")
     return tree
 
 
@@ -58,6 +59,19 @@ def test_a_reload_reads_the_settings_again(server, tree):
     (tree / ".env").write_text("QUEUE_LIMIT=20\n")
     server.reload()
     assert queue_limit(server) == 20
+
+
+def test_a_misspelt_setting_is_named_once_at_start_and_at_a_reload(server, tree):
+    """By the arbiter alone, and a name that is none of ours is not named at all."""
+    before = takewhile(lambda line: line["message"] != "worker_ready", server.records())
+    started = [line["reason"] for line in before if line["message"] == "setting_misspelt"]
+    assert started == [".env: QEUE_SECONDS is no setting; QUEUE_SECONDS is (did you mean it?)"]
+    seen = len(server.records("setting_misspelt"))
+    (tree / ".env").write_text("MODEL=classification\nGRAFANA_PORT=3000\n")
+    server.reload()
+    (line,) = server.records("setting_misspelt")[seen:]
+    assert line["reason"] == ".env: MODEL is no setting; MODELS is (did you mean it?)"
+    assert line["severity"] == "WARNING"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from skimage import data
 
 from drills.job_workers import START_DEADLINE, JobWorkers, run_job_workers
+from drills.source_tree import copy_tree
 from drills.valkey import Valkey
 from drills.waiting import wait_until
 from project.jobs.queue import JobQueue, QueueReader
@@ -69,6 +70,17 @@ def worker_of(crew: JobWorkers, job_id: str) -> psutil.Process:
     """The worker that runs the job, according to the log."""
     (started,) = [line for line in crew.records("job_started") if line["job_id"] == job_id]
     return psutil.Process(started["pid"])
+
+
+async def test_a_misspelt_setting_is_named_once_by_the_supervisor(tmp_path, valkey):
+    """Not by each of its workers as well."""
+    tree = copy_tree(tmp_path / "vitrine", [])
+    (tree / ".env").write_text("JOB_ATTEMPT=1\nHTTP_PROXY=http://none\n")
+    with run_job_workers(tmp_path, root=tree, **variables(tmp_path, valkey)) as crew:
+        (line,) = crew.records("setting_misspelt")
+        assert (
+            line["reason"] == ".env: JOB_ATTEMPT is no setting; JOB_ATTEMPTS is (did you mean it?)"
+        )
 
 
 async def test_jobs_are_run_and_measured(tmp_path, valkey, photo):
