@@ -55,4 +55,4 @@ app = FastAPI(
 problems.register(app)
 app.include_router(operations.router)
 for model in served:
-    app.include_router(predictions_router(model))
+    app.include_router(predictions_router(model, jobs=False))

@@ -7,7 +7,10 @@ ProjectError 500
 │   ├── InvalidImage 422
 │   └── IdempotencyConflict 422 the key belongs to another request; in db/job_transitions.py
 ├── ContentTooLarge 413
+│   └── FileTooLarge 413        a stored file does not fit into a JSON response
+├── NotAcceptable 406           the route answers with none of the types in Accept
 ├── UnsupportedMediaType 415
+├── RunsInBackground 400        the model is served as jobs alone
 ├── SlowUpload 408
 ├── ClientDisconnected 499      the client disconnected
 ├── Unauthorized 401
@@ -82,6 +85,27 @@ class ContentTooLarge(ProjectError):
     def headers(self) -> dict[str, str]:
         """The connection closes after the rest of the body is discarded."""
         return {"Connection": "close"}
+
+
+class FileTooLarge(ContentTooLarge):
+    """A stored file exceeds the limit of a response that contains it."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """None: the request is complete, so its connection stays."""
+        return {}
+
+
+class NotAcceptable(ProjectError):
+    """The route cannot answer with any type that Accept names."""
+
+    status, slug, title = 406, "not-acceptable", "Not acceptable"
+
+
+class RunsInBackground(ProjectError):
+    """The model takes longer than a client should wait."""
+
+    status, slug, title = 400, "runs-in-background", "Runs in background"
 
 
 class UnsupportedMediaType(ProjectError):

@@ -73,8 +73,8 @@ def check_reload(old: Settings, new: Settings) -> list[str]:
 
 def _check_imports(names: Sequence[str], *, jobs: bool) -> None:
     """Import the models as a worker does, in another process: torch stays out of this one."""
-    script = "quick_of(create(sys.argv[2:]), jobs=sys.argv[1] == 'True')"
-    imports = "from project.models import create, quick_of"
+    script = "without_background(create(sys.argv[2:]), jobs=sys.argv[1] == 'True')"
+    imports = "from project.models import create, without_background"
     if fault := _fault_of(imports, script, str(jobs), *names):
         raise ConfigurationError(f"MODELS: {fault}")
 

@@ -1,8 +1,8 @@
 """Fakes: models whose results are known, and a queue that keeps what is sent."""
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,7 +11,18 @@ from pydantic import BaseModel, Field
 from project.db.records import Job
 from project.errors import BrokerUnavailable, InvalidInput
 from project.jobs.queue import JobQueue, QueueState
-from project.models.base import Array, LongModel, Model, Params
+from project.models.base import (
+    NO_WEIGHTS,
+    Array,
+    BatchModel,
+    ImageInput,
+    Inputs,
+    NoInputs,
+    Params,
+    Picture,
+    StepModel,
+    Steps,
+)
 
 
 class ShadeParams(Params):
@@ -27,19 +38,17 @@ class Shade(BaseModel):
     brightness: float
 
 
-class ShadeModel(Model[ShadeParams, Shade]):
+class ShadeModel(BatchModel[ImageInput, Shade, ShadeParams]):
     """Says whether a picture is light or dark; hooks let tests hold it, break it or refuse."""
 
     version = "1"
     licence = "MIT"
-    weights = "none"
+    weights = NO_WEIGHTS
     summary = "Light or dark."
-    params: ClassVar[type[Params]] = ShadeParams
-    result: ClassVar[type[BaseModel]] = Shade
+    labels = ("light", "dark")
 
     def __init__(self, name: str = "shade") -> None:
         super().__init__(name)
-        self.labels = ("light", "dark")
         self.batches: list[int] = []
         self.entered = threading.Event()  # set when a forward pass has begun
         self.go_on = threading.Event()  # a forward pass waits for it
@@ -52,10 +61,10 @@ class ShadeModel(Model[ShadeParams, Shade]):
         if self.load_error:
             raise self.load_error
 
-    def preprocess(self, image: Image.Image, params: ShadeParams) -> Array:
+    def preprocess(self, inputs: ImageInput, params: ShadeParams) -> Array:
         if self.refuse:
             raise InvalidInput("this model takes no pictures today")
-        return np.asarray(image.convert("L").resize((8, 8)), dtype=np.float32)
+        return np.asarray(inputs.image.convert("L").resize((8, 8)), dtype=np.float32)
 
     def forward(self, batch: Array) -> Sequence[Any]:
         self.batches.append(len(batch))
@@ -65,7 +74,7 @@ class ShadeModel(Model[ShadeParams, Shade]):
             raise self.forward_error
         return list(batch.mean(axis=(1, 2)))
 
-    def postprocess(self, output: Any, image_size: tuple[int, int], params: ShadeParams) -> Shade:
+    def postprocess(self, output: Any, inputs: ImageInput, params: ShadeParams) -> Shade:
         label = "light" if output >= params.threshold else "dark"
         return Shade(label=label, brightness=round(float(output), 1))
 
@@ -73,28 +82,27 @@ class ShadeModel(Model[ShadeParams, Shade]):
         return result.label, 1.0
 
 
-class BlendModel(LongModel[ShadeParams, Image.Image]):
+class TwoPictures(Inputs):
+    """Two pictures."""
+
+    content: Picture
+    style: Picture
+
+
+class BlendModel(StepModel[TwoPictures, Picture, ShadeParams]):
     """Takes two pictures and gives the first of them back."""
 
     version = "2"
     licence = "MIT"
-    weights = "none"
+    weights = NO_WEIGHTS
     summary = "The first of two."
-    params: ClassVar[type[Params]] = ShadeParams
-    images = ("content", "style")
-    result: ClassVar[type[Image.Image]] = Image.Image
 
     def __init__(self, name: str = "blend") -> None:
         super().__init__(name)
 
-    def load(self) -> None:
-        raise AssertionError("the API never loads a long model")
-
-    def steps(
-        self, images: Mapping[str, Image.Image], params: ShadeParams
-    ) -> Generator[float, None, Image.Image]:
+    def steps(self, inputs: TwoPictures, params: ShadeParams) -> Steps[Picture]:
         yield 0.5
-        return images["content"]
+        return inputs.content
 
 
 class Prompt(Params):
@@ -104,15 +112,24 @@ class Prompt(Params):
     size: float = Field(64, description="Any number.")
 
 
-class PaintModel(BlendModel):
-    """Takes no picture at all."""
+class PaintModel(StepModel[NoInputs, Picture, Prompt]):
+    """Takes no picture at all, and too long to be waited for."""
 
+    version = "2"
+    licence = "MIT"
+    weights = NO_WEIGHTS
     summary = "A picture of words."
-    params: ClassVar[type[Params]] = Prompt
-    images = ()
+    background = True
 
     def __init__(self, name: str = "paint") -> None:
         super().__init__(name)
+
+    def load(self) -> None:
+        raise AssertionError("the API never loads a model that runs in the background")
+
+    def steps(self, inputs: NoInputs, params: Prompt) -> Steps[Picture]:
+        yield 0.5
+        return Image.new("RGB", (8, 8))
 
 
 class FakeQueue(JobQueue):

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -20,7 +20,7 @@ from project.db.records import Job
 from project.jobs.execution import JobExecutor
 from project.jobs.model_host import ModelHost
 from project.jobs.outcomes import OutcomeRecorder
-from project.models.base import AnyModel
+from project.models.base import AnyModel, NoInputs, Picture, Steps
 from project.storage import make_storage
 from tests.database import Jobs, create_tables
 from tests.fakes import BlendModel, FakeQueue, PaintModel, Prompt
@@ -58,11 +58,7 @@ class Paint(PaintModel):
     def load(self) -> None:
         """Nothing to load."""
 
-    def steps(
-        self,
-        images: Mapping[str, Image.Image],
-        params: Prompt,  # type: ignore[override]
-    ) -> Generator[float, None, Image.Image]:
+    def steps(self, inputs: NoInputs, params: Prompt) -> Steps[Picture]:
         yield 0.5
         return Image.new("RGB", (len(params.prompt), 1))
 

@@ -3,14 +3,11 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-from PIL import Image
-from pydantic import Field
+from typing import Any
 
 from project.db.engine import open_database
 from project.db.job_queries import JobQueries
@@ -19,7 +16,16 @@ from project.db.records import Input, Job, NewJob, new_id
 from project.jobs.execution import ExecutionBounds, JobExecutor
 from project.jobs.model_host import ModelHost
 from project.jobs.outcomes import OutcomeRecorder
-from project.models.base import AnyModel, LongModel, Params
+from project.models.base import (
+    NO_WEIGHTS,
+    AnyModel,
+    Field,
+    ImageInput,
+    Params,
+    Picture,
+    StepModel,
+    Steps,
+)
 from project.settings import Settings
 from project.storage import Storage, make_storage
 from tests.conftest import make_settings, picture
@@ -33,15 +39,13 @@ class TurnParams(Params):
     degrees: int = Field(180, ge=0, le=360, description="By how much.")
 
 
-class TurnModel(LongModel[TurnParams, Image.Image]):
+class TurnModel(StepModel[ImageInput, Picture, TurnParams]):
     """Turns a picture in `count` steps; a test can hold it between two, or break it."""
 
     version = "1"
     licence = "MIT"
-    weights = "none"
+    weights = NO_WEIGHTS
     summary = "Turned."
-    params: ClassVar[type[Params]] = TurnParams
-    result: ClassVar[type[Image.Image]] = Image.Image
 
     def __init__(self, name: str = "turn", count: int = 4) -> None:
         super().__init__(name)
@@ -58,9 +62,7 @@ class TurnModel(LongModel[TurnParams, Image.Image]):
         if self.load_error:
             raise self.load_error
 
-    def steps(
-        self, images: Mapping[str, Image.Image], params: TurnParams
-    ) -> Generator[float, None, Image.Image]:
+    def steps(self, inputs: ImageInput, params: TurnParams) -> Steps[Picture]:
         self.runs += 1
         try:
             for step in range(1, self.count):
@@ -69,7 +71,7 @@ class TurnModel(LongModel[TurnParams, Image.Image]):
                 self.resume.wait()
             if self.error:
                 raise self.error
-            return images["image"].rotate(params.degrees)
+            return inputs.image.rotate(params.degrees)
         finally:
             self.closed += 1
 

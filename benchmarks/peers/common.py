@@ -12,17 +12,16 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from project.inference.backends.selection import accelerate
+from project.inference.backends.selection import prepare_net
 from project.inference.images.decoding import ImageLimits, decode
 from project.models import create
-from project.models.base import Array
+from project.models.base import Array, Inputs
+from project.models.base.inputs import fields_of
 from project.settings import Settings
 
 READY = "model_ready"  # written once by each process that holds the model
 WORKERS = int(os.environ.get("BENCH_WORKERS", "1"))
 MAX_BATCH = 8  # the product's own bound for this model
-
-Size = tuple[int, int]
 
 
 class Predictor:
@@ -33,40 +32,41 @@ class Predictor:
         settings = Settings()
         (self.model,) = create(("classification",))
         self.model.load()
-        if os.environ.get("BENCH_MODE") == "compiled":
-            streams = int(os.environ.get("BENCH_STREAMS", "1"))
-            cache = settings.cache_dir / "backends"
-            accelerate(self.model, "auto", streams=streams, cache=cache)
+        backend = "auto" if os.environ.get("BENCH_MODE") == "compiled" else "torch"
+        streams = int(os.environ.get("BENCH_STREAMS", "1"))
+        prepare_net(self.model, backend, streams=streams, cache=settings.cache_dir / "backends")
+        self._useful_side = fields_of(self.model.inputs)["image"].useful_side
         self._limits = ImageLimits.of(settings)
         self._params = self.model.params()
 
-    def prepare(self, data: bytes, *, every_pixel: bool = False) -> tuple[Array, Size]:
-        """The file's bytes to the net's input, with the size of the photo.
+    def prepare(self, data: bytes, *, every_pixel: bool = False) -> tuple[Array, Inputs]:
+        """The file's bytes to the net's input, with the model's inputs.
 
         every_pixel: decode all of them, as libraries do when they are not told what is needed.
         """
-        decoded = decode(data, self._limits, None if every_pixel else self.model.useful_side)
-        return self.model.preprocess(decoded.image, self._params), decoded.size
+        decoded = decode(data, self._limits, None if every_pixel else self._useful_side)
+        inputs = self.model.inputs(image=decoded.image)
+        return self.model.preprocess(inputs, self._params), inputs
 
     def forward(self, inputs: Sequence[Array]) -> Sequence[Any]:
         """One pass for all inputs."""
         return self.model.forward(np.stack(inputs))
 
-    def finish(self, output: object, size: Size) -> BaseModel:
+    def finish(self, output: object, inputs: Inputs) -> BaseModel:
         """One output to the result."""
-        return self.model.postprocess(output, size, self._params)
+        return self.model.postprocess(output, inputs, self._params)
 
     def predict(self, data: bytes) -> BaseModel:
         """All steps for one photo."""
-        prepared, size = self.prepare(data)
-        return self.finish(self.forward([prepared])[0], size)
+        prepared, inputs = self.prepare(data)
+        return self.finish(self.forward([prepared])[0], inputs)
 
     def predict_many(self, photos: Sequence[bytes]) -> list[BaseModel]:
         """All steps for several photos, with one forward pass."""
         prepared = [self.prepare(data) for data in photos]
         outputs = self.forward([item for item, _ in prepared])
         pairs = zip(outputs, prepared, strict=True)
-        return [self.finish(output, size) for output, (_, size) in pairs]
+        return [self.finish(output, inputs) for output, (_, inputs) in pairs]
 
 
 def ready_predictor() -> Predictor:

@@ -4,13 +4,12 @@ import threading
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from PIL import Image
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from project.models.base import Array, Model, Params
+from project.models.base import NO_WEIGHTS, Array, BatchModel, Field, ImageInput, Params
 
 # Beside project/ in the source tree of the drill. While it holds a share, such as 0.3, so many
 # predictions fail.
@@ -31,28 +30,23 @@ class Shade(BaseModel):
     confidence: float
 
 
-class Drill(Model[Pace, Shade]):
+class Drill(BatchModel[ImageInput, Shade, Pace]):
     """Mean brightness; without weights, so that it loads at once."""
 
     version = "1"
     licence = "MIT"
-    weights = "none"
+    weights = NO_WEIGHTS
+    labels = ("light", "dark")
     summary = "Light or dark, or broken."
     backend = "numpy"
-    params: ClassVar[type[Params]] = Pace
-    result: ClassVar[type[BaseModel]] = Shade
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.labels = ("light", "dark")
         self._counter = count()
 
-    def load(self) -> None:
-        """Nothing to load."""
-
-    def preprocess(self, image: Image.Image, params: Pace) -> Array:  # noqa: ARG002
+    def preprocess(self, inputs: ImageInput, params: Pace) -> Array:  # noqa: ARG002
         """Eight by eight grey values."""
-        return np.asarray(image.convert("L").resize((8, 8)), dtype=np.float32)
+        return np.asarray(inputs.image.convert("L").resize((8, 8)), dtype=np.float32)
 
     def forward(self, batch: Array) -> Sequence[Any]:
         """Mean brightness of each."""
@@ -61,7 +55,7 @@ class Drill(Model[Pace, Shade]):
     def postprocess(
         self,
         output: Any,
-        image_size: tuple[int, int],  # noqa: ARG002
+        inputs: ImageInput,  # noqa: ARG002
         params: Pace,
     ) -> Shade:
         """Light or dark; raises for the share in RAISES, evenly spread."""

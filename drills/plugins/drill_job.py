@@ -2,14 +2,11 @@
 
 import threading
 import time
-from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import ClassVar
 
-from PIL import Image
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from project.models.base import LongModel, Params
+from project.models.base import NO_WEIGHTS, Field, ImageInput, Params, StepModel, Steps
 
 # Beside project/ in the tree that the drill runs in. While it exists, no job ends.
 HELD = Path(__file__).parents[2] / "held"
@@ -28,26 +25,20 @@ class Done(BaseModel):
     pixels: int
 
 
-class DrillJob(LongModel[Length, Done]):
+class DrillJob(StepModel[ImageInput, Done, Length]):
     """Waits in steps; it needs no weights and almost no processor time."""
 
     version = "1"
     licence = "MIT"
-    weights = "none"
+    weights = NO_WEIGHTS
     summary = "Counts pixels, as slowly as asked."
     backend = "python"
-    params: ClassVar[type[Params]] = Length
-    result: ClassVar[type[BaseModel]] = Done
+    background = True
 
-    def load(self) -> None:
-        """Nothing to load."""
-
-    def steps(
-        self, images: Mapping[str, Image.Image], params: Length
-    ) -> Generator[float, None, Done]:
+    def steps(self, inputs: ImageInput, params: Length) -> Steps[Done]:
         """Return once the time is over and HELD does not exist."""
         end = time.monotonic() + params.seconds
         while HELD.exists() or time.monotonic() < end:
             threading.Event().wait(STEP_SECONDS)
             yield 0.5
-        return Done(pixels=images["image"].width * images["image"].height)
+        return Done(pixels=inputs.image.width * inputs.image.height)

@@ -53,12 +53,12 @@ def create_app(
     Raises ConfigurationError if a model has no file, or if DATABASE_URL or STORAGE_URL is invalid.
     """
     served = models.create(settings.models, settings.weights_by_model) if served is None else served
-    quick = models.quick_of(served, jobs=settings.jobs)
-    left_out = [] if settings.jobs else [model.name for model in served if model not in quick]
-    served = served if settings.jobs else quick
+    at_once = models.without_background(served, jobs=settings.jobs)
+    left_out = [] if settings.jobs else [model.name for model in served if model.background]
+    served = served if settings.jobs else at_once
     storage = _job_storage(settings)
     tracing = make_provider(settings)
-    runner = Runner.of(quick, settings)
+    runner = Runner.of(at_once, settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
@@ -66,7 +66,7 @@ def create_app(
         sentry.configure_sentry(settings)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(_stop, tracing)
-            guard = OverloadGuard(runner, excluded_port=settings.metrics_port)
+            guard = OverloadGuard(runner, excluded_port=settings.metrics_port, jobs=settings.jobs)
             stack.callback(guard.flush_log)
             job_services = None
             if storage is not None:
@@ -112,7 +112,9 @@ def create_app(
     instrument(app)
     app.mount("/static", web_page.PageFiles(directory=web_page.STATIC), name="static")
     app.mount("/docs/files", StaticFiles(directory=documentation.swagger_files()), name="docs")
-    routers = [predictions_router(model) for model in quick]  # first, as Starlette tries in order
+    routers = [
+        predictions_router(model, jobs=settings.jobs) for model in served
+    ]  # first, as Starlette tries in order
     routers += _job_routers(served, storage) if storage else []
     routers += [
         web_page.router,

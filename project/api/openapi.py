@@ -2,18 +2,46 @@
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, cast
 
 from PIL import Image
+from pydantic import BaseModel
 
 from project.api.problems import MEDIA_TYPE, Problem
-from project.api.requests.body_advice import JSON, MULTIPART, URLENCODED, Names
+from project.api.requests.body_advice import (
+    JSON,
+    MULTIPART,
+    TEXT,
+    URLENCODED,
+    accepted_bodies,
+    in_words,
+    required_pictures,
+    takes_raw_picture,
+    takes_raw_text,
+)
+from project.api.requests.reader import text_class
+from project.inference.encoding import QUALITY
 from project.inference.images.decoding import MEDIA_TYPES, READABLE
-from project.models.base import Params
+from project.inference.samples import SAMPLE_TEXT
+from project.models.base import AnyModel
+from project.models.base.inputs import fields_of, pictures_of, texts_of
 
 BINARY = {"type": "string", "format": "binary", "description": f"A {READABLE}."}
+BINARY_RESULT = {"type": "string", "format": "binary"}
+PICTURE_RESULT = {
+    "type": "object",
+    "properties": {"picture": {"type": "string", "description": "A PNG as data URL."}},
+    "required": ["picture"],
+}
+QUALITY_SCHEMA = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": 100,
+    "default": QUALITY,
+    "description": "Of a JPEG or WebP as the answer.",
+}
 BASE64 = {"type": "string", "description": f"A {READABLE} in base64 or as a data URL."}
 FASTAPI_SCHEMAS = ("HTTPValidationError", "ValidationError")  # of FastAPI's own 422
 VALIDATION_ERROR = {"$ref": "#/components/schemas/HTTPValidationError"}
@@ -73,12 +101,49 @@ def _schema_of(response: dict[str, Any]) -> Any:
     return response.get("content", {}).get(JSON, {}).get("schema")
 
 
-def request_schema(names: Names, params: type[Params]) -> dict[str, Any]:
+def picture_responses(offered: Sequence[str], *, is_picture: bool) -> dict[str, Any]:
+    """Return the response 200 of a route that answers with pictures or JSON.
+
+    is_picture: whether the result itself is the picture, and not a drawing of it.
+    """
+    content: dict[str, Any] = {
+        media_type: {"schema": BINARY_RESULT} for media_type in offered if media_type != JSON
+    }
+    if is_picture:
+        content[JSON] = {"schema": PICTURE_RESULT}
+    return {"description": "The result, as `Accept` asks for it.", "content": content}
+
+
+def usage(model: AnyModel) -> str:
+    """Say in a sentence or two how the inputs of a model are sent."""
+    if not model.inputs.model_fields:
+        return "Send the parameters in the query, as a form or as a JSON object."
+    what = []
+    if pictures := pictures_of(model.inputs):
+        noun = "the picture" if len(pictures) == 1 else "the pictures"
+        what.append(f"{noun} {in_words(pictures)} ({READABLE})")
+    if texts := texts_of(model.inputs):
+        what.append(f"the text {in_words(texts)}" if len(texts) == 1 else in_words(texts))
+    advice = accepted_bodies(model.inputs).removeprefix("send ")
+    return (
+        f"It takes {' and '.join(what)}: send {advice}; the answer is the same. Parameters stand "
+        "in the query, in form fields or in the JSON object."
+    )
+
+
+def request_schema(model: AnyModel, *, takes_quality: bool = False) -> dict[str, Any]:
     """Return the query parameters and the request bodies of a model.
 
-    names: of the images that it takes.
+    takes_quality: whether `quality` is a parameter beside the model's own.
     """
-    fields = _parameter_schemas(params)
+    inputs = fields_of(model.inputs)
+    pictures = pictures_of(model.inputs)
+    needed = required_pictures(model.inputs)
+    texts = _property_schemas(text_class(model.inputs))
+    parameters = _property_schemas(model.params)
+    if takes_quality:
+        parameters["quality"] = QUALITY_SCHEMA
+    fields = {**texts, **parameters}
     query = [
         {
             "name": name,
@@ -89,34 +154,45 @@ def request_schema(names: Names, params: type[Params]) -> dict[str, Any]:
         }
         for name, schema in fields.items()
     ]
-    required = [*names, *(key for key, field in params.model_fields.items() if field.is_required())]
+    required = [
+        *(name for name, field in inputs.items() if field.required),
+        *(key for key, field in model.params.model_fields.items() if field.is_required()),
+    ]
 
-    def form(image: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    def form(picture: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         return {
             "type": "object",
-            "properties": {**dict.fromkeys(names, image), **fields},
+            "properties": {**dict.fromkeys(pictures, picture), **fields},
             "required": required,
             "additionalProperties": False,
         }
 
-    as_text = form(BINARY, {name: _without_null(schema) for name, schema in fields.items()})
+    examples = dict.fromkeys((name for name in texts if inputs[name].required), SAMPLE_TEXT)
+    examples |= _examples(fields)
+    as_text = {name: _without_null(schema) for name, schema in fields.items()}
     content: dict[str, Any] = {
         JSON: {  # first: of the first alone, Swagger UI shows the example unchanged
             "schema": form(BASE64, fields),
-            "example": {**dict.fromkeys(names, example_image()), **_defaults(fields)},
+            "example": {**dict.fromkeys(pictures, example_image()), **examples},
         },
-        MULTIPART: {"schema": as_text},
+        MULTIPART: {"schema": form(BINARY, as_text)},
     }
-    if not names:
-        content[URLENCODED] = {"schema": as_text}
-    elif len(names) == 1:
+    if not needed:
+        without_files = form(BINARY, as_text)
+        for name in pictures:
+            del without_files["properties"][name]
+        content[URLENCODED] = {"schema": without_files}
+    if takes_raw_text(model.inputs):
+        (text, *_) = texts
+        content[TEXT] = {"schema": texts[text], "example": examples.get(text, "")}
+    if takes_raw_picture(model.inputs):
         content |= {media_type: {"schema": BINARY} for media_type in MEDIA_TYPES}
-    return {"parameters": query, "requestBody": {"required": bool(names), "content": content}}
+    return {"parameters": query, "requestBody": {"required": bool(needed), "content": content}}
 
 
-def _parameter_schemas(params: type[Params]) -> dict[str, Any]:
-    """Return name → JSON Schema of each parameter, with every `$ref` (an enum, say) inlined."""
-    schema = params.model_json_schema()
+def _property_schemas(kind: type[BaseModel]) -> dict[str, Any]:
+    """Return name → JSON Schema of each field, with every `$ref` (an enum, say) inlined."""
+    schema = kind.model_json_schema()
     definitions = schema.get("$defs", {})
 
     def inline(value: Any) -> Any:
@@ -131,8 +207,8 @@ def _parameter_schemas(params: type[Params]) -> dict[str, Any]:
     return cast("dict[str, Any]", inline(schema.get("properties", {})))
 
 
-def _defaults(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the example value of each parameter: its default, else the first of its examples."""
+def _examples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the example of each text and parameter: its default, else the first example."""
     candidates = {name: [*schema.get("examples", [])] for name, schema in fields.items()}
     for name, schema in fields.items():
         if "default" in schema:

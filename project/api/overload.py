@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from loguru import logger
 
+from project.api.requests.preferences import is_respond_async
+from project.api.server_interface import Headers
 from project.errors import Overloaded
 from project.inference.model_queue import ModelQueue
 from project.inference.runner import Runner
@@ -24,23 +26,33 @@ LOG_SECONDS = 1.0
 class OverloadGuard:
     """Decides for the paths of all predictions, by the queues of their models, and counts.
 
-    excluded_port: a port on which no predictions are served. log_seconds: between two log lines.
+    excluded_port: a port on which no predictions are served. jobs: whether a request that prefers a
+    job gets one, and so needs no slot. log_seconds: between two log lines.
     """
 
     def __init__(
-        self, runner: Runner, *, excluded_port: int | None = None, log_seconds: float = LOG_SECONDS
+        self,
+        runner: Runner,
+        *,
+        excluded_port: int | None = None,
+        jobs: bool = False,
+        log_seconds: float = LOG_SECONDS,
     ) -> None:
         routes = (GuardedRoute(queue) for queue in runner.queues.values())
         self._routes = {route.path.encode(): route for route in routes}
         self._excluded_port = excluded_port
+        self._jobs = jobs
         self._log_seconds = log_seconds
         self._unlogged: Counter[str] = Counter()  # model → rejections that no log line has counted
         self._timer: asyncio.TimerHandle | None = None
 
-    def overload(self, method: bytes, target: bytes, port: int | None) -> Overloaded | None:
+    def overload(
+        self, method: bytes, target: bytes, headers: Headers, port: int | None
+    ) -> Overloaded | None:
         """Return the error that rejects a prediction; None for every other request.
 
-        target: as in the request line; port: the local port of the connection.
+        target: as in the request line; headers: their names in lower case; port: the local port of
+        the connection.
         """
         route = self._route(target)
         if route is None or method != b"POST" or port == self._excluded_port:
@@ -48,6 +60,11 @@ class OverloadGuard:
         overload = route.queue.overload()
         if overload is None:
             route.queue.expect()
+            return None
+        if self._jobs and any(
+            name == b"prefer" and is_respond_async(value.decode("latin-1"))
+            for name, value in headers
+        ):
             return None
         route.count()
         self._unlogged[route.queue.model.name] += 1

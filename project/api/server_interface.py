@@ -3,19 +3,25 @@
 A module of its own, so that the server needs no model and no torch to know it.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
 
 from project.errors import Overloaded
 from project.inference.concurrency import StepCounts
+
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 
 class ServedApplication(Protocol):
     """The application, as a worker of the server sees it from startup to shutdown."""
 
-    def overload(self, method: bytes, target: bytes, port: int | None) -> Overloaded | None:
+    def overload(
+        self, method: bytes, target: bytes, headers: Headers, port: int | None
+    ) -> Overloaded | None:
         """Return why the request of this head is rejected; None: the application handles it.
 
-        target: as in the request line. port: the local port of the connection.
+        target: as in the request line. headers: their names in lower case. port: the local port of
+        the connection.
         """
 
     def share_step_counts(self, counts: StepCounts) -> None:

@@ -7,7 +7,7 @@ from typing import TypedDict
 from project.api.jobs.services import JobServices
 from project.api.overload import OverloadGuard
 from project.api.readiness import ReadinessChecks
-from project.api.server_interface import ServedApplication
+from project.api.server_interface import Headers, ServedApplication
 from project.errors import Overloaded
 from project.inference.concurrency import StepCounts
 from project.inference.runner import Runner
@@ -38,9 +38,11 @@ class Application:
     readiness: ReadinessChecks
     job_services: JobServices | None
 
-    def overload(self, method: bytes, target: bytes, port: int | None) -> Overloaded | None:
+    def overload(
+        self, method: bytes, target: bytes, headers: Headers, port: int | None
+    ) -> Overloaded | None:
         """Ask the overload guard."""
-        return self.guard.overload(method, target, port)
+        return self.guard.overload(method, target, headers, port)
 
     def share_step_counts(self, counts: StepCounts) -> None:
         """Hand the siblings' counts to the concurrency limiter."""

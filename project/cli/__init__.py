@@ -5,10 +5,10 @@ Slow imports (torch, NumPy, an HTTP client, Rich) are inside the commands that u
 
 import typer
 
-from project.cli import drift, jobs, predicting, setup_commands, trace_command
+from project.cli import drift, jobs, models, predicting, setup_commands, trace_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command("models")(predicting.list_models)
+app.command("models")(models.list_models)
 app.command()(predicting.predict)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(drift.app, name="drift")

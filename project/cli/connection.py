@@ -118,14 +118,17 @@ class Server:
         self, method: str, path: str, *, required: Sequence[str] = (), **options: Any
     ) -> dict[str, Any]:
         """The JSON object that the server answers with. required: keys that it must have."""
+        value = json_object(await self.content(method, path, **options))
+        if not value.keys() >= set(required):
+            raise ErrorResponse(f"what answers at {self.url} is not Vitrine: see --url", code=0)
+        return value
 
-        async def once() -> dict[str, Any]:
+    async def content(self, method: str, path: str, **options: Any) -> bytes:
+        """The body that the server answers with."""
+
+        async def once() -> bytes:
             async with self.stream(method, path, **options) as answer:
-                data = await answer.aread()
-            value = json_object(data)
-            if not value.keys() >= set(required):
-                raise ErrorResponse(f"what answers at {self.url} is not Vitrine: see --url", code=0)
-            return value
+                return await answer.aread()
 
         return await self.with_retries(once)
 
@@ -141,7 +144,9 @@ class Server:
                     raise error_response(answer)
                 yield answer
         except UnicodeEncodeError as error:  # an argument that is not UTF-8
-            raise ErrorResponse("a parameter is not UTF-8 text: see --param", code=0) from error
+            raise ErrorResponse(
+                "a parameter or text is not UTF-8: see --param and --input", code=0
+            ) from error
         except (httpx2.RequestError, httpx2.StreamError) as error:
             raise Unreachable(
                 f"no answer from {self.url} ({_reason(error)}): is the server running there? "

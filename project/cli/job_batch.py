@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
 
-from project.cli.connection import ErrorResponse, Server, problem_line
+from project.cli.connection import Server, problem_line
 from project.cli.following import REQUIRED, View, follow, path_of
-from project.cli.job_inputs import Item, form, key_of
+from project.cli.inputs import Item, form, key_of
 from project.cli.saving import save
-from project.errors import ConfigurationError, ProjectError
+from project.cli.served_model import path_of_model
+from project.errors import ProjectError
 
 MAX_SENDING = 4
 MAX_FOLLOWED = 16  # each is a connection to the server
@@ -73,30 +72,6 @@ def failure_of(job: View) -> str:
         problem_line(problem) if isinstance(problem, dict) and job["status"] == "failed" else ""
     )
     return reason or str(job["status"])
-
-
-def path_of_model(model: str) -> str:
-    """Path of a model."""
-    return f"/v1/models/{quote(model, safe='', errors='replace')}"
-
-
-async def images_of(server: Server, model: str) -> list[str]:
-    """Names of the images that a model takes. Raises ConfigurationError if it accepts no jobs."""
-    try:
-        detail = await server.request(
-            "GET", path_of_model(model), required=("name", "jobs", "images")
-        )
-    except ErrorResponse as error:
-        if error.code != HTTPStatus.NOT_FOUND:
-            raise
-        served = await server.request("GET", "/v1/models", required=("models",))
-        names = ", ".join(str(each["name"]) for each in served["models"])
-        raise ConfigurationError(
-            f"the server at {server.url} has no model {model}; there are: {names}"
-        ) from error
-    if detail["jobs"] is None:
-        raise ConfigurationError(f"the server at {server.url} accepts no jobs: JOBS is off there")
-    return [str(name) for name in detail["images"]]
 
 
 def submission(

@@ -59,7 +59,8 @@ def details(job: View) -> Iterator[str]:
         "parameters": _pairs(job.get("params")),
         "seconds": _pairs(job.get("seconds")),
         "problem": _problem(job.get("problem")),
-        "result": _result(job.get("result")),
+        "inputs": _inputs(job.get("inputs")),
+        "result": _file(job.get("result")),
         "request_id": job.get("request_id"),
         "trace_id": job.get("trace_id"),
     }
@@ -112,7 +113,14 @@ def _problem(problem: Any) -> str:
     return problem_line(problem) if isinstance(problem, dict) else ""
 
 
-def _result(result: Any) -> str:
-    if not isinstance(result, dict):
+def _inputs(inputs: object) -> str:
+    if not isinstance(inputs, list):
         return ""
-    return f"{result.get('media_type')}, {result.get('size')} bytes, at {result.get('url')}"
+    files = [item for item in inputs if isinstance(item, dict)]
+    return "; ".join(f"{item.get('name')}: {_file(item)}" for item in files)
+
+
+def _file(file: Any) -> str:
+    if not isinstance(file, dict):
+        return ""
+    return f"{file.get('media_type')}, {file.get('size')} bytes, at {file.get('url')}"

@@ -1,7 +1,8 @@
-"""Shows the progress of many jobs: bars on a terminal, plain lines anywhere else."""
+"""Shows the progress of jobs and predictions: bars on a terminal; jobs are lines elsewhere."""
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -11,9 +12,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from project.cli.inputs import Item
 from project.cli.job_batch import MAX_FOLLOWED
 from project.cli.job_format import GAP, progress_of
-from project.cli.job_inputs import Item
 from project.cli.output import plain
 
 MAX_NAME_WIDTH = 40  # characters
@@ -129,6 +130,67 @@ class Bars:
         self._over += 1
         state = f"{self._over}/{self._count}"
         self._progress.update(self._total, completed=self._over, state=state)
+
+
+class Bar:
+    """One bar on stderr for all items of a command, those that are half done among them."""
+
+    def __init__(self, title: str, count: int) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[state]}", markup=False),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task(title, total=count, state="loading")
+        self._count = count
+        self._over = 0
+        self._shares: dict[int, float] = {}  # of the items that are being processed
+        self._reasons: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Start drawing."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """Remove the bar."""
+        self._progress.stop()
+
+    @contextmanager
+    def item(self, item: Item) -> Iterator[None]:
+        """Count an item as being processed, then as done, whether it failed or not."""
+        self.show(item, 0.0)
+        try:
+            yield
+        finally:
+            self._shares.pop(id(item), None)
+            self._over += 1
+            self._update()
+
+    def show(self, item: Item, share: float) -> None:
+        """Show the share of an item that is done, 0 to 1; may be called in any thread."""
+        self._shares[id(item)] = min(1.0, max(0.0, share))
+        self._update()
+
+    def show_retry(self, reason: str) -> None:
+        """Print why a request is retried, once for each reason."""
+        if reason not in self._reasons:
+            self._reasons.add(reason)
+            self._progress.console.print(Text(f"{reason}; retrying", "yellow"), soft_wrap=True)
+
+    def _update(self) -> None:
+        done = self._over + sum(list(self._shares.values()))
+        state = f"{self._over}/{self._count}" if self._count > 1 else f"{done:.0%}"
+        self._progress.update(self._task, completed=done, state=state)
 
 
 def display(count: int) -> "Bars | Lines":

@@ -1,4 +1,4 @@
-"""Downloads a job's result into a folder: complete or not at all, and never over another file."""
+"""Saves results: complete or not at all, and never over another file."""
 
 import asyncio
 import mimetypes
@@ -6,7 +6,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -38,15 +38,12 @@ async def save(server: Server, job: View, folder: Path, stem: str) -> Path:
     if not isinstance(result, dict):
         raise ErrorResponse("File missing: its result was deleted at the server", code=404)
     try:
-        temporary = folder / f".{uuid.uuid4().hex}.part"
-        try:
+        with _temporary_in(folder) as temporary:
             with temporary.open("xb") as file:
-                await server.with_retries(lambda: _download(server, job, file))
+                await server.with_retries(lambda: download(server, job, file))
             return move_to_free_name(
                 temporary, folder, stem, suffix_of(str(result.get("media_type")))
             )
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"cannot write its result into {folder}: {error.strerror}; it is still at the server: "
@@ -54,8 +51,33 @@ async def save(server: Server, job: View, folder: Path, stem: str) -> Path:
         ) from error
 
 
-async def _download(server: Server, job: View, file: BinaryIO) -> None:
-    """Write the result to the file's start. Raises Unreachable where the download is truncated."""
+@contextmanager
+def _temporary_in(folder: Path) -> Iterator[Path]:
+    """The path of a file to be; it is gone afterwards, unless it was renamed."""
+    temporary = folder / f".{uuid.uuid4().hex}.part"
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(data: bytes, folder: Path, stem: str, suffix: str) -> Path:
+    """Write a file under the first free name. Raises ConfigurationError."""
+    try:
+        with _temporary_in(folder) as temporary:
+            temporary.write_bytes(data)
+            return move_to_free_name(temporary, folder, stem, suffix)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write {stem}{suffix} into {folder}: {error.strerror}"
+        ) from error
+
+
+async def download(server: Server, job: View, file: BinaryIO) -> None:
+    """Write a job's result to the file's start.
+
+    Raises ErrorResponse, and Unreachable where the server is away or the download is truncated.
+    """
     file.seek(0)
     file.truncate()
     path = f"{path_of(job['id'])}/result"

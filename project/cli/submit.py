@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from project.cli.options import Ids, Url, server_url
+from project.cli.options import Ids, Input, Param, Paths, Url, server_url
 from project.cli.output import fail, print_error
 from project.errors import ConfigurationError, ProjectError
 
 if TYPE_CHECKING:
     from project.cli.connection import Server
+    from project.cli.inputs import Item
     from project.cli.job_batch import Send
-    from project.cli.job_inputs import Item
 
 INTERRUPTED = 130
 Out = Annotated[
@@ -25,39 +25,33 @@ Out = Annotated[
 def submit(
     model: Annotated[str, typer.Argument(help="Name of a model; see `models`.")],
     out: Out,
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Image files, or folders of them: one job each."),
-    ] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="A parameter: steps=20; repeatable.")
-    ] = None,
-    image: Annotated[
-        list[str] | None,
-        typer.Option("--image", "-i", help="An image by name: style=b.jpg; repeatable."),
-    ] = None,
+    paths: Paths = None,
+    param: Param = None,
+    given: Input = None,
     url: Url = None,
     idempotency_key: Annotated[
         str | None, typer.Option(help="The same command with the same key creates no further jobs.")
     ] = None,
 ) -> None:
     """Submit jobs, follow them and save their results; exits with 1 if any of them failed."""
-    from project.cli import job_batch, job_inputs, saving  # noqa: PLC0415 - see __init__.py
+    from project.cli import inputs, job_batch, saving, served_model  # noqa: PLC0415 - see __init__.py
     from project.cli.connection import Server  # noqa: PLC0415
-    from project.cli.predicting import files_of, split  # noqa: PLC0415
 
     items: list[Item] = []
 
     async def go() -> None:
-        job_inputs.check_key(idempotency_key)
-        params = [split(item, "--param") for item in param or []]
-        named = [split(item, "--image") for item in image or []]
+        inputs.check_key(idempotency_key)
+        params = [inputs.split(item, "--param") for item in param or []]
+        named = [inputs.split(item, "--input") for item in given or []]
         async with Server(server_url(url)) as server:
-            takes = await job_batch.images_of(server, model)
-            files = list(files_of(paths or []))
-            if paths and not files:
-                raise ConfigurationError(f"no image files in {', '.join(map(str, paths))}")
-            items.extend(job_inputs.items(model, takes, files, named))
+            details = await served_model.details_of(server, model)
+            if details.get("jobs") is None:
+                raise ConfigurationError(
+                    f"the server at {server.url} accepts no jobs: JOBS is off there"
+                )
+            takes = served_model.inputs_of(details)
+            files = inputs.files_of(paths or [], takes)
+            items.extend(inputs.items(model, takes, files, named))
             saving.make_folder(out)
             alone = len(items) == 1
             send = job_batch.submission(server, model, params, idempotency_key, alone=alone)
@@ -68,10 +62,10 @@ def submit(
 
 def fetch(ids: Ids, out: Out, url: Url = None) -> None:
     """Follow jobs to their end and save their results; exits with 1 if any of them failed."""
-    from project.cli import job_batch, job_inputs, saving  # noqa: PLC0415 - see __init__.py
+    from project.cli import inputs, job_batch, saving  # noqa: PLC0415 - see __init__.py
     from project.cli.connection import Server  # noqa: PLC0415
 
-    items = [job_inputs.Item(job_id, job_id) for job_id in dict.fromkeys(ids)]
+    items = [inputs.Item(job_id, job_id) for job_id in dict.fromkeys(ids)]
 
     async def go() -> None:
         saving.make_folder(out)

@@ -1,4 +1,4 @@
-"""Chooses a net's batch size: the number of pictures that makes it fastest, measured at load.
+"""Chooses a net's batch size: the number of inputs that makes it fastest, measured at load.
 
 Larger batches are faster on an accelerator and with most compiled nets; torch as it is can be
 slower with eight pictures than with one, as what flows between the layers leaves the caches.
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from loguru import logger
 
-from project.models.base import Array, Model
+from project.models.base import Array, BatchModel
 
 ROUNDS = 4  # over all sizes, as the machine may be busy at times; the first one prepares the net
 GAIN = 0.97  # of the time for a picture; less is noise, and a larger batch answers later
@@ -27,7 +27,7 @@ Seconds = tuple[float, float]  # for a picture: by the clock, and of the process
 
 
 def fastest_batch(
-    model: Model[Any, Any],
+    model: BatchModel[Any, Any, Any],
     sample: Array,
     *,
     clock: Clock = time.perf_counter,

@@ -1,4 +1,4 @@
-"""The result cache: the same bytes with the same parameters are predicted once.
+"""The result cache: the same inputs with the same parameters are predicted once.
 
 Results are in each worker's memory, or in a Redis that all workers and machines share. A result
 that cannot be stored or found is predicted; a cache never fails a request.
@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 from pydantic import BaseModel, ValidationError
@@ -22,7 +21,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from project.errors import CacheUnavailable
-from project.models.base import Model, Params
+from project.inference.pipeline import Raw
+from project.models.base import AnyModel, Params
 from project.observability import metrics
 from project.settings import Settings
 
@@ -194,14 +194,17 @@ class ResultCache:
         self.store = store
 
     @staticmethod
-    def key(model: Model[Any, Any], params: Params, data: bytes) -> str:
-        """SHA-256 of all that a result depends on: model, version, parameters, content."""
+    def key(model: AnyModel, params: Params, raw: Raw) -> str:
+        """SHA-256 of all that a result depends on: model, version, parameters, inputs."""
         head = f"{model.name}\0{model.version}\0{params.model_dump_json()}\0"
         digest = hashlib.sha256(head.encode())
-        digest.update(data)
+        for name, data in sorted(raw.items()):
+            content = data if isinstance(data, bytes) else data.encode()
+            digest.update(f"{name}\0{len(content)}\0".encode())
+            digest.update(content)
         return digest.hexdigest()
 
-    async def find(self, model: Model[Any, Any], key: str) -> BaseModel | None:
+    async def find(self, model: AnyModel, key: str) -> BaseModel | None:
         """The result of a key, or None; counts a hit or a miss."""
         value = await self.store.get(key)
         try:

@@ -1,9 +1,12 @@
-"""The threads of one model: each decodes the next picture or runs the net, whichever is due.
+"""The threads of one model: each decodes the next input or runs the net, whichever is due.
 
-A picture that comes alone is decoded, predicted and answered by one thread without a pause. Where
+An input that comes alone is decoded, predicted and answered by one thread without a pause. Where
 many wait, batches form by themselves: of what was decoded meanwhile, up to the model's largest,
 with no timer. Decoding and the net share the threads, so that no more of them run than there are
 processors for them.
+
+A model of steps has no batches: one thread takes a prediction from decoding to encoding, as a
+generator may hold what belongs to its thread.
 """
 
 import asyncio
@@ -12,27 +15,40 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 
 from loguru import logger
-from pydantic import BaseModel
 
 from project.errors import ProjectError
 from project.inference.concurrency import LONG_SECONDS, ConcurrencyLimiter
-from project.inference.pipeline import Item, Pipeline
-from project.models.base import Params
+from project.inference.encoding import Encoding
+from project.inference.pipeline import Item, Output, Pipeline, Raw
+from project.models.base import BatchModel, Params
 
 STOP_SECONDS = 1.0  # at the end, for steps that run; a forward pass that hangs is not waited for
 
 
+Report = Callable[[float], None]
+"""Takes the share done, 0 to 1, between two steps; an exception of it ends the prediction."""
+
+
 @dataclass(slots=True, eq=False)
 class Task:
-    """One prediction that a request waits for. item: set when the picture is decoded."""
+    """One prediction that a request waits for.
 
-    data: bytes
+    report: of a model of steps, called in its thread. context: what the steps run in, so that what
+    they log belongs to the request. item: set when the inputs are decoded.
+    """
+
+    raw: Raw
     params: Params
-    future: asyncio.Future[BaseModel]
+    encoding: Encoding
+    future: asyncio.Future[Output]
     arrived_at: float
+    report: Report | None = None
+    context: Context | None = None
     item: Item | None = None
 
     @property
@@ -41,10 +57,10 @@ class Task:
         return not self.future.done()
 
 
-Answers = list[tuple[Task, BaseModel | ProjectError]]
+Answers = list[tuple[Task, Output | Exception]]
 
 
-class BatchExecutor:
+class ModelExecutor:
     """Threads that serve tasks as the limiter permits.
 
     refresh_seconds: interval at which stalled steps are detected. clock: seconds, monotonic.
@@ -60,8 +76,10 @@ class BatchExecutor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.thread_count = thread_count
-        self.max_batch = pipeline.model.max_batch  # pictures in a forward pass
-        self._pipeline = pipeline
+        model = pipeline.model
+        self.max_batch = model.max_batch if isinstance(model, BatchModel) else 1  # of a pass
+        self.pipeline = pipeline
+        self._in_steps = not isinstance(model, BatchModel)
         self._limiter = limiter
         self._refresh_seconds = refresh_seconds
         self._clock = clock
@@ -71,7 +89,7 @@ class BatchExecutor:
         self._idle: list[threading.Lock] = []  # of each thread that sleeps; released to wake it
         self._stopping = False
         self._step_started: list[float | None] = [None] * thread_count
-        name = pipeline.model.name
+        name = model.name
         self._threads = [
             threading.Thread(target=self._run, args=(index,), name=f"{name}-{index}", daemon=True)
             for index in range(thread_count)
@@ -156,39 +174,80 @@ class BatchExecutor:
 
     def _step(self, index: int) -> None:
         """Run the step that is due, and deliver its answers."""
-        tasks, step = self._next_step()
+        tasks, step = self._next_step(index)
         if not tasks:
             return
         self._step_started[index] = self._clock()
         try:
             answers = step(tasks)
         except Exception as error:  # noqa: BLE001 - a bug of ours: these tasks fail, others do not
-            logger.opt(exception=error).bind(model=self._pipeline.model.name).error("batch_lost")
-            answers = [(task, self._pipeline.model_failed()) for task in tasks]
+            logger.opt(exception=error).bind(model=self.pipeline.model.name).error("batch_lost")
+            answers = [(task, self.pipeline.model_failed()) for task in tasks]
         self._step_started[index] = None
         if answers:
             with suppress(RuntimeError):  # the event loop has ended, and the requests with it
                 self._loop.call_soon_threadsafe(self._deliver, answers)
 
-    def _next_step(self) -> tuple[list[Task], Callable[[list[Task]], Answers]]:
-        """The due step and its tasks: the net once a batch is full or nothing is undecoded."""
-        if len(self._decoded) >= self.max_batch or not self._undecoded:
-            return _pop_awaited(self._decoded, self.max_batch), self._forward
+    def _next_step(self, index: int) -> tuple[list[Task], Callable[[list[Task]], Answers]]:
+        """The due step and its tasks.
+
+        The net is due once a batch is full, nothing is undecoded, or what is decoded holds as much
+        memory as the largest picture may.
+        """
+        if self._in_steps:
+            return _pop_awaited(self._undecoded, 1), partial(self._run_steps, index)
+        full = len(self._decoded) >= self.max_batch
+        if full or not self._undecoded or self._holds_much():
+            return _pop_batch(self._decoded, self.max_batch), self._forward
         return _pop_awaited(self._undecoded, 1), self._prepare
 
     def _prepare(self, tasks: list[Task]) -> Answers:
         (task,) = tasks
         try:
-            task.item = self._pipeline.prepare(task.data, task.params)
+            task.item = self.pipeline.prepare(task.raw, task.params, task.encoding)
         except ProjectError as error:
             return [(task, error)]
-        task.data = b""  # it may be of megabytes
+        task.raw = {}  # it may be of megabytes
         self._decoded.append(task)
         return []
 
     def _forward(self, tasks: list[Task]) -> Answers:
         items = [task.item for task in tasks if task.item]
-        return list(zip(tasks, self._pipeline.forward(items), strict=True))
+        return list(zip(tasks, self.pipeline.forward(items), strict=True))
+
+    def _holds_much(self) -> bool:
+        """Whether the decoded pictures hold the memory of the largest that is allowed."""
+        pixels = sum(task.item.pixels for task in list(self._decoded) if task.item)
+        return pixels > self.pipeline.limits.max_pixels
+
+    def _run_steps(self, index: int, tasks: list[Task]) -> Answers:
+        """Take one task from its inputs to its result, or to the step after which it is in vain."""
+        (task,) = tasks
+
+        def report(share: float) -> None:
+            if task.report:
+                task.report(share)
+
+        def go_on(share: float) -> bool:
+            report(share)
+            if not self._limiter.may_continue(self):
+                self._step_started[index] = None
+                self._limiter.release()
+                self._limiter.acquire(self)
+            self._step_started[index] = self._clock()  # each step may take its time
+            return task.is_awaited and not self._stopping
+
+        def run() -> Output | None:
+            task.item = self.pipeline.prepare(task.raw, task.params, task.encoding)
+            task.raw = {}
+            report(0.0)
+            return self.pipeline.run_steps(task.item, go_on)
+
+        try:
+            output = task.context.run(run) if task.context else run()
+        except Exception as error:  # noqa: BLE001 - ours, or what `report` ends the steps with
+            return [(task, error)]
+        return [(task, output)] if output else []
 
 
 def _pop_awaited(tasks: deque[Task], limit: int) -> list[Task]:
@@ -200,3 +259,18 @@ def _pop_awaited(tasks: deque[Task], limit: int) -> list[Task]:
             if task.is_awaited:
                 popped.append(task)
     return popped
+
+
+def _pop_batch(tasks: deque[Task], limit: int) -> list[Task]:
+    """As _pop_awaited, as long as their arrays have the shape of the first one."""
+    batch = _pop_awaited(tasks, 1)
+    while 0 < len(batch) < limit and (found := _pop_awaited(tasks, 1)):
+        if _shape_of(found[0]) != _shape_of(batch[0]):
+            tasks.appendleft(found[0])
+            break
+        batch += found
+    return batch
+
+
+def _shape_of(task: Task) -> tuple[int, ...]:
+    return task.item.array.shape if task.item and task.item.array is not None else ()

@@ -9,17 +9,17 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
-
-from project.errors import DeadlineExceeded, ModelUnavailable, Overloaded, ProjectError
+from project.errors import DeadlineExceeded, ModelUnavailable, Overloaded
 from project.inference.admission import Admission, Slot
-from project.inference.drift.features import ImageFeatures
-from project.inference.executor import Answers, BatchExecutor, Task
+from project.inference.encoding import Encoding, is_drawing
+from project.inference.executor import Answers, ModelExecutor, Report, Task
+from project.inference.pipeline import Output, Raw
 from project.inference.service_rate import ServiceRate
-from project.models.base import Model, Params
+from project.models.base import AnyModel, Params, StepModel
 from project.observability import metrics
 
 STUCK_DEADLINES = 3  # a step that runs for so many deadlines counts as hung
@@ -27,14 +27,17 @@ STUCK_DEADLINES = 3  # a step that runs for so many deadlines counts as hung
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A result, and the seconds that each stage of it took.
+    """A result, what it is sent as, and the seconds that each stage of it took.
 
-    image_features: of the picture; None for a cached result. cached: None without a cache.
+    result: a Pydantic model or an image. features: of the inputs; None for a cached result.
+    cached: None without a cache.
     """
 
-    result: BaseModel
+    result: Any
+    body: bytes
+    media_type: str
     seconds: dict[str, float]
-    image_features: ImageFeatures | None = None
+    features: dict[str, float] | None = None
     cached: bool | None = None
 
 
@@ -42,24 +45,24 @@ class ModelQueue:
     """Serves one model.
 
     max_wait_seconds: a request that would wait longer is refused. deadline_seconds: for each
-    prediction. clock: seconds, monotonic; the executor's own.
+    prediction; None: its caller has one. clock: seconds, monotonic; the executor's own.
     """
 
     def __init__(
         self,
-        model: Model[Any, Any],
-        executor: BatchExecutor,
+        model: AnyModel,
+        executor: ModelExecutor,
         admission: Admission,
         *,
         max_wait_seconds: float,
-        deadline_seconds: float,
+        deadline_seconds: float | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model
         self.failure: str | None = "not loaded yet"
         self._executor = executor
         self._admission = admission
-        self._max_wait_seconds = min(max_wait_seconds, deadline_seconds)
+        self._max_wait_seconds = min(max_wait_seconds, deadline_seconds or math.inf)
         self._deadline_seconds = deadline_seconds
         self._clock = clock
         self._service_rate = ServiceRate(clock)
@@ -85,7 +88,7 @@ class ModelQueue:
     def is_stuck(self) -> bool:
         """Whether a step has run for so long that it will hardly end; nothing can stop it."""
         started = self._executor.busy_since()
-        limit = STUCK_DEADLINES * self._deadline_seconds
+        limit = STUCK_DEADLINES * (self._deadline_seconds or math.inf)
         return started is not None and self._clock() - started > limit
 
     @property
@@ -148,18 +151,23 @@ class ModelQueue:
             raise overload
         slot.confirm()
 
-    async def run(self, data: bytes, params: Params) -> Prediction:
-        """Predict for the bytes of one image; call it while a confirmed slot is held.
+    async def run(
+        self, raw: Raw, params: Params, encoding: Encoding, report: Report | None = None
+    ) -> Prediction:
+        """Predict for the inputs; call it while a confirmed slot is held.
 
-        Raises DeadlineExceeded, InvalidImage and other InvalidInput, or ModelFailed.
+        report: of a model of steps; see Task. Raises DeadlineExceeded, InvalidImage and other
+        InvalidInput, ModelFailed, or what `report` raises.
         """
-        future: asyncio.Future[BaseModel] = asyncio.get_running_loop().create_future()
-        task = Task(data, params, future, arrived_at=self._clock())
+        future: asyncio.Future[Output] = asyncio.get_running_loop().create_future()
+        task = Task(raw, params, encoding, future, self._clock(), report)
+        if isinstance(self.model, StepModel):
+            task.context = copy_context()
         started = time.perf_counter()
         self._executor.submit(task)
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                result = await future
+                output = await future
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"the prediction took longer than {self._deadline_seconds:g} s; "
@@ -167,7 +175,15 @@ class ModelQueue:
             ) from error
         finally:  # a request that gave up waited too: in a jam there is nothing else to measure
             seconds = self._observe(task, time.perf_counter() - started)
-        return Prediction(result, seconds, task.item.image_features if task.item else None)
+        features = task.item.features if task.item else None
+        return Prediction(output.result, output.body, encoding.media_type, seconds, features)
+
+    async def encode(self, result: Any, raw: Raw, encoding: Encoding) -> bytes:
+        """Encode a result that was cached; one that has to be drawn, in a thread."""
+        pipeline = self._executor.pipeline
+        if not is_drawing(self.model, encoding):
+            return pipeline.encode(result, raw, encoding)
+        return await asyncio.to_thread(pipeline.encode, result, raw, encoding)
 
     def _observe(self, task: Task, total: float) -> dict[str, float]:
         """Count the seconds of each stage; the rest of the total was spent in the queue."""
@@ -185,7 +201,7 @@ class ModelQueue:
         for task, result in answers:
             if not task.is_awaited:
                 continue
-            if isinstance(result, ProjectError):
+            if isinstance(result, Exception):
                 task.future.set_exception(result)
             else:
                 task.future.set_result(result)

@@ -9,24 +9,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import torch
 from loguru import logger
-from pydantic import BaseModel
+from PIL import Image
 
 from project.errors import ClientDisconnected, DeadlineExceeded, Overloaded
 from project.inference.admission import BRIEF_SECONDS, UPLOAD_SECONDS, Admission, Slot
-from project.inference.backends.selection import accelerate
+from project.inference.backends.selection import limit_torch_threads, prepare_net
 from project.inference.cache import ResultCache, make_cache
 from project.inference.concurrency import LONG_SECONDS, ConcurrencyLimiter
 from project.inference.drift.features import features_of
 from project.inference.drift.monitor import DriftMonitor
-from project.inference.executor import BatchExecutor
+from project.inference.encoding import Encoding, usual_encoding
+from project.inference.executor import ModelExecutor, Report
 from project.inference.images.decoding import ImageLimits
-from project.inference.loading import FIRST_RETRY_SECONDS, load, retry_until_loaded, warm_up
+from project.inference.loading import (
+    FIRST_RETRY_SECONDS,
+    load,
+    retry_until_loaded,
+    warm_up,
+    warm_up_steps,
+)
 from project.inference.model_queue import ModelQueue, Prediction
-from project.inference.pipeline import Pipeline
+from project.inference.pipeline import Pipeline, Raw
 from project.models import create
-from project.models.base import Model, Params
+from project.models.base import AnyModel, BatchModel, Params, StepModel, TopPrediction
 from project.observability import metrics
 from project.observability.labels import CountedLabels
 from project.resources import size
@@ -38,6 +44,7 @@ OUTCOME_OF_ERROR: dict[type[BaseException], str] = {
     ClientDisconnected: "cancelled",
     asyncio.CancelledError: "cancelled",
 }
+WAIT_SHARE = 0.5  # of slo_seconds: a slow model may have its requests wait for longer
 CLIENT_ERRORS = range(400, 500)  # statuses of errors that are the request's own fault
 
 
@@ -46,8 +53,10 @@ class RunnerOptions:
     """How models are served; see the settings of these names.
 
     streams: threads for each model. guaranteed_streams: steps that this worker may run whatever
-    its siblings do. batch: pictures in a forward pass; None: measured at load. labels_dir: what
-    workers share to count labels. The rest are pauses and bounds, which tests shorten.
+    its siblings do. batch: inputs in a forward pass; None: measured at load. labels_dir: what
+    workers share to count labels. deadline_seconds: None where the caller has a limit of its own.
+    warm_up_steps: run the steps of a sample at load. The rest are pauses and bounds, which tests
+    shorten.
     """
 
     limits: ImageLimits
@@ -60,11 +69,12 @@ class RunnerOptions:
     batch: int | None
     queue_limit: int
     queue_seconds: float
-    deadline_seconds: float
+    deadline_seconds: float | None
     brief_seconds: float = BRIEF_SECONDS
     upload_seconds: float = UPLOAD_SECONDS
     long_seconds: float = LONG_SECONDS
     retry_seconds: float = FIRST_RETRY_SECONDS
+    warm_up_steps: bool = True
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -90,7 +100,7 @@ class Runner:
 
     def __init__(
         self,
-        models: Sequence[Model[Any, Any]],
+        models: Sequence[AnyModel],
         options: RunnerOptions,
         *,
         drift: DriftMonitor,
@@ -114,15 +124,18 @@ class Runner:
         }
 
     @classmethod
-    def of(cls, models: Sequence[Model[Any, Any]], settings: Settings) -> Self:
+    def of(cls, models: Sequence[AnyModel], settings: Settings) -> Self:
         """The runner that the settings name."""
         options, drift = RunnerOptions.of(settings), DriftMonitor.of(settings)
         return cls(models, options, drift=drift, cache=make_cache(settings))
 
-    def _queue(self, model: Model[Any, Any], options: RunnerOptions) -> ModelQueue:
-        executor = BatchExecutor(
+    def _queue(self, model: AnyModel, options: RunnerOptions) -> ModelQueue:
+        threads = options.streams
+        if isinstance(model, StepModel):  # else its long steps would delay every short one
+            threads = max(1, threads // 2)
+        executor = ModelExecutor(
             Pipeline(model, options.limits),
-            options.streams,
+            threads,
             self.limiter,
             refresh_seconds=options.long_seconds,
         )
@@ -136,13 +149,12 @@ class Runner:
             model,
             executor,
             admission,
-            max_wait_seconds=options.queue_seconds,
+            max_wait_seconds=max(options.queue_seconds, WAIT_SHARE * model.slo_seconds),
             deadline_seconds=options.deadline_seconds,
         )
 
     async def __aenter__(self) -> Self:
         """Load every model, off the event loop; one that fails is tried again in the background."""
-        torch.set_num_threads(self._options.threads)
         metrics.declare(self.queues)
         for queue in self.queues.values():
             self.drift.start_counting(queue.model.name, queue.model.version)
@@ -174,28 +186,45 @@ class Runner:
         """
         return AdmittedPrediction(self, self.queues[name])
 
-    async def predict(self, name: str, data: bytes, params: Params) -> Prediction:
+    async def predict(self, name: str, raw: Raw, params: Params) -> Prediction:
         """Admit and predict; raises what `admit` and AdmittedPrediction.predict raise."""
         with self.admit(name) as slot:
-            return await slot.predict(data, params)
+            return await slot.predict(raw, params)
 
-    async def run(self, queue: ModelQueue, data: bytes, params: Params) -> Prediction:
+    async def run(
+        self,
+        queue: ModelQueue,
+        raw: Raw,
+        params: Params,
+        encoding: Encoding,
+        report: Report | None,
+    ) -> Prediction:
         """Predict, or find the result in the cache, and count it; for admitted predictions."""
-        prediction = await self._run_cached(queue, data, params)
+        if self.cache is None or issubclass(queue.model.result, Image.Image):
+            prediction = await queue.run(raw, params, encoding, report)
+        else:
+            prediction = await self._run_cached(self.cache, queue, raw, params, encoding, report)
         self._count_result(queue.model, prediction)
         return prediction
 
-    async def _run_cached(self, queue: ModelQueue, data: bytes, params: Params) -> Prediction:
+    async def _run_cached(
+        self,
+        cache: ResultCache,
+        queue: ModelQueue,
+        raw: Raw,
+        params: Params,
+        encoding: Encoding,
+        report: Report | None,
+    ) -> Prediction:
         """Find the result in the cache, or predict and store it; an error is never stored."""
-        if self.cache is None:
-            return await queue.run(data, params)
         requested_ns = time.time_ns()
-        key = await asyncio.to_thread(self.cache.key, queue.model, params, data)
-        result = await self.cache.find(queue.model, key)
+        key = await asyncio.to_thread(cache.key, queue.model, params, raw)
+        result = await cache.find(queue.model, key)
         if result is not None:
-            return Prediction(result, {}, cached=True)
-        prediction = await queue.run(data, params)
-        await self.cache.put(key, prediction.result, requested_ns)
+            body = await queue.encode(result, raw, encoding)
+            return Prediction(result, body, encoding.media_type, {}, cached=True)
+        prediction = await queue.run(raw, params, encoding, report)
+        await cache.put(key, prediction.result, requested_ns)
         return replace(prediction, cached=False)
 
     def count_outcome(self, name: str, error: BaseException | None) -> None:
@@ -203,28 +232,35 @@ class Runner:
         outcome = "ok" if error is None else outcome_of(error)
         self._outcomes[name, outcome].inc()
 
-    def _count_result(self, model: Model[Any, Any], prediction: Prediction) -> None:
-        """Count the features of the picture, and the label and confidence of the result."""
+    def _count_result(self, model: AnyModel, prediction: Prediction) -> None:
+        """Count the features of the inputs, and the label and confidence of the result."""
         top_prediction = top_prediction_of(model, prediction.result)
-        if prediction.image_features:
-            self.drift.count(model.name, features_of(prediction.image_features, top_prediction))
+        if prediction.features:
+            self.drift.count(model.name, features_of(prediction.features, top_prediction))
         if top_prediction is None:
             return
         label, confidence = top_prediction
         counted = self._labels[model.name].count_as(label)
         metrics.INFERENCE_PREDICTIONS.labels(model.name, counted).inc()
-        metrics.INFERENCE_CONFIDENCE.labels(model.name).observe(confidence)
+        if confidence is not None:
+            metrics.INFERENCE_CONFIDENCE.labels(model.name).observe(confidence)
 
     def _load(self, queue: ModelQueue) -> str | None:
         """Load one model and make it fast; returns the reason where that failed."""
         model, options = queue.model, self._options
 
         def prepare() -> dict[str, object]:
-            cache = options.backend_cache
-            accelerate(model, options.backend, streams=options.streams, cache=cache)
-            batch = warm_up(model, options.batch)
-            queue.limit_batches(batch)
-            return {"streams": options.streams, "batch": batch}
+            limit_torch_threads(options.threads)
+            if isinstance(model, BatchModel):
+                cache = options.backend_cache
+                net = prepare_net(model, options.backend, streams=options.streams, cache=cache)
+                limit_torch_threads(options.threads)
+                batch = warm_up(model, options.batch)
+                queue.limit_batches(batch)
+                return {"streams": options.streams, "batch": batch, "net": net}
+            if isinstance(model, StepModel) and options.warm_up_steps and not model.background:
+                warm_up_steps(model)
+            return {"streams": options.streams}
 
         queue.failure = load(model, prepare)
         return queue.failure
@@ -263,14 +299,23 @@ class AdmittedPrediction:
         """Whether its slot was not given back by a slow upload."""
         return self._slot.held
 
-    async def predict(self, data: bytes, params: Params) -> Prediction:
-        """Predict for the bytes of one image.
+    async def predict(
+        self,
+        raw: Raw,
+        params: Params,
+        encoding: Encoding | None = None,
+        report: Report | None = None,
+    ) -> Prediction:
+        """Predict for the inputs.
 
+        encoding: of the result; None for the model's usual one. report: takes the share done
+        between the steps of a model of steps, in its thread; what it raises ends the prediction.
         Raises Overloaded where a slow upload gave its slot back and no other one is free,
         DeadlineExceeded, InvalidImage and other InvalidInput, or ModelFailed.
         """
         self._queue.confirm(self._slot)
-        return await self._runner.run(self._queue, data, params)
+        encoding = encoding or usual_encoding(self._queue.model)
+        return await self._runner.run(self._queue, raw, params, encoding, report)
 
 
 def outcome_of(error: BaseException) -> str:
@@ -281,17 +326,20 @@ def outcome_of(error: BaseException) -> str:
     return next(kinds, other)
 
 
-def top_prediction_of(model: Model[Any, Any], result: BaseModel) -> tuple[str, float] | None:
+def top_prediction_of(model: AnyModel, result: Any) -> TopPrediction | None:
     """The label and confidence to count; a bug in the model costs the count, not the result."""
     try:
         top_prediction = model.top_prediction(result)
         if top_prediction is None:
             return None
-        label, confidence = str(top_prediction[0]), float(top_prediction[1])
+        label, confidence = str(top_prediction[0]), top_prediction[1]
+        confidence = None if confidence is None else float(confidence)
     except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
         logger.opt(exception=error).bind(model=model.name).error("prediction_not_counted")
         return None
-    if not 0 <= confidence <= 1:  # one NaN would spoil the sum for as long as it is kept
+    if (
+        confidence is not None and not 0 <= confidence <= 1
+    ):  # one NaN would spoil the sum for as long as it is kept
         logger.bind(model=model.name, confidence=confidence).error("confidence_not_counted")
         return None
     return label, confidence
@@ -304,7 +352,5 @@ async def load_all(settings: Settings) -> list[str]:
     has no file.
     """
     models = create(settings.models, settings.weights_by_model)
-    quick = [model for model in models if isinstance(model, Model)]
-    failed = [model.name for model in models if model not in quick and load(model, dict)]
-    async with Runner.of(quick, settings) as runner:
-        return failed + [name for name, queue in runner.queues.items() if queue.failure]
+    async with Runner.of(models, settings) as runner:
+        return [name for name, queue in runner.queues.items() if queue.failure]

@@ -29,6 +29,7 @@ from project.observability import metrics
 from project.observability.job_scope import job_scope
 from project.settings import Settings
 from project.storage import Storage
+from project.storage.names import download_name
 
 T = TypeVar("T")
 
@@ -161,12 +162,13 @@ class JobExecutor:
             raise TimeLimitExceeded from None
 
     async def _run_model(self, job: Job, lease: Lease) -> Output:
-        images = {item["name"]: await self._storage.get(item["key"]) for item in job.inputs}
-        return await self._models.work(job.model, images, job.params, lease.report_progress)
+        inputs = {item["name"]: await self._storage.get(item["key"]) for item in job.inputs}
+        return await self._models.work(job.model, inputs, job.params, lease.report_progress)
 
     async def _store(self, job: Job, owner: str, output: Output) -> StoredFile:
         key = f"jobs/{job.id}/results/{owner}"
-        await self._storage.put(key, output.data, output.media_type)
+        filename = download_name(job.model, job.id, media_type=output.media_type)
+        await self._storage.put(key, output.data, output.media_type, filename)
         return StoredFile(key=key, media_type=output.media_type, size=len(output.data))
 
     async def _retry_until_available(self, call: Callable[[], Awaitable[T]]) -> T:

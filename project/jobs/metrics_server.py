@@ -63,7 +63,8 @@ def worker_metrics(settings: Settings) -> Callable[[], bytes]:
     def observe(_families: object) -> Iterable[Metric]:
         return chain(queue_metrics(queue, settings.job_seconds), drift.collect())
 
-    exposition = partial(expose, settings.prometheus_multiproc_dir, observe)
+    directory = settings.prometheus_multiproc_dir
+    exposition = partial(expose, directory, observe, left_out=metrics.AT_ONCE_ALONE)
     return lambda: exposition().text
 
 

@@ -4,12 +4,12 @@ import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from project.errors import ConfigurationError
 
 if TYPE_CHECKING:  # NumPy and Pillow are slow to import, and checking names needs neither
-    from project.models.base import AnyModel, LongModel, Model
+    from project.models.base import AnyModel
 
 
 def available() -> list[str]:
@@ -31,9 +31,10 @@ def check_names(names: Sequence[str]) -> None:
 def create(
     names: Sequence[str], sources: Mapping[str, str] = MappingProxyType({})
 ) -> "list[AnyModel]":
-    """One unloaded instance of each named model, quick or long, in that order.
+    """One unloaded instance of each named model, in that order.
 
     sources: name → the source of its weights, for models with other weights than their own.
+    Raises ConfigurationError for the first mistake in a file.
     """
     check_names(names)
     models = [_only_model_of(name)(name) for name in names]
@@ -42,25 +43,24 @@ def create(
     return models
 
 
-def quick_of(served: "Sequence[AnyModel]", *, jobs: bool) -> "list[Model[Any, Any]]":
-    """The models that predict at once. jobs: whether the others are served as jobs.
+def without_background(served: "Sequence[AnyModel]", *, jobs: bool) -> "list[AnyModel]":
+    """The models that a client can wait for. jobs: whether the others are served as jobs.
 
     Raises ConfigurationError where none is left.
     """
-    from project.models.base import LongModel  # noqa: PLC0415 - see above
-
-    quick = [model for model in served if not isinstance(model, LongModel)]
-    if not quick and not jobs:
+    left = [model for model in served if not model.background]
+    if not left and not jobs:
         names = ", ".join(model.name for model in served)
         raise ConfigurationError(
             f"{names}: served as jobs alone, and JOBS is off; "
-            "name a model that is quick in MODELS, or set JOBS=on"
+            "name a model in MODELS that answers at once, or set JOBS=on"
         )
-    return quick
+    return left
 
 
 def _only_model_of(name: str) -> "type[AnyModel]":
-    from project.models.base import LongModel, Model  # noqa: PLC0415 - see above
+    from project.models.base import Model
+    from project.models.base.checks import only_model
 
     try:
         module = importlib.import_module(f"{__name__}.{name}")
@@ -72,46 +72,7 @@ def _only_model_of(name: str) -> "type[AnyModel]":
         value
         for value in vars(module).values()
         if isinstance(value, type)
-        and issubclass(value, Model | LongModel)
+        and issubclass(value, Model)
         and value.__module__ == module.__name__
     ]
-    if len(found) != 1:
-        raise ConfigurationError(
-            f"project/models/{name}.py: define one subclass of Model, not {len(found)}; "
-            "or one of LongModel, for a job"
-        )
-    (model,) = found
-    if issubclass(model, LongModel):
-        _check_images(name, model)
-    if not issubclass(model, LongModel) or model.images:
-        _check_parameters(name, model)
-    return model
-
-
-def _check_images(name: str, model: "type[LongModel[Any, Any]]") -> None:
-    """Images and parameters are fields of one form, so no two may have the same name."""
-    if not isinstance(model.images, tuple):  # ("image") is a string, of five letters
-        raise ConfigurationError(
-            f"project/models/{name}.py: images must be a tuple, such as ('image',)"
-        )
-    fields = [*model.images, *model.params.model_fields]
-    wrong = {item for item in model.images if not _plain(item) or fields.count(item) > 1}
-    if wrong:
-        raise ConfigurationError(
-            f"project/models/{name}.py: give each image a name of its own, in lower case, of "
-            f"letters, digits and _, that no parameter has; not {', '.join(sorted(wrong))}"
-        )
-
-
-def _plain(name: str) -> bool:
-    """Whether an image's name may be a part of a key in the storage."""
-    return name.isascii() and name.isidentifier() and name == name.lower()
-
-
-def _check_parameters(name: str, model: "type[AnyModel]") -> None:
-    """A request may have nothing but a picture, so every parameter needs a default."""
-    required = [key for key, value in model.params.model_fields.items() if value.is_required()]
-    if required:
-        raise ConfigurationError(
-            f"project/models/{name}.py: give a default to the parameters {', '.join(required)}"
-        )
+    return only_model(name, found)

@@ -1,18 +1,24 @@
 """background_removal: the subject inside a rectangle, cut out of its background."""
 
-from collections.abc import Generator, Mapping
 from math import ceil, floor, pi, sqrt
-from typing import ClassVar
 
 import cv2
 import numpy as np
 from PIL import Image
-from pydantic import Field
 
-from project.errors import InvalidInput
-from project.models.base import Array, LongModel, Params
+from project.models.base import (
+    NO_WEIGHTS,
+    Array,
+    Field,
+    ImageInput,
+    InvalidInput,
+    Params,
+    Picture,
+    StepModel,
+    Steps,
+)
 
-MAX_PIXELS = 300_000  # that are cut: an iteration then takes a second or two at most
+MAX_PIXELS = 100_000  # that are cut: five iterations then take about a second
 SEED = 0  # of GrabCut's first clusters: the same picture always has the same result
 SMOOTHING = 1.0  # pixels; sigma of the blur that smooths the edge
 EDGE_SLOPE = 0.6  # of alpha across the edge, per pixel: opaque to clear in 1 / 0.6 pixels
@@ -37,7 +43,7 @@ class Rectangle(Params):
     iterations: int = Field(5, ge=1, le=10, description="How often the cut is made better.")
 
 
-class BackgroundRemoval(LongModel[Rectangle, Image.Image]):
+class BackgroundRemoval(StepModel[ImageInput, Picture, Rectangle]):
     """GrabCut (Rother, Kolmogorov and Blake 2004): segments by colours and edges of the one photo.
 
     Pixels outside the rectangle are background for certain; their colours are its model.
@@ -45,20 +51,13 @@ class BackgroundRemoval(LongModel[Rectangle, Image.Image]):
 
     version = "1.0.0"
     licence = "Apache-2.0"  # of OpenCV; there are no weights
-    weights = "none"
+    weights = NO_WEIGHTS
     summary = "Cuts the subject inside a rectangle out of its background."
-    params: ClassVar[type[Params]] = Rectangle
-    result: ClassVar[type[Image.Image]] = Image.Image
     backend = "opencv"
 
-    def load(self) -> None:
-        """Nothing to read: GrabCut has no weights."""
-
-    def steps(
-        self, images: Mapping[str, Image.Image], params: Rectangle
-    ) -> Generator[float, None, Image.Image]:
+    def steps(self, inputs: ImageInput, params: Rectangle) -> Steps[Picture]:
         """Returns an RGBA picture of the same size, its background black and clear."""
-        image = images["image"]
+        image = inputs.image
         small = reduced(image)
         box = box_of(params, small.size)
         mask = yield from cut(np.asarray(small), box, params.iterations)
@@ -113,7 +112,7 @@ def span(start: float, length: float, pixels: int) -> range:
     return range(ceil(start * pixels), floor(min(1, start + length) * pixels))
 
 
-def cut(pixels: Array, box: Box, iterations: int) -> Generator[float, None, Array]:
+def cut(pixels: Array, box: Box, iterations: int) -> Steps[Array]:
     """Segment the subject: (h, w) uint8, 255 in it. Yields the share done after each iteration.
 
     pixels: (h, w, 3) uint8. Raises InvalidInput where nothing belongs to it.

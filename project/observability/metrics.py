@@ -95,7 +95,7 @@ BACKENDS = ("cuda", "openvino-bf16", "openvino-f32", "torchscript")
 SIGNALS = ("traces", "errors", "logs")
 JOB_OUTCOMES = ("succeeded", "failed", "cancelled", "expired")
 QUEUE_STATES = ("ready", "running", "delayed", "dead")
-FEATURES = ("brightness", "contrast", "pixels", "label", "confidence")
+FEATURES = ("brightness", "contrast", "pixels", "length", "non_ascii", "label", "confidence")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 
 # fmt: off
@@ -184,6 +184,20 @@ def observed(spec: Spec, value: float | None = None) -> GaugeMetricFamily:
     if spec.labels:
         return GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
     return GaugeMetricFamily(spec.name, spec.help, value=value)
+
+
+# Of predictions that a client waits for. Job workers predict one by one and leave them out: the
+# stages of a job are in its row, and its duration is in `jobs_duration_seconds`.
+AT_ONCE_ALONE = frozenset(
+    {
+        "inference_stage_duration_seconds",
+        "inference_batch_size",
+        "inference_queue_depth",
+        "inference_queue_limit",
+        "inference_input_pixels",
+        "inference_cache",
+    }
+)
 
 
 def exposed() -> list[Spec]:

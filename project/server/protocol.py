@@ -13,6 +13,7 @@ from collections.abc import Callable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from project.api.body_limit import DISCARD_BYTES, DISCARD_SECONDS
+from project.api.server_interface import Headers
 from project.errors import Overloaded
 from project.server import rejection
 
@@ -20,7 +21,7 @@ HEAD_BYTES = 1 << 16  # limit of a request's head, equal to that of h11, Uvicorn
 PIECE_BYTES = 1 << 20  # size of a body's piece that wakes the application
 CLOSE = (b"connection", b"close")
 
-CheckOverload = Callable[[bytes, bytes, int | None], Overloaded | None]
+CheckOverload = Callable[[bytes, bytes, Headers, int | None], Overloaded | None]
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -99,7 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if busy or behind or upgrade or self.check_overload is None:
             return False
         port = self.server[1] if self.server else None
-        overload = self.check_overload(self.parser.get_method(), self.url, port)
+        overload = self.check_overload(self.parser.get_method(), self.url, self.headers, port)
         if overload is not None:
             self._send_rejection(overload)
         return overload is not None

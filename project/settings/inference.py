@@ -40,7 +40,10 @@ class InferenceSettings(BaseSettings):
         64, ge=1, description="Predictions that a worker admits per model; the next one gets a 503."
     )
     queue_seconds: float = Field(
-        0.3, gt=0, description="A prediction that would wait longer gets a 503 as well."
+        0.3,
+        gt=0,
+        description="A prediction that would wait longer gets a 503 as well; "
+        "where half of the model's slo_seconds is more, that counts.",
     )
     refusal_pause_seconds: float = Field(
         0.1,
@@ -52,6 +55,9 @@ class InferenceSettings(BaseSettings):
     )
     max_image_pixels: int = Field(
         50_000_000, ge=1, description="Maximum pixels of an image, checked before decoding."
+    )
+    max_text_length: int = Field(
+        100_000, ge=1, description="Maximum characters of a text, checked before anything else."
     )
     min_image_side: int = Field(
         8, ge=1, description="Minimum width and height of an image, pixels."

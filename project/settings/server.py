@@ -63,7 +63,9 @@ class ServerSettings(BaseSettings):
     )
 
     max_body_bytes: int = Field(
-        10 * 2**20, ge=1024, description="Maximum size of a request body, bytes."
+        10 * 2**20,
+        ge=1024,
+        description="Maximum size of a request body, and of a file inside JSON, bytes.",
     )
     body_timeout_seconds: float = Field(
         30, gt=0, description="A request body that takes longer to arrive gets a 408."

@@ -1,5 +1,6 @@
 """Keys, media types and download names of files: what is valid, and how they are written."""
 
+import mimetypes
 import re
 from urllib.parse import quote
 
@@ -26,6 +27,12 @@ def check_media_type(media_type: str) -> None:
     """Raise ValueError for what is not a valid Content-Type."""
     if not _MEDIA_TYPE.fullmatch(media_type):
         raise ValueError(f"no media type: {media_type[:MAX_CHARACTERS]!r}")
+
+
+def download_name(*words: str, media_type: str) -> str:
+    """The file name under which a client saves a file: the words, and the media type's suffix."""
+    suffix = mimetypes.guess_extension(media_type.partition(";")[0].strip()) or ""
+    return "-".join(words) + suffix
 
 
 def disposition(filename: str) -> str:

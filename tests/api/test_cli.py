@@ -1,25 +1,16 @@
-"""`python -m project`: the same answers as over HTTP, for files and folders."""
+"""`predict` and `models`: the same answers as over HTTP, for files, texts and parameters."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
+from PIL import Image
 
+from tests.commands import PLUGINS, command
+from tests.conftest import picture
 from tests.photos import photo
-
-ROOT = Path(__file__).parents[2]
-
-
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "project", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -32,10 +23,27 @@ def folder(tmp_path):
     return tmp_path
 
 
+Predict = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def predict(folder) -> Predict:
+    """Runs `predict` in the folder, with the models of tests/plugins."""
+
+    def run(*words: str, raises: bool = False) -> CompletedProcess[str]:
+        return command("predict", *words, cwd=folder, plugins=PLUGINS, raises=raises)
+
+    return run
+
+
+def lines_of(done: CompletedProcess[str]) -> list[dict]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 def test_predict_takes_folders_and_gives_one_json_object_a_line(folder, real_client):
     """The answers are those of the server, byte for byte."""
     done = command("predict", "classification", str(folder), "-p", "top_k=2", "--json")
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    lines = lines_of(done)
     assert done.returncode == 0
     assert [Path(line["path"]).name for line in lines] == ["chelsea.png", "rocket.JPG"]
     answer = real_client.post(
@@ -46,60 +54,177 @@ def test_predict_takes_folders_and_gives_one_json_object_a_line(folder, real_cli
     assert lines[0]["result"] == answer.json()
 
 
-def test_one_bad_file_fails_the_command_and_costs_no_other_its_result(folder):
+def test_one_bad_file_fails_the_command_and_costs_no_other_its_result(predict):
     """Exit status 1, and every file has its line."""
-    done = command(
-        "predict",
-        "classification",
-        str(folder),
-        str(folder / "notes.txt"),
-        "--json",
-        str(folder / "gone.jpg"),
-    )
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    done = predict("finder", ".", "notes.txt", "--json", "gone.jpg")
+    lines = lines_of(done)
     assert done.returncode == 1
     assert ["result" in line for line in lines] == [True, True, False, False]
     assert "JPEG" in lines[2]["error"]
     assert "No such file" in lines[3]["error"]
 
 
-def test_predict_prints_a_table_for_people(folder):
+def test_predict_prints_a_table_for_people(predict):
     """Names and probabilities, best first."""
-    done = command("predict", "classification", str(folder / "chelsea.png"))
+    done = predict("classification", "chelsea.png")
     assert done.returncode == 0
     assert "chelsea.png" in done.stdout
     assert "tiger cat" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    "words",
     [
-        (("predict", "dog", "x.png"), "no file project/models/dog.py; there are: "),
-        (("predict", "style_transfer", "x.png"), "jobs submit style_transfer"),
-        (("predict", "classification", "x.png", "-p", "top_k=0"), "top_k: Input should be greater"),
-        (("predict", "classification", "x.png", "-p", "top_k"), "name=value"),
-        (("predict", "classification", "."), "no image files"),
-        (("predict", "background_removal", "x.png"), "jobs submit background_removal"),
+        ("-i", "text=a prize"),
+        ("--input", "text=@mails/first"),
+        ("mails/first",),
+        ("mails",),
+        ("-i", "text=nothing", "-p", "tags=nothing", "-p", "tags=more"),
     ],
 )
-def test_a_wrong_command_says_what_to_do_without_a_traceback(words, said, tmp_path):
-    """One line, exit status 1."""
-    done = subprocess.run(
-        [sys.executable, "-m", "project", *words],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_a_text_is_typed_or_read_from_files(predict, folder, words):
+    """A parameter that takes a list is repeated."""
+    (folder / "mails").mkdir()
+    (folder / "mails" / "first").write_text("a prize")
+    done = predict("mail", *words, "--json")
+    (line,) = lines_of(done)
+    assert done.returncode == 0, done.stderr
+    assert line["result"]["label"] == "spam"
+    assert line["path"] == (None if words[1:] and "@" not in words[1] else "mails/first")
+
+
+def test_a_text_and_its_reasons_are_printed_for_people(predict):
+    """The text stands for itself."""
+    done = predict("mail", "-i", "text=a prize for you")
+    assert "a prize for you" in done.stdout
+    assert "spam  0.750" in done.stdout
+    assert "prize  1.0" in done.stdout
+
+
+def test_a_picture_as_the_result_is_saved_and_no_file_is_overwritten(predict, folder):
+    """In this folder, called like the input and the model."""
+    for number in range(2):
+        done = predict("mix", "chelsea.png", "-i", "second=inside/rocket.JPG")
+        name = f"chelsea-mix{'-2' if number else ''}.png"
+        assert f"saved {name}" in done.stdout
+        with Image.open(folder / name) as made, Image.open(folder / "chelsea.png") as sent:
+            assert (made.format, made.size) == ("PNG", sent.size)
+
+
+@pytest.mark.parametrize(
+    ("out", "saved", "kind"),
+    [
+        ("made/deep/", "made/deep/chelsea.png", "PNG"),
+        ("inside", "inside/chelsea.png", "PNG"),
+        ("mixed.jpg", "mixed.jpg", "JPEG"),
+        ("made/mixed.WEBP", "made/mixed.webp", "WEBP"),
+    ],
+)
+def test_a_picture_goes_where_out_says(predict, folder, out, saved, kind):
+    """A folder, which is created, or a file, whose suffix says what it is."""
+    done = predict("mix", "-i", "first=chelsea.png", "--out", out, "--json", "-p", "quality=20")
+    assert done.returncode == 0, done.stderr
+    assert lines_of(done) == [{"path": "chelsea.png", "saved": saved}]
+    with Image.open(folder / saved) as made:
+        assert made.format == kind
+
+
+def test_what_was_found_is_drawn_beside_the_result(predict, folder):
+    """A folder has a drawing for each picture."""
+    (folder / "white.png").write_bytes(picture())
+    done = predict("finder", "white.png", "chelsea.png", "--draw", "-o", "drawn", "--json")
+    first, second = lines_of(done)
+    assert first["result"]["boxes"][0]["label"] == "white, very light"
+    assert (first["saved"], second["saved"]) == ("drawn/white.png", "drawn/chelsea.png")
+    with Image.open(folder / "drawn" / "white.png") as drawn:
+        assert drawn.size == (32, 32)
+        assert len(drawn.getcolors() or []) > 1  # no longer white alone
+
+
+def test_a_model_of_parameters_alone_runs_though_it_is_served_as_jobs(predict):
+    """Its result has a row of its own."""
+    done = predict("count", "-p", "to=3", "--json")
+    assert lines_of(done) == [{"path": None, "result": {"numbers": [1, 2, 3], "title": "numbers"}}]
+
+
+def test_the_traceback_of_a_model_that_raises_is_printed_for_its_author(predict, folder):
+    """Once for each place in its code; every input has its line."""
+    words = ("one crash", "another crash", "fine")
+    for number, text in enumerate(words):
+        (folder / f"{number}.eml").write_text(text)
+    done = predict("mail", "0.eml", "1.eml", "2.eml", "--json", raises=True)
     assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert "plugins/mail.py" in done.stderr
+    assert "ValueError: cannot read one crash" in done.stderr
+    assert ["error" in line for line in lines_of(done)] == [True, True, False]
+
+
+def test_a_file_that_cannot_be_imported_shows_its_author_where(folder):
+    """A traceback, then the line that every command says."""
+    (folder / "broken.py").write_text("value = 1 / 0\n")
+    done = command("predict", "broken", "x", cwd=folder, plugins=folder, raises=True)
+    assert done.returncode == 1
+    assert "value = 1 / 0" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("project/models/broken.py cannot be imported")
+
+
+def test_a_model_that_cannot_be_loaded_fails_the_command(folder):
+    """The log, with the traceback, is on stderr; stdout has results alone."""
+    source = (
+        (PLUGINS / "mail.py")
+        .read_text()
+        .replace(
+            "    def preprocess",
+            "    def load(self) -> None:\n        raise OSError('no weights')\n\n"
+            "    def preprocess",
+        )
+    )
+    (folder / "unloaded.py").write_text(source)
+    done = command(
+        "predict", "unloaded", "-i", "text=x", "--json", cwd=folder, plugins=folder, raises=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "unloaded cannot be loaded: no weights" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("dog", "x.png"), "no file project/models/dog.py; there are: "),
+        (("finder", "x.png", "-p", "top_k=0"), "top_k: Extra inputs are not permitted"),
+        (("finder", "empty"), "no image files"),
+        (("count",), "to: Field required"),
+        (("mail", "-i", "text=x", "-p", "word=a", "-p", "word=b"), "word: sent more than once"),
+        (("mix", "chelsea.png", "--draw"), "leave out --draw: its result is a picture already"),
+        (("mix", "chelsea.png", "--out", "notes.txt/x"), "cannot write there: Not a directory"),
+    ],
+)
+def test_a_wrong_command_says_what_to_do_without_a_traceback(predict, folder, words, said):
+    """Before anything is loaded; exit status 1."""
+    (folder / "empty").mkdir()
+    done = predict(*words)
+    assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
-    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("text", "said"), [("refuse this", "text: is refused"), ("", "text: ")])
+def test_a_text_that_the_model_refuses_says_why(predict, text, said):
+    """By its own words, or those of its field."""
+    done = predict("mail", "-i", f"text={text}", "--json")
+    assert done.returncode == 1
+    assert said in lines_of(done)[0]["error"]
 
 
 def test_models_lists_what_there_is():
-    """With what is served."""
-    done = command("models")
+    """With what goes in, what comes out and how it is served."""
+    done = command("models", plugins=PLUGINS)
     assert done.returncode == 0
-    assert "classification" in done.stdout
-    assert "Apache-2.0" in done.stdout
+    rows = {line.split()[1]: line for line in done.stdout.splitlines() if line.startswith("│")}
+    assert "Apache-2.0" in rows["classification"]
+    assert "image: picture" in rows["classification"]
+    assert "text: text" in rows["mail"]
+    assert "reason, label" in rows["mail"]
+    assert "first: picture, [second: picture]" in rows["mix"]
+    assert "at once" in rows["mix"]
+    assert "as jobs" in rows["count"]

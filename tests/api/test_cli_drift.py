@@ -5,7 +5,7 @@ import json
 import pytest
 
 from project.inference.drift.baseline import Baseline
-from tests.commands import command
+from tests.commands import PLUGINS, command
 from tests.photos import photo
 from training.usual import variations
 
@@ -32,7 +32,7 @@ def test_a_folder_becomes_a_baseline(folder, tmp_path):
         done = command("drift", "baseline", str(folder), "--out", str(target))
         assert done.returncode == 0, done.stderr
         assert str(target) in done.stdout
-        assert f"{COUNT} images read, 2 left out" in done.stderr
+        assert f"{COUNT} files read, 2 left out" in done.stderr
         for bad in ("torn.jpg", "words.png"):
             (line,) = [line for line in done.stderr.splitlines() if bad in line]
             assert line.startswith("left out: ")
@@ -53,13 +53,32 @@ def test_by_default_it_is_written_where_the_server_looks(folder, tmp_path):
     assert made["samples"] == COUNT
 
 
+def test_texts_become_a_baseline_too(tmp_path):
+    """By their length and alphabet; a file that is no text is left out."""
+    mails, target = tmp_path / "mails", tmp_path / "made.json"
+    mails.mkdir()
+    for number in range(COUNT):
+        (mails / f"{number}.eml").write_text("a prize" if number % 2 else "é" * number + "hello")
+    (mails / "latin").write_bytes(b"\xe9")
+    words = ("drift", "baseline", str(mails), "--model", "mail", "--out", str(target))
+    done = command(*words, "-p", "word=prize", plugins=PLUGINS)
+    assert done.returncode == 0, done.stderr
+    assert "not UTF-8" in done.stderr
+    baseline = Baseline.model_validate_json(target.read_text())
+    assert baseline.samples == COUNT
+    assert set(baseline.label.names) == {"ham", "spam"}
+    assert baseline.length
+    assert baseline.non_ascii
+    assert baseline.brightness is None
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["{few}"], "3 pictures are too few to compare with: send at least 100"),
+        (["{few}"], "3 predictions are too few to compare with: send at least 100"),
         (["{empty}"], "no image files in"),
-        (["{empty}/gone"], "no image files in"),
-        (["{few}", "--model", "text_to_image"], "only runs as a job"),
+        (["{empty}/gone"], "there is no folder"),
+        (["{few}", "--model", "text_to_image"], "takes neither pictures nor texts"),
         (["{few}", "--model", "nothing"], "no file project/models/nothing.py"),
     ],
     ids=["few", "empty", "gone", "long", "unknown"],

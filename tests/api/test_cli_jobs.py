@@ -13,12 +13,13 @@ from tests.conftest import picture
 from tests.fakes import ShadeModel
 from tests.job_server import Blend, JobServer, Paint
 from tests.job_worker import TurnModel
+from tests.plugins.mail import Mail
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[JobServer]:
     folder = tmp_path_factory.mktemp("server")
-    models = [ShadeModel(), Blend(), Paint(), TurnModel()]
+    models = [ShadeModel(), Blend(), Paint(), TurnModel(), Mail("mail")]
     with JobServer(folder, models, job_attempts=1) as server:
         yield server
 
@@ -87,7 +88,7 @@ def test_no_file_is_ever_overwritten(jobs, folder, out):
 def test_a_model_of_two_images_takes_them_by_name(jobs, folder, out):
     """One job."""
     black = folder / "inside" / "black.JPG"
-    words = ("--image", f"content={black}", "--image", f"style={folder / 'white.png'}")
+    words = ("--input", f"content={black}", "--input", f"style={folder / 'white.png'}")
     assert jobs("submit", "blend", *words, "--out", out).returncode == 0
     assert size_of(out / "black.png") == (20, 10)
 
@@ -104,6 +105,15 @@ def test_a_model_of_words_takes_parameters_alone(jobs, tmp_path):
     done = jobs("submit", "paint", "--param", "prompt=a fox = on blue", "--out", tmp_path)
     assert done.returncode == 0
     assert size_of(tmp_path / "paint.png") == (len("a fox = on blue"), 1)
+
+
+def test_texts_are_jobs_too(jobs, folder, out):
+    """Typed, or a file each."""
+    assert jobs("submit", "mail", "--input", "text=a prize", "--out", out).returncode == 0
+    assert json.loads((out / "mail.json").read_text())["label"] == "spam"
+    done = jobs("submit", "mail", folder / "notes.txt", "-o", out, "-p", "word=picture")
+    assert done.returncode == 0
+    assert json.loads((out / "notes.json").read_text())["reasons"][0]["text"] == "picture"
 
 
 def test_what_fails_costs_no_other_its_result_and_is_said_in_a_line(jobs, folder, out):
@@ -135,15 +145,15 @@ def test_the_problem_of_a_job_that_failed_is_said_with_its_id(server, jobs, fold
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nope", "{}/white.png"), "has no model nope; there are: shade, blend, paint, turn"),
+        (("nope", "{}/white.png"), "has no model nope; there are: shade, blend, paint, turn, mail"),
         (("../../health", "{}/white.png"), "has no model ../../health; there are"),
         (("turn", "{}/empty"), "no image files in"),
         (("turn", "{}/white.png", "-p", "degrees"), "--param degrees: write it as name=value"),
-        (("blend", "{}/white.png"), "blend takes content and style: give --image style=PATH"),
+        (("blend", "{}/white.png"), "blend takes content and style: give --input style=PATH"),
         (("paint",), "paint: Invalid input: correct the parameters named in errors"),
         (("turn", "{}/white.png", "--out", "{}/notes.txt"), "cannot write there: File exists"),
         (("turn", "{}/white.png", "--idempotency-key", "two words"), "visible ASCII"),
-        (("turn", "{}/white.png", "-p", "degrees=\udcff"), "not UTF-8 text"),
+        (("turn", "{}/white.png", "-p", "degrees=\udcff"), "is not UTF-8"),
     ],
 )
 def test_a_wrong_command_says_what_to_do_in_a_line(server, jobs, folder, out, words, said):
@@ -194,6 +204,7 @@ def test_one_job_is_shown_for_people_and_for_machines(server, jobs, folder, out)
     assert lines["status"] == "succeeded, 100% done, runs: 1"
     assert lines["parameters"] == "threshold=3"
     assert lines["request_id"] == job.request_id
+    assert lines["inputs"].startswith("image: image/png, ")
     assert lines["result"].startswith("application/json, ")
     view = json.loads(jobs("show", job.id, "--json").stdout)
     assert (view["id"], view["params"]) == (job.id, {"threshold": 3.0})

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from project.api.factory import create_app
 from project.inference.drift.baseline import path_of
 from project.inference.drift.build import build_baseline
-from project.inference.drift.features import features_of, measure_image
+from project.inference.drift.features import features_of, measure_picture
 from tests.conftest import make_settings
 from tests.fakes import ShadeModel
 
@@ -35,7 +35,7 @@ def folder(tmp_path):
     """With a baseline of light and dark pictures."""
     seen = [
         features_of(
-            measure_image(one, one.size),
+            measure_picture(one),
             ("light" if one.getpixel((0, 0))[0] > 127 else "dark", 1.0),
         )
         for one in pictures(0, 256)

@@ -36,7 +36,8 @@ FUZZ = settings(max_examples=150)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[TestClient]:
-    app = create_app(make_settings(log_level="ERROR"), [ShadeModel()])
+    settings = make_settings(log_level="ERROR", prediction_deadline_seconds=120)
+    app = create_app(settings, [ShadeModel()])
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

@@ -116,6 +116,7 @@ async def test_a_failed_job_is_retried_from_its_first_attempt(api):
     [
         ("GET", "/v1/jobs/{}"),
         ("GET", "/v1/jobs/{}/result"),
+        ("GET", "/v1/jobs/{}/inputs/image"),
         ("GET", "/v1/jobs/{}/events"),
         ("DELETE", "/v1/jobs/{}"),
         ("POST", "/v1/jobs/{}/retry"),

@@ -10,7 +10,7 @@ from project.api.factory import create_app
 from project.errors import ConfigurationError
 from tests.api.test_openapi import TYPES, every, faults, resolved
 from tests.conftest import make_settings, picture
-from tests.fakes import BlendModel, FakeQueue, ShadeModel
+from tests.fakes import BlendModel, FakeQueue, PaintModel, ShadeModel
 from tests.job_api import BLEND, PAINT, PNG, SHADE, job_api, job_settings
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,12 @@ async def test_quick_and_long_models_are_listed_with_their_paths(api):
     """The images' names, and whether the weights are loaded."""
     models = {item["name"]: item for item in (await api.client.get("/v1/models")).json()["models"]}
     assert models["shade"]["predictions"] == "/v1/models/shade/predictions"
-    assert models["blend"]["predictions"] is None
+    assert models["blend"]["predictions"] == "/v1/models/blend/predictions"
+    assert {name: item["background"] for name, item in models.items()} == {
+        "shade": False,
+        "blend": False,
+        "paint": True,
+    }
     assert {name: item["jobs"] for name, item in models.items()} == {
         "shade": SHADE,
         "blend": BLEND,
@@ -40,28 +45,35 @@ async def test_quick_and_long_models_are_listed_with_their_paths(api):
     }
     assert {name: item["loaded"] for name, item in models.items()} == {
         "shade": True,
-        "blend": None,
+        "blend": True,
         "paint": None,
     }
-    assert models["blend"]["images"] == ["content", "style"]
-    assert models["paint"]["images"] == []
+    assert [it["name"] for it in models["blend"]["inputs"]] == ["content", "style"]
+    assert models["paint"]["inputs"] == []
 
 
 async def test_a_models_result_is_described(api):
     """By a schema, or by the media type of an image."""
     shade = (await api.client.get("/v1/models/shade")).json()
-    assert shade["result_media_type"] == "application/json"
-    assert "brightness" in shade["result_schema"]["properties"]
+    assert shade["result"]["media_types"] == ["application/json"]
+    assert "brightness" in shade["result"]["schema"]["properties"]
     blend = (await api.client.get("/v1/models/blend")).json()
-    assert (blend["result_media_type"], blend["result_schema"]) == ("image/png", None)
+    assert blend["result"] == {
+        "kinds": ["picture"],
+        "media_types": ["image/png", "image/jpeg", "image/webp", "application/json"],
+        "schema": None,
+    }
     assert "threshold" in blend["parameters_schema"]["properties"]
     assert (await api.client.get("/metadata")).status_code == 200
 
 
-async def test_a_long_model_has_no_predictions(api):
-    """404, rather than a request that takes minutes."""
-    answer = await api.client.post("/v1/models/blend/predictions", content=picture(), headers=PNG)
-    assert answer.status_code == 404
+async def test_a_model_in_the_background_is_not_waited_for(api):
+    """The problem names both ways to a job, rather than a request that takes minutes."""
+    answer = await api.client.post("/v1/models/paint/predictions?prompt=fox")
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:vitrine:problem:runs-in-background"
+    assert "Prefer: respond-async" in answer.json()["detail"]
+    assert PAINT in answer.json()["detail"]
 
 
 async def test_every_route_of_jobs_is_documented(document):
@@ -177,7 +189,8 @@ async def test_jobs_are_counted_from_zero_for_every_model(api):
     for name in ("shade", "blend", "paint"):
         assert f'jobs_total{{model="{name}",outcome="failed"}}' in text
         assert f'jobs_enqueued_total{{model="{name}"}}' in text
-    assert 'inference_requests_total{model="blend"' not in text
+    assert 'inference_requests_total{model="blend"' in text
+    assert 'inference_requests_total{model="paint"' not in text  # it runs in the background
 
 
 async def test_a_stream_is_counted_and_its_length_is_no_latency(api):
@@ -205,17 +218,18 @@ def test_with_jobs_off_there_is_no_route_of_jobs():
         assert not any("jobs" in path for path in client.get("/openapi.json").json()["paths"])
 
 
-def test_with_jobs_off_a_long_model_is_not_served():
-    """The quick ones are."""
-    with TestClient(create_app(make_settings(), [ShadeModel(), BlendModel()])) as client:
+def test_with_jobs_off_a_model_in_the_background_is_not_served():
+    """The others are."""
+    models = [ShadeModel(), BlendModel(), PaintModel()]
+    with TestClient(create_app(make_settings(), models)) as client:
         models = client.get("/v1/models").json()["models"]
-        assert [model["name"] for model in models] == ["shade"]
+        assert [model["name"] for model in models] == ["shade", "blend"]
 
 
-def test_with_jobs_off_a_server_needs_a_quick_model():
+def test_with_jobs_off_a_server_needs_a_model_that_answers_at_once():
     """It is refused at the start."""
-    with pytest.raises(ConfigurationError, match="blend: served as jobs alone, and JOBS is off"):
-        create_app(make_settings(), [BlendModel()])
+    with pytest.raises(ConfigurationError, match="paint: served as jobs alone, and JOBS is off"):
+        create_app(make_settings(), [PaintModel()])
 
 
 @pytest.mark.parametrize(

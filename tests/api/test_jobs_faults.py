@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import picture
-from tests.fakes import ShadeModel
+from tests.fakes import ShadeModel, ShadeParams
 from tests.job_api import BLEND, PNG, SHADE, JobApi, job_api, job_settings
 
 pytestmark = pytest.mark.anyio
@@ -51,18 +51,20 @@ def without_storage(api: JobApi):
 
 
 class HeldModel(ShadeModel):
-    """Holds the validation of an image, which reads `useful_side`, until a test resumes it."""
+    """Holds the validation of a request until a test resumes it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.validating = threading.Event()
-        self.resume = threading.Event()
+        self.validating = validating = threading.Event()
+        self.resume = resume = threading.Event()
 
-    @property
-    def useful_side(self) -> int | None:
-        self.validating.set()
-        self.resume.wait()
-        return None
+        class HeldParams(ShadeParams):
+            def model_dump(self, **options: Any) -> dict[str, Any]:
+                validating.set()
+                resume.wait()
+                return super().model_dump(**options)
+
+        self.params = HeldParams
 
 
 @contextmanager
@@ -89,7 +91,10 @@ async def test_an_unavailable_database_is_a_503_of_every_route(api):
         ("POST", SHADE, {"content": picture(), "headers": PNG}),
         ("POST", SHADE, {"content": picture(), "headers": {"Idempotency-Key": "k", **PNG}}),
         ("GET", "/v1/jobs", {}),
-        *(("GET", f"/v1/jobs/{job_id}{end}", {}) for end in ("", "/result", "/events")),
+        *(
+            ("GET", f"/v1/jobs/{job_id}{end}", {})
+            for end in ("", "/result", "/inputs/image", "/events")
+        ),
         ("DELETE", f"/v1/jobs/{job_id}", {}),
         ("POST", f"/v1/jobs/{job_id}/retry", {}),
     ]

@@ -2,7 +2,6 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from pydantic import Field
@@ -12,7 +11,6 @@ import project.models
 from project.api.factory import create_app
 from project.errors import ConfigurationError
 from project.models import available, create
-from project.models.base import Params
 from tests.conftest import make_settings, picture
 from tests.fakes import ShadeModel, ShadeParams
 
@@ -35,7 +33,10 @@ class ManyParams(ShadeParams):
 
 
 class ManyModel(ShadeModel):
-    params: ClassVar[type[Params]] = ManyParams
+    """A ShadeModel with more parameters."""
+
+
+ManyModel.params = ManyParams
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_list_may_be_given_in_the_query_in_a_form_and_in_json(many):
         ("import nothing_like_it\n", "cannot be imported: ModuleNotFoundError"),
         ("def broken(:\n", "cannot be imported: SyntaxError"),
         ("1 / 0\n", "cannot be imported: ZeroDivisionError"),
-        ("'''empty'''\n", "define one subclass of Model, not 0"),
+        ("'''empty'''\n", "it has 0 models; write one subclass"),
     ],
 )
 def test_a_model_file_that_is_wrong_is_named_with_what_is_wrong(plugins, source, said):
@@ -92,13 +93,14 @@ def test_a_model_file_that_is_wrong_is_named_with_what_is_wrong(plugins, source,
         create([name])
 
 
-def test_a_parameter_without_a_default_is_refused_at_the_start(plugins):
-    """A caller may send nothing but a picture."""
+def test_a_parameter_without_an_example_is_refused_at_the_start(plugins):
+    """The documentation has a request that works."""
     (plugins / "demanding.py").write_text(
-        "from project.models.base import Params\n"
-        "from tests.fakes import ShadeModel\n"
+        "from project.models.base import NoInputs, NO_WEIGHTS, Params, Picture, StepModel\n"
         "class Demanding(Params):\n    strength: float\n"
-        "class Model(ShadeModel):\n    params = Demanding\n"
+        "class Demands(StepModel[NoInputs, Picture, Demanding]):\n"
+        "    version, licence, summary, weights = '1', 'MIT', 'Demands.', NO_WEIGHTS\n"
+        "    def steps(self, inputs, params):\n        yield 0.5\n"
     )
-    with pytest.raises(ConfigurationError, match="give a default to the parameters strength"):
+    with pytest.raises(ConfigurationError, match=r"strength is required; write Field\(examples"):
         create(["demanding"])

@@ -41,8 +41,8 @@ class WordyModel(ShadeModel):
     params: ClassVar[type[Params]] = Words
     result: ClassVar[type[BaseModel]] = Telling
 
-    def postprocess(self, output: Any, image_size: Any, params: Any) -> Telling:
-        shade = super().postprocess(output, image_size, params)
+    def postprocess(self, output: Any, inputs: Any, params: Any) -> Telling:
+        shade = super().postprocess(output, inputs, params)
         return Telling(**shade.model_dump(), prompt=params.prompt)
 
 

@@ -3,40 +3,79 @@
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from tests.fakes import ShadeModel
-
-
-class Small(nn.Module):
-    """A little of each: convolution, normalisation, a choice of classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(3)
-        self.body = nn.Sequential(nn.Conv2d(1, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU6())
-        self.head = nn.Linear(8, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x: (n, 1, h, w). Returns (n, 5)."""
-        scores: torch.Tensor = self.head(self.body(x).mean(dim=(2, 3)))
-        return scores
+from project.models.base import Array, ImageInput, InvalidInput
+from tests.fakes import ShadeModel, ShadeParams
 
 
 class NetModel(ShadeModel):
-    """A model with a torch module in `net`, as authors write it."""
+    """A model with a net of its own, as authors write it. source: a number to add to its scores."""
 
-    def load(self) -> None:
-        self.net = Small().eval()
+    def build_net(self) -> Any:
+        """From (n, 1, h, w) to (n, 5): a convolution, normalisation, a choice of classes."""
+        import torch  # noqa: PLC0415 - as authors do
 
-    def preprocess(self, image: Any, params: Any) -> Any:
-        return super().preprocess(image, params)[None] / 255  # (1, 8, 8)
+        class Small(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                torch.manual_seed(3)
+                body = torch.nn.Conv2d(1, 8, 3, 2), torch.nn.BatchNorm2d(8), torch.nn.ReLU6()
+                self.body = torch.nn.Sequential(*body)
+                self.head = torch.nn.Linear(8, 5)
 
-    def forward(self, batch: Any) -> Any:
-        with torch.inference_mode():
-            return self.net(torch.from_numpy(batch)).numpy()
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                scores: torch.Tensor = self.head(self.body(x).mean(dim=(2, 3)))
+                return scores
+
+        net = Small().eval()
+        if self.source:
+            with torch.no_grad():
+                net.head.bias.add_(float(self.source))
+        return net
+
+    def preprocess(self, inputs: ImageInput, params: ShadeParams) -> Array:
+        return super().preprocess(inputs, params)[None] / 255  # (1, 8, 8)
+
+    def forward(self, batch: Array) -> Any:
+        return list(self.net(batch))
 
 
-def batch(count: int) -> Any:
+class Choosy(NetModel):
+    """Refuses drawn pictures."""
+
+    def preprocess(self, inputs: ImageInput, params: ShadeParams) -> Array:
+        raise InvalidInput("no face in this picture")
+
+
+class Wordy(NetModel):
+    """Gives dictionaries where others give rows of numbers."""
+
+    def forward(self, batch: Array) -> Any:
+        return [{"scores": row} for row in self.net(batch)]
+
+
+class Turned(NetModel):
+    """Hands its net another layout than preprocess gave."""
+
+    def preprocess(self, inputs: ImageInput, params: ShadeParams) -> Array:
+        return super().preprocess(inputs, params).transpose(1, 2, 0)  # (8, 8, 1)
+
+    def forward(self, batch: Array) -> Any:
+        return super().forward(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
+
+
+class Forked(NetModel):
+    """A net whose outputs are two: nothing can serve it."""
+
+    def build_net(self) -> Any:
+        import torch  # noqa: PLC0415 - as authors do
+
+        class Two(torch.nn.Module):
+            def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                return x, x
+
+        return Two()
+
+
+def batch(count: int) -> Array:
     return np.random.default_rng(5).random((count, 1, 8, 8), dtype=np.float32)

@@ -1,19 +1,17 @@
 """Backends: a faster one serves only where its outputs equal torch's, and takes nothing down."""
 
+import subprocess
 import sys
-from functools import partial
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from project.errors import BackendUnavailable, InvalidInput
-from project.inference.backends import openvino
-from project.inference.backends.openvino import convert_in_child
-from project.inference.backends.selection import accelerate, backend_candidates, check_outputs
-from tests.models.nets import NetModel, batch
+from project.errors import BackendUnavailable
+from project.inference.backends import eager, openvino
+from project.inference.backends.comparison import check_outputs
+from project.inference.backends.compiled import convert_in_child
+from project.inference.backends.selection import prepare_net
+from tests.models.nets import Choosy, Forked, NetModel, Turned, Wordy, batch
 from tests.samples import sample
 
 FAMILIES = ["openvino", "torchscript"]
@@ -23,119 +21,129 @@ def failures(name: str) -> float:
     return sample("model_backend_failures_total", model="shade", backend=name)
 
 
+def by_torch(count: int) -> np.ndarray:
+    """What torch gives for a batch."""
+    return eager.as_function(NetModel().build_net())(batch(count))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_a_faster_backend_gives_what_torch_gives_for_any_batch(model, cache, family, count):
     """Same winner, and differences that no one would notice."""
-    expected = model.forward(batch(count))
-    accelerate(model, family, streams=2, cache=cache)
+    expected = by_torch(count)
+    prepare_net(model, family, streams=2, cache=cache)
     assert model.backend.startswith(family)
-    given = model.forward(batch(count))
+    given = model.net(batch(count))
     assert np.abs(given - expected).max() < 0.02
     assert (given.argmax(1) == expected.argmax(1)).all()
 
 
 def test_the_fastest_that_there_is_is_chosen(model, cache):
     """OpenVINO, in the precision that this processor is best at."""
-    accelerate(model, "auto", streams=1, cache=cache)
+    prepare_net(model, "auto", streams=1, cache=cache)
     assert model.backend == f"openvino-{openvino.precisions()[0]}"
 
 
-def test_torch_is_left_alone_where_it_is_asked_for_or_there_is_no_net(model, cache, shade):
-    """A model may do its work without a torch module."""
-    net = model.net
-    accelerate(model, "torch", streams=1, cache=cache)
-    accelerate(shade, "auto", streams=1, cache=cache)
-    assert model.net is net
-    assert model.backend == shade.backend == "torch"
+def test_torch_serves_where_it_is_asked_for(model, cache):
+    """It gives what the module gives."""
+    assert prepare_net(model, "torch", streams=1, cache=cache) == "worker"
+    assert model.backend == "torch"
+    assert (model.net(batch(2)) == by_torch(2)).all()
 
 
-class Choosy(NetModel):
-    """Refuses drawn pictures."""
-
-    def preprocess(self, image: Any, params: Any) -> Any:
-        raise InvalidInput("no face in this picture")
-
-
-class Wordy(NetModel):
-    """Gives dictionaries where others give rows of numbers."""
-
-    def forward(self, batch: Any) -> Any:
-        return [{"scores": row} for row in super().forward(batch)]
+def test_a_model_without_a_net_is_left_alone(shade, cache):
+    """A model may do its work by itself."""
+    assert prepare_net(shade, "auto", streams=1, cache=cache) == "model"
+    assert not hasattr(shade, "net")
 
 
-class Paired(NetModel):
-    """Calls its net with two tensors."""
+def test_a_worker_that_serves_a_compiled_net_never_imports_torch(tmp_path):
+    """Not even on the first start, when a child converts it."""
+    script = (
+        "import sys; from pathlib import Path;"
+        "from project.inference.backends.selection import prepare_net;"
+        "from tests.models.nets import NetModel;"
+        "model = NetModel(); model.load();"
+        "print(prepare_net(model, 'auto', streams=1, cache=Path(sys.argv[1])));"
+        "print(model.backend, 'torch' in sys.modules)"
+    )
+    seen = [
+        subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for _ in range(2)
+    ]
+    assert [first for first, *_ in seen] == ["child", "cache"]
+    for _, backend, torch in seen:
+        assert backend.startswith("openvino")
+        assert torch == "False"
 
-    def load(self) -> None:
-        super().load()
-        self.net = nn.Bilinear(1, 1, 1)
 
-    def forward(self, batch: Any) -> Any:
-        column = torch.from_numpy(batch).mean(dim=(1, 2, 3))[:, None]
-        with torch.inference_mode():
-            return self.net(column, column).numpy()
-
-
-@pytest.mark.parametrize("kind", [Choosy, Wordy, Paired])
+@pytest.mark.parametrize("kind", [Choosy, Wordy])
 def test_a_model_that_cannot_be_compared_keeps_torch_and_loads(kind, cache):
     """Speed is an extra; a model that works must never fail to load for want of it."""
     model = kind()
-    model.load()
-    net = model.net
-    accelerate(model, "auto", streams=1, cache=cache)
-    assert model.net is net
+    prepare_net(model, "auto", streams=1, cache=cache)
     assert model.backend == "torch"
-
-
-class Turned(NetModel):
-    """Hands its net another layout than preprocess gave."""
-
-    def preprocess(self, image: Any, params: Any) -> Any:
-        return super().preprocess(image, params).transpose(1, 2, 0)  # (8, 8, 1)
-
-    def forward(self, batch: Any) -> Any:
-        return super().forward(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
+    assert (model.net(batch(2)) == by_torch(2)).all()
 
 
 def test_a_net_is_traced_with_what_forward_hands_it(cache):
     """Authors may normalise and transpose where they like."""
     model = Turned()
-    model.load()
-    accelerate(model, "auto", streams=1, cache=cache)
+    prepare_net(model, "auto", streams=1, cache=cache)
     assert model.backend.startswith("openvino")
 
 
-def test_a_backend_with_other_outputs_is_passed_over_and_counted(model, cache):
-    """A fast wrong answer is worth nothing; the next candidate serves."""
-    net, before = model.net, failures("wrong")
-    candidates = [("wrong", lambda: lambda x: net(x) + 1), ("right", lambda: net)]
-    accelerate(model, "auto", streams=1, cache=cache, candidates=lambda *_: candidates)
-    assert model.backend == "right"
-    assert failures("wrong") == before + 1
+def test_a_net_of_two_outputs_is_told_when_it_runs(cache):
+    """The contract says one tensor; the load fails with what is wrong."""
+    model = Forked()
+    prepare_net(model, "torch", streams=1, cache=cache)
+    with pytest.raises(TypeError, match="build_net: the net returns a tuple, not a tensor"):
+        model.net(batch(1))
 
 
-def test_torch_serves_where_no_candidate_may(model, cache):
-    """The module stays as it was."""
-    net = model.net
+def test_a_way_with_other_outputs_is_passed_over(model):
+    """A fast wrong answer is worth nothing; the next one serves."""
+    passed = []
 
-    def crash() -> Any:
+    def wrong(module, _example):
+        return lambda batch: eager.as_function(module)(batch) + 1
+
+    def broken(_module, _example):
         raise RuntimeError("no such device")
 
-    accelerate(model, "auto", streams=1, cache=cache, candidates=lambda *_: [("broken", crash)])
-    assert model.net is net
-    assert model.backend == "torch"
+    ways = {"wrong": wrong, "broken": broken, "right": eager.frozen}
+    chosen = eager.run_by_torch(model, model.build_net(), ways, lambda *it: passed.append(it))
+    assert chosen == model.backend == "right"
+    assert [name for name, _ in passed] == ["wrong", "broken"]
 
 
 def test_a_conversion_that_crashes_costs_its_child_alone(model, tmp_path):
     """Native code that dies of a signal takes down no worker; the next backend serves."""
-    names = [f"openvino-{name}" for name in openvino.precisions()]
-    before = sum(map(failures, names))
     crash = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"]
-    crashing = partial(backend_candidates, convert=lambda work: convert_in_child(work, crash))
-    accelerate(model, "auto", streams=1, cache=tmp_path, candidates=crashing)
+    prepare_net(
+        model,
+        "auto",
+        streams=1,
+        cache=tmp_path,
+        convert=lambda work: convert_in_child(work, crash),
+    )
     assert model.backend == "torchscript"
-    assert sum(map(failures, names)) == before + len(names)
+
+
+def test_a_class_that_no_child_can_import_is_run_by_torch(cache):
+    """As one that is made in a function."""
+
+    class Hidden(NetModel):
+        pass
+
+    model = Hidden()
+    prepare_net(model, "auto", streams=1, cache=cache)
+    assert model.backend == "torchscript"
 
 
 @pytest.mark.parametrize(

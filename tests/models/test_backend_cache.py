@@ -1,94 +1,120 @@
-"""The cache of converted nets, with which a restart and a second worker load fast."""
+"""The cache of compiled nets, with which a restart and a second worker load fast."""
 
 import shutil
 import subprocess
 import sys
-from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
-from project.inference.backends.openvino import CHECKSUMS, read_compiled
-from project.inference.backends.selection import accelerate, backend_candidates
+from project.inference.backends import eager
+from project.inference.backends.compiled import EXPECTED, VERDICT, read_entry, write_verdict
+from project.inference.backends.selection import prepare_net
 from tests.models.nets import NetModel, batch
+from tests.samples import sample
+
+WANTED = "openvino-f32"
 
 
 def fail(_work):
     pytest.fail("converted again")
 
 
-FROM_CACHE = partial(backend_candidates, convert=fail)
-
-
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
-    """A cache with one converted net in it."""
+    """A cache with one compiled net in it."""
     folder = tmp_path_factory.mktemp("converted")
-    model = NetModel()
-    model.load()
-    accelerate(model, "openvino-f32", streams=1, cache=folder)
+    assert prepare_net(NetModel(), WANTED, streams=1, cache=folder) == "child"
     return folder
 
 
 @pytest.fixture
-def conversions(converted):
-    """Candidates whose conversion copies what the real one made; lists where it did."""
-    (entry,) = (path for path in converted.iterdir() if path.is_dir())
+def entry_of():
+    """Finds the only entry of a cache."""
+
+    def find(cache):
+        (entry,) = (path for path in cache.iterdir() if path.is_dir())
+        return entry
+
+    return find
+
+
+@pytest.fixture
+def copying(converted, entry_of):
+    """A conversion that copies what the real one made, and lists where it did."""
     works = []
 
     def convert(work):
         works.append(work)
-        shutil.copytree(entry, work, dirs_exist_ok=True)
+        shutil.copytree(entry_of(converted), work, dirs_exist_ok=True)
 
-    return SimpleNamespace(works=works, candidates=partial(backend_candidates, convert=convert))
+    convert.works = works
+    return convert
 
 
 def test_a_net_is_converted_once_and_found_again(model, converted):
     """A restart and a second worker load what the first one made."""
-    accelerate(model, "openvino-f32", streams=1, cache=converted, candidates=FROM_CACHE)
-    assert model.backend == "openvino-f32"
+    assert prepare_net(model, WANTED, streams=1, cache=converted, convert=fail) == "cache"
+    assert model.backend == WANTED
 
 
 @pytest.mark.parametrize("damage", [b"damaged", b"{}", b"[]", None])
-@pytest.mark.parametrize("name", ["f32", CHECKSUMS])
-def test_a_damaged_cache_is_made_anew(model, converted, conversions, tmp_path, name, damage):
+@pytest.mark.parametrize("name", ["f32", EXPECTED, VERDICT])
+def test_a_damaged_cache_is_made_anew(model, converted, copying, entry_of, tmp_path, name, damage):
     """A disk that was full, a process that was killed."""
     copy = tmp_path / "cache"
     shutil.copytree(converted, copy)
-    (entry,) = (path for path in copy.iterdir() if path.is_dir())
+    entry = entry_of(copy)
     (entry / name).write_bytes(damage) if damage else (entry / name).unlink()
-    candidates = conversions.candidates
-    accelerate(model, "openvino-f32", streams=1, cache=copy, candidates=candidates)
-    assert model.backend == "openvino-f32"
-    assert len(conversions.works) == 1
-    assert read_compiled(entry, "f32")
+    prepare_net(model, WANTED, streams=1, cache=copy, convert=copying)
+    assert model.backend == WANTED
+    assert len(copying.works) == 1
+    assert read_entry(entry)
 
 
-def test_a_cache_that_cannot_be_written_costs_no_backend(model, converted, conversions, tmp_path):
+def test_a_cache_that_cannot_be_written_costs_no_backend(model, converted, copying, tmp_path):
     """A full disk: what was converted serves, and the next start converts again."""
     full = tmp_path / "cache"
     full.mkdir()
     for folder in converted.iterdir():
         (full / f"{folder.name}.part").touch()  # where the net would be put, there is a file
-    candidates = conversions.candidates
-    accelerate(model, "openvino-f32", streams=1, cache=full, candidates=candidates)
-    assert model.backend == "openvino-f32"
-    assert len(conversions.works) == 1
+    prepare_net(model, WANTED, streams=1, cache=full, convert=copying)
+    assert model.backend == WANTED
+    assert len(copying.works) == 1
     assert not [path for path in full.iterdir() if path.is_dir()]
 
 
-def test_other_weights_are_another_net(model, cache):
-    """The cache is keyed by what the net computes, not by its name."""
-    accelerate(model, "openvino-f32", streams=1, cache=cache)
-    changed = NetModel()
-    changed.load()
-    with torch.no_grad():
-        changed.net.head.bias.add_(1)
-    expected = changed.forward(batch(2))
-    accelerate(changed, "openvino-f32", streams=1, cache=cache)
-    assert np.abs(changed.forward(batch(2)) - expected).max() < 1e-4
+def test_other_weights_are_another_net(converted, tmp_path):
+    """Weights that are in no file are known by the net's state."""
+    copy = tmp_path / "cache"
+    shutil.copytree(converted, copy)
+    model = NetModel()
+    model.source = "1"
+    expected = eager.as_function(model.build_net())(batch(2))
+    assert prepare_net(model, WANTED, streams=1, cache=copy) == "child"
+    assert np.abs(model.net(batch(2)) - expected).max() < 1e-4
+
+
+def test_a_verdict_that_nothing_is_equal_is_kept(model, converted, entry_of, tmp_path):
+    """The net is not converted again at each start; each start counts that it is passed over."""
+    copy = tmp_path / "cache"
+    shutil.copytree(converted, copy)
+    write_verdict(entry_of(copy), [EXPECTED], {"f32": "differs from torch by 7"})
+    before = sample("model_backend_failures_total", model="shade", backend=WANTED)
+    assert prepare_net(model, WANTED, streams=1, cache=copy, convert=fail) == "worker"
+    assert model.backend == "torch"
+    assert sample("model_backend_failures_total", model="shade", backend=WANTED) == before + 1
+
+
+def test_outputs_that_differ_in_this_process_are_passed_over(model, converted, entry_of, tmp_path):
+    """The worker compares too, with what torch gave in the child."""
+    copy = tmp_path / "cache"
+    shutil.copytree(converted, copy)
+    entry = entry_of(copy)
+    np.save(entry / EXPECTED, np.load(entry / EXPECTED) + 1)
+    write_verdict(entry, [EXPECTED, "f32"], {})
+    assert prepare_net(model, WANTED, streams=1, cache=copy, convert=fail) == "worker"
+    assert model.backend == "torch"
 
 
 def test_a_cache_that_is_read_only_serves_all_the_same(model, converted, tmp_path):
@@ -97,8 +123,8 @@ def test_a_cache_that_is_read_only_serves_all_the_same(model, converted, tmp_pat
     shutil.copytree(converted, shut, ignore=shutil.ignore_patterns("*.lock"))
     for folder in converted.iterdir():
         (shut / f"{folder.name.removesuffix('.lock')}.lock").mkdir(exist_ok=True)
-    accelerate(model, "openvino-f32", streams=1, cache=shut, candidates=FROM_CACHE)
-    assert model.backend == "openvino-f32"
+    prepare_net(model, WANTED, streams=1, cache=shut, convert=fail)
+    assert model.backend == WANTED
 
 
 def test_openvino_reports_its_start_to_nobody():

@@ -10,15 +10,16 @@ from pydantic import ValidationError
 from project.errors import InvalidInput
 from project.models import create
 from project.models.background_removal import MAX_PIXELS, Rectangle, box_of, edge, reduced
+from project.models.base import ImageInput
 from tests.photos import photo
-from tests.unit.test_long_model import finished
+from tests.steps import finished
 
 
 def cut_out(image: Image.Image, **params: float) -> Image.Image:
     """The picture as a job would return it."""
     (model,) = create(["background_removal"])
     model.load()
-    return finished(model.steps({"image": image}, Rectangle(**params)))[1]
+    return finished(model.steps(ImageInput(image=image), Rectangle(**params)))[1]
 
 
 def alpha_of(image: Image.Image) -> np.ndarray:
@@ -99,7 +100,7 @@ def test_what_is_cut_away_is_gone():
 def test_progress_is_told_after_each_iteration():
     """So that a job can report it, and be cancelled."""
     (model,) = create(["background_removal"])
-    shares, _ = finished(model.steps({"image": disc(64)}, Rectangle(iterations=4)))
+    shares, _ = finished(model.steps(ImageInput(image=disc(64)), Rectangle(iterations=4)))
     assert shares == [0.2, 0.4, 0.6, 0.8]
 
 

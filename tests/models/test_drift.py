@@ -50,7 +50,7 @@ async def drift_of(images):
         async def predict(image):
             buffer = io.BytesIO()
             image.save(buffer, "PNG", compress_level=1)
-            await runner.predict(model.name, buffer.getvalue(), model.params())
+            await runner.predict(model.name, {"image": buffer.getvalue()}, model.params())
 
         rest = iter(images)
         while some := list(islice(rest, 8)):

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from project.models.base import package_file
-from project.models.classification import MEAN, SCALE, Classification, TopK, class_names
+from project.models.classification import MEAN, SCALE, Classification, Photo, TopK, class_names
 from project.models.nets.efficientnet_lite import (
     EfficientNetLite0,
     SameConv,
@@ -57,7 +57,7 @@ def test_a_same_convolution_puts_the_odd_pixel_right_and_below(size, kernel, str
 
 def test_every_published_weight_finds_its_place_and_none_is_left():
     """The renaming is one to one onto the net's own keys, and shapes fit."""
-    published = torch.load(package_file(*WEIGHTS), map_location="cpu", weights_only=True)
+    published = torch.load(package_file(*WEIGHTS).find(), map_location="cpu", weights_only=True)
     renamed, own = from_published(published), EfficientNetLite0().state_dict()
     assert len(renamed) == len(published)
     assert set(renamed) == set(own)
@@ -105,7 +105,7 @@ def test_weights_of_another_net_are_refused(tmp_path):
 
 def prepared_by_us(image: Image.Image) -> np.ndarray:
     """What the published net is given for a picture."""
-    pixels = Classification("classification").preprocess(image, TopK())
+    pixels = Classification("classification").preprocess(Photo(image=image), TopK())
     assert pixels.shape == (224, 224, 3)
     assert pixels.dtype == np.uint8
     scaled = FromPixels(nn.Identity(), MEAN, SCALE)(torch.from_numpy(pixels[np.newaxis]))

@@ -11,22 +11,22 @@ from PIL import Image
 from pydantic import ValidationError
 
 from project.models import create
-from project.models.style_transfer import MAX_SIDE, MIN_SIDE, MULTIPLE, Blend, padding_of
+from project.models.style_transfer import MAX_SIDE, MIN_SIDE, MULTIPLE, Blend, Pictures, padding_of
 from tests.photos import photo
-from tests.unit.test_long_model import finished
+from tests.steps import finished
 
 ROOT = Path(__file__).parents[2]
 GROWTH = """
 import random, psutil
 from PIL import Image
-from project.models.style_transfer import Blend, StyleTransfer
+from project.models.style_transfer import Blend, Pictures, StyleTransfer
 from tests.photos import photo
-from tests.unit.test_long_model import finished
+from tests.steps import finished
 model = StyleTransfer("style_transfer")
 model.load()
 style = Image.open(photo("china")).convert("RGB")
 def paint(size):
-    finished(model.steps({"content": style.resize(size), "style": style}, Blend()))
+    finished(model.steps(Pictures(content=style.resize(size), style=style), Blend()))
 paint((304, 304))
 before = psutil.Process().memory_info().rss
 random.seed(1)
@@ -49,7 +49,7 @@ def picture(name: str) -> Image.Image:
 
 def painted(model, content: Image.Image, style: Image.Image, ratio: float = 1.0) -> Image.Image:
     """The content as a job would return it."""
-    steps = model.steps({"content": content, "style": style}, Blend(blending_ratio=ratio))
+    steps = model.steps(Pictures(content=content, style=style), Blend(blending_ratio=ratio))
     return finished(steps)[1]
 
 
@@ -142,7 +142,7 @@ def test_the_border_is_painted_like_the_rest(model):
 
 def test_progress_is_told_between_the_steps(model):
     """After reading each of the two styles; painting is the last step."""
-    images = {"content": picture("chelsea"), "style": picture("flower")}
+    images = Pictures(content=picture("chelsea"), style=picture("flower"))
     shares, _ = finished(model.steps(images, Blend()))
     assert shares == sorted(shares)
     assert len(shares) == 2

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from project.errors import InvalidInput
 from project.models import create
+from project.models.base import NoInputs
 from project.models.text_to_image import MAX_SEED, Prompt
 from project.models.text_to_image_parts.demo import SIDE
-from tests.unit.test_long_model import finished
+from tests.steps import finished
 from training.emoji_names import things
 from training.prompts import Prompts
 from training.recognise import Recogniser
@@ -35,7 +36,7 @@ def recogniser():
 
 def drawn(model, prompt: str, seed: int = 1, **params) -> Image.Image:
     """The picture as a job would return it."""
-    return finished(model.steps({}, Prompt(prompt=prompt, seed=seed, **params)))[1]
+    return finished(model.steps(NoInputs(), Prompt(prompt=prompt, seed=seed, **params)))[1]
 
 
 def same(first: Image.Image, second: Image.Image) -> bool:
@@ -133,7 +134,7 @@ def test_guidance_of_one_does_not_look_at_the_negative_prompt(model):
 def test_progress_is_told_after_each_step(model, steps):
     """It grows and stays below one: painting comes after."""
     params = Prompt(prompt="a fox on blue", steps=steps, seed=1)
-    shares, image = finished(model.steps({}, params))
+    shares, image = finished(model.steps(NoInputs(), params))
     assert shares == [step / (steps + 1) for step in range(1, steps + 1)]
     assert (image.mode, image.size) == ("RGB", (SIDE, SIDE))
 
@@ -162,7 +163,7 @@ def test_a_prompt_that_is_blank_or_endless_is_no_prompt(prompt):
 def test_a_prompt_without_a_known_word_is_refused_with_what_is_known(model, prompt):
     """The demo is small, and its advice lists what it can draw."""
     with pytest.raises(InvalidInput, match=r"a fox on blue.*fox.*turquoise") as caught:
-        finished(model.steps({}, Prompt.model_construct(prompt=prompt, negative_prompt="")))
+        finished(model.steps(NoInputs(), Prompt.model_construct(prompt=prompt, negative_prompt="")))
     assert "prompt" in caught.value.fields
 
 
@@ -221,7 +222,7 @@ def test_jobs_may_run_at_once(model):
 def test_drawing_neither_uses_nor_moves_the_randomness_of_others(model):
     """Torch's own generator stands where it stood, and grad mode is as it was between steps."""
     before = torch.get_rng_state()
-    steps = model.steps({}, Prompt(prompt="a fox", seed=1))
+    steps = model.steps(NoInputs(), Prompt(prompt="a fox", seed=1))
     next(steps)
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
@@ -232,7 +233,7 @@ def test_drawing_neither_uses_nor_moves_the_randomness_of_others(model):
 def test_a_job_that_is_left_between_steps_leaves_nothing(model):
     """The next one is as if it had never been."""
     expected = drawn(model, "a fox on blue")
-    steps = model.steps({}, Prompt(prompt="a fox on blue", seed=2))
+    steps = model.steps(NoInputs(), Prompt(prompt="a fox on blue", seed=2))
     next(steps)
     steps.close()
     assert same(drawn(model, "a fox on blue"), expected)

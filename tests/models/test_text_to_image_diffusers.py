@@ -14,10 +14,11 @@ from PIL import Image
 
 from project.errors import ConfigurationError, InvalidInput
 from project.models import create
+from project.models.base import NoInputs
 from project.models.text_to_image import Prompt
 from project.models.text_to_image_parts.diffusers_pipeline import DiffusersPipeline
 from project.settings import Settings
-from tests.unit.test_long_model import finished
+from tests.steps import finished
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -114,7 +115,7 @@ def loaded(source):
 
 
 def drawn(model, prompt: str, seed: int = 1, **params) -> Image.Image:
-    return finished(model.steps({}, Prompt(prompt=prompt, seed=seed, steps=2, **params)))[1]
+    return finished(model.steps(NoInputs(), Prompt(prompt=prompt, seed=seed, steps=2, **params)))[1]
 
 
 def draw(generator: DiffusersPipeline, steps: int = 2, negative_prompt: str = ""):
@@ -134,14 +135,14 @@ def runs() -> list[threading.Thread]:
 @pytest.mark.parametrize("steps", [1, 3, 7])
 def test_progress_is_told_after_each_step_of_as_many_as_were_asked_for(model, steps):
     """Decoding comes after; the picture has the pipeline's own size."""
-    shares, image = finished(model.steps({}, Prompt(prompt="a fox", steps=steps, seed=1)))
+    shares, image = finished(model.steps(NoInputs(), Prompt(prompt="a fox", steps=steps, seed=1)))
     assert shares == [step / (steps + 1) for step in range(1, steps + 1)]
     assert (image.mode, image.size) == ("RGB", (8, 8))
 
 
 def test_it_says_what_serves(model):
     """Metrics and lists name the pipeline, not the demo."""
-    assert (model.backend, model.weights) == ("diffusers", "tiny")
+    assert (model.backend, model.weights.name) == ("diffusers", "tiny")
     assert model.licence == "NOASSERTION"
 
 

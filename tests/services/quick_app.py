@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from project.api.factory import create_app
-from project.models.base import Array, Params
+from project.models.base import Array, ImageInput, Params
 from project.settings.loading import load_settings
 from tests.fakes import Shade, ShadeModel, ShadeParams
 
@@ -33,12 +33,12 @@ class QuickModel(ShadeModel):
 
     params: ClassVar[type[Params]] = QuickParams
 
-    def postprocess(self, output: Any, image_size: tuple[int, int], params: Any) -> Shade:
+    def postprocess(self, output: Any, inputs: ImageInput, params: Any) -> Shade:
         if params.seconds:
             threading.Event().wait(params.seconds)
         if params.fail:
             raise ValueError("asked to fail")
-        return super().postprocess(output, image_size, params)
+        return super().postprocess(output, inputs, params)
 
 
 def quick_model() -> QuickModel:

@@ -29,7 +29,7 @@ ROUTES = (
     *("/v1/models/classification/predictions", "/static/x", "/docs/files/x"),
     *("/v1/models/classification/jobs", "/v1/models/text_to_image/jobs", "/v1/models/x/jobs"),
     *("/v1/jobs", "/v1/jobs/x", "/v1/jobs/x/events", "/v1/jobs/x/result", "/v1/jobs/x/retry"),
-    *("/v1/files/x", "/v1/cache"),
+    *("/v1/jobs/x/inputs/x", "/v1/files/x", "/v1/cache"),
 )
 Series = set[tuple[str, tuple[tuple[str, str], ...]]]
 
@@ -146,7 +146,7 @@ def ask(server: Server, dice: random.Random) -> None:
             named = (f"{word(dice)}.png", image, f"image/{word(dice)}")
             headers = {"Idempotency-Key": word(dice), "X-Request-ID": word(dice)}
             httpx2.post(url, files={"image": named}, headers=headers, timeout=DEADLINE)
-    for path in ("", "/events", "/result"):
+    for path in ("", "/events", "/result", f"/inputs/{word(dice)}"):
         httpx2.get(f"{server.url}/v1/jobs/{dice.randbytes(16).hex()}{path}", timeout=DEADLINE)
 
 

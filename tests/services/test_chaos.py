@@ -137,4 +137,5 @@ def download(server: Server, job_id: str) -> tuple[int, int]:
     url = f"{server.url}/v1/jobs/{job_id}/result"
     answer = httpx2.get(url, follow_redirects=True, timeout=DEADLINE)
     assert answer.status_code == 200, answer.text
+    assert f"{job_id}.png" in answer.headers["Content-Disposition"]
     return Image.open(io.BytesIO(answer.content)).size

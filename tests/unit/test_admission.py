@@ -114,13 +114,13 @@ async def test_an_upload_that_ends_late_at_a_full_queue_is_refused(shade):
         shade.go_on.clear()
         with runner.admit("shade") as late:
             await until_given_back(late)
-            inside = asyncio.create_task(runner.predict("shade", picture(), PARAMS))
+            inside = asyncio.create_task(runner.predict("shade", {"image": picture()}, PARAMS))
             await asyncio.to_thread(shade.entered.wait)
             with pytest.raises(Overloaded):
-                await late.predict(picture(), PARAMS)
+                await late.predict({"image": picture()}, PARAMS)
             shade.go_on.set()
             await inside
-            assert (await late.predict(picture(), PARAMS)).result.label == "light"
+            assert (await late.predict({"image": picture()}, PARAMS)).result.label == "light"
 
 
 async def test_an_upload_that_has_ended_is_served_however_many_still_go_on(shade):
@@ -132,4 +132,4 @@ async def test_an_upload_that_has_ended_is_served_however_many_still_go_on(shade
                 await until_given_back(slot)
             with pytest.raises(Overloaded), runner.admit("shade"):
                 pass
-            assert (await slot.predict(picture(), PARAMS)).result.label == "light"
+            assert (await slot.predict({"image": picture()}, PARAMS)).result.label == "light"

@@ -44,8 +44,8 @@ def test_the_same_picture_is_predicted_once(tmp_path, shade):
         async with Runner.of([shade], caching(tmp_path)) as runner:
             before, counted = hits(), predictions()
             shade.batches.clear()
-            first = await runner.predict("shade", picture(), ShadeParams())
-            second = await runner.predict("shade", picture(), ShadeParams())
+            first = await runner.predict("shade", {"image": picture()}, ShadeParams())
+            second = await runner.predict("shade", {"image": picture()}, ShadeParams())
         assert (first.cached, second.cached) == (False, True)
         assert first.result == second.result
         assert shade.batches == [1]
@@ -62,7 +62,9 @@ def test_another_parameter_is_another_question(tmp_path, shade):
         async with Runner.of([shade], caching(tmp_path)) as runner:
             for threshold, label in ((0.0, "light"), (255.0, "dark"), (0.0, "light")):
                 params = ShadeParams(threshold=threshold)
-                prediction = await runner.predict("shade", picture(colour="grey"), params)
+                prediction = await runner.predict(
+                    "shade", {"image": picture(colour="grey")}, params
+                )
                 assert prediction.result.label == label
 
     asyncio.run(test())
@@ -70,17 +72,18 @@ def test_another_parameter_is_another_question(tmp_path, shade):
 
 def test_keys_differ_where_anything_differs():
     """Name, version, parameters and content cannot run into each other."""
-    parts = (["a", "ab", "b"], ["", "b", "1"], [0.0, 1.0], [b"", b"b", b"{}"])
+    raws = [{}, {"x": b""}, {"x": b"b"}, {"x": "b{"}, {"y": b"b"}, {"x": b"b", "y": b""}]
+    parts = (["a", "ab", "b"], ["", "b", "1"], [0.0, 1.0], raws)
 
     def keys() -> list[str]:
         found = []
-        for name, version, threshold, data in product(*parts):
+        for name, version, threshold, raw in product(*parts):
             model = ShadeModel(name)
             model.version = version
-            found.append(ResultCache.key(model, ShadeParams(threshold=threshold), data))
+            found.append(ResultCache.key(model, ShadeParams(threshold=threshold), raw))
         return found
 
-    assert len(set(keys())) == len(keys()) == 54
+    assert len(set(keys())) == len(keys()) == 108
     assert keys() == keys()
 
 
@@ -91,12 +94,12 @@ def test_errors_are_never_stored(tmp_path, shade):
         async with Runner.of([shade], caching(tmp_path)) as runner:
             for _ in range(2):
                 with pytest.raises(InvalidImage):
-                    await runner.predict("shade", b"no picture", ShadeParams())
+                    await runner.predict("shade", {"image": b"no picture"}, ShadeParams())
             shade.forward_error = ValueError("broken")
             with pytest.raises(ModelFailed):
-                await runner.predict("shade", picture(), ShadeParams())
+                await runner.predict("shade", {"image": picture()}, ShadeParams())
             shade.forward_error = None
-            prediction = await runner.predict("shade", picture(), ShadeParams())
+            prediction = await runner.predict("shade", {"image": picture()}, ShadeParams())
             assert prediction.cached is False
 
     asyncio.run(test())
@@ -179,10 +182,10 @@ def test_a_kept_value_that_is_no_result_of_the_model_is_a_miss(tmp_path, shade):
 
     async def test() -> None:
         async with Runner.of([shade], caching(tmp_path)) as runner:
-            key = ResultCache.key(shade, ShadeParams(), picture())
+            key = ResultCache.key(shade, ShadeParams(), {"image": picture()})
             assert runner.cache
             await runner.cache.store.put(key, b'{"colour": "red"}', time.time_ns())
-            prediction = await runner.predict("shade", picture(), ShadeParams())
+            prediction = await runner.predict("shade", {"image": picture()}, ShadeParams())
             assert prediction.cached is False
             assert prediction.result.label == "light"
 
@@ -195,7 +198,7 @@ def test_it_is_off_unless_asked_for(shade):
     async def test() -> None:
         async with Runner.of([shade], make_settings()) as runner:
             assert runner.cache is None
-            prediction = await runner.predict("shade", picture(), ShadeParams())
+            prediction = await runner.predict("shade", {"image": picture()}, ShadeParams())
             assert prediction.cached is None
 
     assert make_cache(make_settings()) is None

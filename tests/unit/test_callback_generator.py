@@ -6,7 +6,7 @@ from contextvars import ContextVar
 import pytest
 
 from project.models.base.callback_generator import GeneratorClosed, stepwise
-from tests.unit.test_long_model import finished
+from tests.steps import finished
 
 
 class Counting:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from project.cli import job_format, progress, submit
-from project.cli.job_inputs import Item
+from project.cli.inputs import Item
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +52,7 @@ BARS = """
 import sys
 from pathlib import Path
 from project.cli.progress import display
-from project.cli.job_inputs import Item
+from project.cli.inputs import Item
 items = [Item(f"[red]{n}.png", "x", job={"id": "i", "status": "accepted"}) for n in range(100)]
 with display(len(items)) as bars:
     for item in items:

@@ -1,19 +1,25 @@
 """Large JPEGs are decoded at a fraction of their size, and the model's result stays the same."""
 
 import functools
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from project.inference.backends.selection import prepare_net
+from project.inference.encoding import usual_encoding
 from project.inference.images.decoding import OVERSAMPLING, ImageLimits, decode
 from project.inference.pipeline import Pipeline
-from project.models.classification import Classification, TopK
+from project.models.base import Inputs, Picture, picture, sent_size
+from project.models.base.inputs import fields_of
+from project.models.classification import Classification, Photo, TopK
 from tests import corpus
 from tests.fakes import ShadeModel, ShadeParams
 from tests.photos import WHERE, photo
 
 LIMITS = ImageLimits(max_pixels=50_000_000, min_side=8)
+USEFUL_SIDE = fields_of(Photo)["image"].useful_side
 LARGEST_DIFFERENCE = 0.03  # of any of the 1,000 probabilities
 
 
@@ -21,6 +27,7 @@ LARGEST_DIFFERENCE = 0.03  # of any of the 1,000 probabilities
 def classification() -> Classification:
     model = Classification("classification")
     model.load()
+    prepare_net(model, "torch", streams=1, cache=Path("never written"))
     return model
 
 
@@ -37,11 +44,11 @@ def test_a_photo_is_classified_the_same_whichever_way_it_is_decoded(name, progre
     """The same class comes first, and no probability moves by more than the bound."""
     model, params = classification(), TopK()
     data = large_jpeg(name, quality=90, progressive=progressive)
-    plain, scaled = decode(data, LIMITS), decode(data, LIMITS, model.useful_side)
+    plain, scaled = decode(data, LIMITS), decode(data, LIMITS, USEFUL_SIDE)
     assert scaled.size == plain.size == plain.image.size
     assert min(scaled.image.size) < min(plain.image.size)
-    inputs = np.stack([model.preprocess(each.image, params) for each in (plain, scaled)])
-    expected, given = model.forward(inputs)
+    inputs = (Photo(image=each.image) for each in (plain, scaled))
+    expected, given = model.forward(np.stack([model.preprocess(it, params) for it in inputs]))
     assert expected.argmax() == given.argmax()
     assert np.abs(expected - given).max() < LARGEST_DIFFERENCE
 
@@ -79,12 +86,18 @@ def test_a_large_photo_is_turned_upright_all_the_same(orientation):
     assert decoded.image.size == ((400, 600) if on_its_side else (600, 400))
 
 
+class Small(Inputs):
+    """A picture of which the model uses little."""
+
+    image: Picture = picture(useful_side=100)
+
+
 def test_a_model_is_told_the_size_as_sent():
     """Boxes and points are in the pixels of the image as sent, whatever was decoded."""
-
-    class Sized(ShadeModel):
-        useful_side = 100
-
+    model = ShadeModel()
+    model.inputs = Small
     data = corpus.encoded(Image.new("RGB", (1600, 800)), "JPEG")
-    item = Pipeline(Sized(), LIMITS).prepare(data, ShadeParams())
-    assert item.size == (1600, 800)
+    item = Pipeline(model, LIMITS).prepare({"image": data}, ShadeParams(), usual_encoding(model))
+    assert item.inputs.image.size == (400, 200)
+    assert sent_size(item.inputs.image) == (1600, 800)
+    assert item.pixels == 400 * 200

@@ -78,7 +78,7 @@ def test_a_feature_that_a_model_does_not_have_is_not_compared():
 
 def test_too_few_pictures_make_no_baseline():
     """The error has the number that is needed."""
-    with pytest.raises(ConfigurationError, match=r"99 pictures are too few.*at least 100"):
+    with pytest.raises(ConfigurationError, match=r"99 predictions are too few.*at least 100"):
         build_baseline(MODEL, "1", predictions(99))
     assert build_baseline(MODEL, "1", predictions(100)).samples == 100
 
@@ -134,7 +134,7 @@ def put(feature, key, value):
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        (without("brightness"), "brightness"),
+        (without("samples"), "samples"),
         (put("brightness", "edges", [1, 1]), "edges must rise"),
         (put("brightness", "edges", [2, 1]), "edges must rise"),
         (put("brightness", "edges", [float("nan")]), "finite"),

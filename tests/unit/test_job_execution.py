@@ -26,7 +26,7 @@ async def test_a_job_succeeds_with_its_result_in_the_storage(tmp_path):
         job = await worker.job(job_id)
         assert (job.status, job.progress, job.attempts) == ("succeeded", 1.0, 1)
         assert job.problem is None
-        assert set(job.seconds) == {"decode", "forward", "postprocess"}
+        assert set(job.seconds) == {"queue", "decode", "forward", "postprocess"}
         assert job.lease_until is None
         data = await worker.storage.get(job.result["key"])
         assert Image.open(io.BytesIO(data)).size == (32, 32)

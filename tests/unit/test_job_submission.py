@@ -7,6 +7,7 @@ import pytest
 
 from project.api.jobs.request import JobRequest, validate
 from project.api.jobs.submission import JobSubmission, SubmissionBounds
+from project.api.requests.reader import ModelRequest
 from project.db.engine import open_database
 from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions
@@ -27,7 +28,8 @@ pytestmark = pytest.mark.anyio
 def request_of(settings: Settings, key: str | None = None) -> JobRequest:
     """A valid request with one image."""
     limits = ImageLimits.of(settings)
-    return validate(ShadeModel(), limits, {"image": picture()}, ShadeParams(), key)
+    asked = ModelRequest({"image": picture()}, ShadeParams())
+    return validate(ShadeModel(), limits, asked, key)
 
 
 class BrokenTransitions(JobTransitions):

@@ -7,13 +7,16 @@ import pytest
 
 from project.errors import DeadlineExceeded, ModelUnavailable, Overloaded
 from project.inference.admission import Admission
+from project.inference.encoding import Encoding
 from project.inference.model_queue import STUCK_DEADLINES, ModelQueue
+from project.inference.pipeline import Output
 from tests.fakes import Shade, ShadeParams
 from tests.runners import DEADLINE
 
 pytestmark = pytest.mark.anyio
 PARAMS = ShadeParams()
-LIGHT = Shade(label="light", brightness=255)
+JSON = Encoding("application/json")
+LIGHT = Output(Shade(label="light", brightness=255), b"{}")
 
 
 class ManualExecutor:
@@ -74,7 +77,7 @@ async def make_queue(shade, executor, clock):
 
 async def slow_down(queue, executor, clock, seconds):
     """Have the queue answer one request in so many seconds while another one waits."""
-    runs = [asyncio.create_task(queue.run(b"", PARAMS)) for _ in range(2)]
+    runs = [asyncio.create_task(queue.run({"image": b""}, PARAMS, JSON)) for _ in range(2)]
     await asyncio.sleep(0)
     clock.now += seconds
     for _ in runs:
@@ -130,7 +133,7 @@ async def test_a_prediction_that_takes_too_long_ends_at_its_deadline(make_queue,
     """The client gets an answer in time; the late result is dropped."""
     queue = make_queue(deadline=0.0)
     with pytest.raises(DeadlineExceeded):
-        await queue.run(b"", PARAMS)
+        await queue.run({"image": b""}, PARAMS, JSON)
     executor.answer()
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 @asynccontextmanager
 async def guarded(
-    shade: ShadeModel, admitted: int = LIMIT, **options: float
+    shade: ShadeModel, admitted: int = LIMIT, **options: Any
 ) -> AsyncIterator[tuple[OverloadGuard, ModelQueue]]:
     """The guard of a queue that admits three predictions, of which so many are admitted."""
     runner = Runner.of([shade], make_settings(queue_limit=LIMIT))
@@ -38,9 +38,15 @@ async def guarded(
 
 
 def overload(
-    guard: OverloadGuard, *, method: str = "POST", target: str = PATH, port: int = 80
+    guard: OverloadGuard,
+    *,
+    method: str = "POST",
+    target: str = PATH,
+    port: int = 80,
+    prefer: str = "",
 ) -> Overloaded | None:
-    return guard.overload(method.encode(), target.encode(), port)
+    headers = [(b"host", b"x"), (b"prefer", prefer.encode())]
+    return guard.overload(method.encode(), target.encode(), headers, port)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +60,15 @@ async def test_every_spelling_of_the_path_is_guarded(shade, target):
     assert rejected is not None
     assert expected is not None
     assert (rejected.detail, rejected.headers) == (expected.detail, expected.headers)
+
+
+async def test_a_request_that_prefers_a_job_needs_no_slot(shade):
+    """Where jobs are on; else the preference is ignored."""
+    async with guarded(shade, jobs=True) as (guard, _queue):
+        assert overload(guard, prefer="wait=5, Respond-Async; x") is None
+        assert overload(guard, prefer="respond-asynchronously") is not None
+    async with guarded(shade) as (guard, _queue):
+        assert overload(guard, prefer="respond-async") is not None
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,21 @@
 import base64
 import binascii
 import textwrap
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import Field
 
-from project.api.requests.reader import decode_base64, validate
+from project.api.requests import reader
+from project.api.requests.reader import decode_base64
 from project.errors import InvalidImage, InvalidInput
-from project.models.base import NoParams
+from project.models.base import Inputs, NoInputs, NoParams, Params, Picture
 from project.models.classification import TopK
+from tests.fakes import ShadeModel
 
+MAX_TEXT = 50
 PREFIXES = (
     "",
     "data:image/png;base64,",
@@ -20,6 +25,26 @@ PREFIXES = (
     "data:image/svg+xml;charset=utf-8;base64,",
     "data:application/x.y-z;base64,",
 )
+
+
+class Letter(Inputs):
+    """Two texts beside a picture."""
+
+    image: Picture
+    text: str = Field(min_length=1, max_length=100)
+    note: str = Field("", max_length=5)
+
+
+def model_of(params: type[Params], inputs: type[Inputs] = NoInputs) -> ShadeModel:
+    """A model that takes these."""
+    model = ShadeModel()
+    model.params, model.inputs = params, inputs
+    return model
+
+
+def validate(params: type[Params], values: dict[str, Any]) -> Params:
+    """The parameters alone."""
+    return reader.validate(model_of(params), {}, dict(values), max_text_length=MAX_TEXT).params
 
 
 @settings(max_examples=100)
@@ -106,3 +131,53 @@ def test_a_model_without_parameters_says_so():
     """`there are: none` is clearer than an empty list."""
     with pytest.raises(InvalidInput, match="there are: none"):
         validate(NoParams, {"x": 1})
+
+
+def test_texts_and_parameters_are_told_apart():
+    """Both come by name; a text that is not sent has its default later, with the pictures."""
+    values = {"text": "hello", "top_k": "3"}
+    asked = reader.validate(
+        model_of(TopK, Letter), {"image": b"x"}, values, max_text_length=MAX_TEXT
+    )
+    assert asked.raw == {"image": b"x", "text": "hello"}
+    assert asked.params == TopK(top_k=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "faults"),
+    [
+        ({}, {"text": "Field required"}),
+        ({"text": ""}, {"text": "at least 1 character"}),
+        ({"text": "x" * 51}, {"text": "has 51 characters; send at most 50"}),
+        ({"text": "x", "note": "too long"}, {"note": "at most 5 characters"}),
+        ({"text": 5}, {"text": "valid string"}),
+        ({"text": None}, {"text": "Field required"}),
+        ({"text": "", "top_k": 0, "x": 1}, {"text": "at least", "top_k": "greater", "x": "Extra"}),
+    ],
+)
+def test_all_faults_of_texts_and_parameters_come_at_once(values, faults):
+    """And all names that there are."""
+    advice = "correct the inputs and parameters named in errors; there are: text, note, top_k"
+    with pytest.raises(InvalidInput, match=advice) as refused:
+        reader.validate(model_of(TopK, Letter), {"image": b"x"}, values, max_text_length=MAX_TEXT)
+    assert refused.value.fields.keys() == faults.keys()
+    for name, fault in faults.items():
+        assert fault in refused.value.fields[name]
+
+
+@pytest.mark.parametrize(("given", "fault"), [("0", "greater"), ("101", "less"), ("x", "integer")])
+def test_the_quality_of_a_picture_is_checked_with_the_parameters(given, fault):
+    """It is a number of per cent, and no parameter of the model."""
+    model = model_of(TopK)
+    asked = reader.validate(
+        model, {}, {"quality": "70"}, max_text_length=MAX_TEXT, takes_quality=True
+    )
+    assert (asked.quality, asked.params) == (70, TopK())
+    with pytest.raises(InvalidInput) as refused:
+        reader.validate(
+            model, {}, {"quality": given, "top_k": 0}, max_text_length=MAX_TEXT, takes_quality=True
+        )
+    assert fault in refused.value.fields["quality"]
+    assert "top_k" in refused.value.fields
+    with pytest.raises(InvalidInput, match="there are: top_k"):
+        reader.validate(model, {}, {"quality": 70}, max_text_length=MAX_TEXT)

@@ -37,7 +37,7 @@ def outcomes() -> dict[str, float]:
 async def test_a_prediction_has_its_result_and_the_seconds_of_every_stage(shade):
     """The client sees where the time went."""
     async with serving(make_settings(), shade) as runner:
-        prediction = await runner.predict("shade", picture(), PARAMS)
+        prediction = await runner.predict("shade", {"image": picture()}, PARAMS)
     assert prediction.result.model_dump() == {"label": "light", "brightness": 255.0}
     assert set(prediction.seconds) == {"queue", "decode", "preprocess", "forward", "postprocess"}
     assert all(seconds >= 0 for seconds in prediction.seconds.values())
@@ -95,9 +95,12 @@ async def test_what_waits_together_goes_through_the_net_together(shade):
     """While one forward pass runs, the others gather into one batch, up to the model's largest."""
     async with serving(make_settings(), shade) as runner:
         shade.go_on.clear()
-        first = asyncio.create_task(runner.predict("shade", picture(), PARAMS))
+        first = asyncio.create_task(runner.predict("shade", {"image": picture()}, PARAMS))
         await asyncio.to_thread(shade.entered.wait)
-        rest = [asyncio.create_task(runner.predict("shade", picture(), PARAMS)) for _ in range(8)]
+        rest = [
+            asyncio.create_task(runner.predict("shade", {"image": picture()}, PARAMS))
+            for _ in range(8)
+        ]
         await until_waiting(runner, 8)
         shade.go_on.set()
         await asyncio.gather(first, *rest)
@@ -109,7 +112,7 @@ async def test_a_prediction_that_takes_too_long_ends_at_its_deadline(shade):
     async with serving(make_settings(prediction_deadline_seconds=0.05), shade) as runner:
         shade.go_on.clear()
         with pytest.raises(DeadlineExceeded):
-            await runner.predict("shade", picture(), PARAMS)
+            await runner.predict("shade", {"image": picture()}, PARAMS)
         shade.go_on.set()
         assert runner.queues["shade"].admitted == 0
 
@@ -128,10 +131,10 @@ async def test_one_input_that_breaks_the_net_fails_alone(shade):
     async with serving(make_settings(), shade) as runner:
         shade.forward = break_on_dark
         shade.go_on.clear()
-        first = asyncio.create_task(runner.predict("shade", light, PARAMS))
+        first = asyncio.create_task(runner.predict("shade", {"image": light}, PARAMS))
         await asyncio.to_thread(shade.entered.wait)
         rest = [
-            asyncio.create_task(runner.predict("shade", data, PARAMS))
+            asyncio.create_task(runner.predict("shade", {"image": data}, PARAMS))
             for data in (light, dark, light)
         ]
         await until_waiting(runner, 3)
@@ -148,7 +151,7 @@ async def test_a_model_may_refuse_an_input_with_advice(shade):
     async with serving(make_settings(), shade) as runner:
         shade.refuse = True
         with pytest.raises(InvalidInput, match="no pictures today"):
-            await runner.predict("shade", picture(), PARAMS)
+            await runner.predict("shade", {"image": picture()}, PARAMS)
 
 
 async def test_a_model_that_did_not_load_is_unavailable_and_harms_no_other(shade):
@@ -156,8 +159,8 @@ async def test_a_model_that_did_not_load_is_unavailable_and_harms_no_other(shade
     shade.load_error = OSError("weights are corrupt")
     async with make_runner(make_settings(), shade, ShadeModel("other")) as runner:
         with pytest.raises(ModelUnavailable):
-            await runner.predict("shade", picture(), PARAMS)
-        assert (await runner.predict("other", picture(), PARAMS)).result.label == "light"
+            await runner.predict("shade", {"image": picture()}, PARAMS)
+        assert (await runner.predict("other", {"image": picture()}, PARAMS)).result.label == "light"
 
 
 async def test_a_step_that_hangs_holds_up_nothing_but_itself(shade):
@@ -173,8 +176,10 @@ async def test_a_step_that_hangs_holds_up_nothing_but_itself(shade):
     settings = make_settings(inference_streams=2)
     async with serving(settings, shade, long_seconds=0.01) as runner:
         shade.forward = hang_on_dark
-        dark = asyncio.create_task(runner.predict("shade", picture(colour="black"), PARAMS))
-        answers = [await runner.predict("shade", picture(), PARAMS) for _ in range(3)]
+        dark = asyncio.create_task(
+            runner.predict("shade", {"image": picture(colour="black")}, PARAMS)
+        )
+        answers = [await runner.predict("shade", {"image": picture()}, PARAMS) for _ in range(3)]
         assert [answer.result.label for answer in answers] == ["light"] * 3
         released.set()
         assert (await dark).result.label == "dark"
@@ -186,7 +191,7 @@ async def test_two_models_under_load_share_the_processor(shade):
     async with make_runner(settings, shade, ShadeModel("other")) as runner:
         answers = await asyncio.gather(
             *(
-                runner.predict(name, picture(), PARAMS)
+                runner.predict(name, {"image": picture()}, PARAMS)
                 for _ in range(20)
                 for name in ("shade", "other")
             )

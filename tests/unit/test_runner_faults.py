@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from project.errors import DeadlineExceeded, InvalidInput, ModelFailed, ModelUnavailable
+from project.models.base import ImageInput
 from tests.conftest import make_settings, picture
 from tests.fakes import Shade, ShadeModel, ShadeParams
 from tests.runners import DEADLINE, make_runner, serving
@@ -26,9 +27,9 @@ async def test_a_model_may_refuse_in_any_step_and_goes_on_serving(shade, step):
         whole = getattr(shade, step)
         setattr(shade, step, refuse)
         with pytest.raises(InvalidInput, match="no face"):
-            await runner.predict("shade", picture(), PARAMS)
+            await runner.predict("shade", {"image": picture()}, PARAMS)
         setattr(shade, step, whole)
-        assert (await runner.predict("shade", picture(), PARAMS)).result.label == "light"
+        assert (await runner.predict("shade", {"image": picture()}, PARAMS)).result.label == "light"
 
 
 async def test_a_net_that_gives_too_few_outputs_is_an_error_and_not_a_hang(shade):
@@ -36,7 +37,7 @@ async def test_a_net_that_gives_too_few_outputs_is_an_error_and_not_a_hang(shade
     async with serving(make_settings(), shade) as runner:
         shade.forward = lambda _batch: []
         with pytest.raises(ModelFailed):
-            await runner.predict("shade", picture(), PARAMS)
+            await runner.predict("shade", {"image": picture()}, PARAMS)
 
 
 async def test_a_postprocess_that_gives_no_result_of_its_kind_is_a_fault_of_the_model(shade):
@@ -44,7 +45,7 @@ async def test_a_postprocess_that_gives_no_result_of_its_kind_is_a_fault_of_the_
     async with serving(make_settings(), shade) as runner:
         shade.postprocess = lambda *_: {"label": "light"}
         with pytest.raises(ModelFailed) as failed:
-            await runner.predict("shade", picture(), PARAMS)
+            await runner.predict("shade", {"image": picture()}, PARAMS)
         assert isinstance(failed.value.__cause__, TypeError)
         assert failed.value.about == {"model": "shade", "width": 32, "height": 32}
 
@@ -57,7 +58,7 @@ async def test_a_bug_in_what_is_counted_costs_the_count_and_not_the_result(shade
     async with serving(make_settings(), shade) as runner:
         before = sample("inference_confidence_count", model="shade")
         shade.top_prediction = top_prediction
-        assert (await runner.predict("shade", picture(), PARAMS)).result.label == "light"
+        assert (await runner.predict("shade", {"image": picture()}, PARAMS)).result.label == "light"
         assert sample("inference_confidence_count", model="shade") == before
 
 
@@ -67,13 +68,13 @@ async def test_a_forward_pass_that_hangs_is_noticed_and_nothing_is_sent_after_it
         assert runner.stuck() == []
         shade.go_on.clear()
         with pytest.raises(DeadlineExceeded):
-            await runner.predict("shade", picture(), PARAMS)
+            await runner.predict("shade", {"image": picture()}, PARAMS)
         async with asyncio.timeout(DEADLINE):
             while not runner.stuck():  # noqa: ASYNC110 - it is time itself that is awaited
                 await asyncio.sleep(0.001)
         assert runner.stuck() == ["shade"]
         with pytest.raises(ModelUnavailable):
-            await runner.predict("shade", picture(), PARAMS)
+            await runner.predict("shade", {"image": picture()}, PARAMS)
 
 
 async def test_a_load_that_failed_is_tried_again_until_it_succeeds():
@@ -92,7 +93,7 @@ async def test_a_load_that_failed_is_tried_again_until_it_succeeds():
         async with asyncio.timeout(DEADLINE):
             while runner.queues["shade"].failure:  # noqa: ASYNC110 - a load has no event
                 await asyncio.sleep(0.001)
-        assert (await runner.predict("shade", picture(), PARAMS)).result.label == "light"
+        assert (await runner.predict("shade", {"image": picture()}, PARAMS)).result.label == "light"
         assert model.tries == 3
 
 
@@ -100,12 +101,10 @@ async def test_a_model_that_refuses_a_blank_picture_is_loaded_all_the_same():
     """The warm-up is for speed; a refusal is an answer."""
 
     class Choosy(ShadeModel):
-        def postprocess(
-            self, output: Any, image_size: tuple[int, int], params: ShadeParams
-        ) -> Shade:
+        def postprocess(self, output: Any, inputs: ImageInput, params: ShadeParams) -> Shade:
             if output == 0:
                 raise InvalidInput("send a picture with something on it")
-            return super().postprocess(output, image_size, params)
+            return super().postprocess(output, inputs, params)
 
     async with make_runner(make_settings(), Choosy()) as runner:
         assert runner.queues["shade"].failure is None

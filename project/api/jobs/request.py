@@ -1,6 +1,6 @@
-"""Validates a job request: decodes its images once, and takes its fingerprint.
+"""Validates a job request: decodes its pictures once, and takes its fingerprint.
 
-An image that a worker could not decode is rejected here, while the client still waits for a
+A picture that a worker could not decode is rejected here, while the client still waits for a
 response.
 """
 
@@ -12,22 +12,23 @@ from typing import Any
 
 from fastapi import Request
 
-from project.api.requests.body_advice import Names
-from project.api.requests.reader import FIELD
+from project.api.requests.reader import ModelRequest
 from project.api.requests.unicode import check_text
 from project.errors import InvalidImage, InvalidInput
 from project.inference.images.decoding import ImageLimits, decode
-from project.models.base import AnyModel, LongModel, Params
+from project.models.base import AnyModel
+from project.models.base.inputs import fields_of, pictures_of
 
 KEY_HEADER = "Idempotency-Key"
+TEXT_TYPE = "text/plain; charset=utf-8"
 MAX_KEY = 255  # characters
 KEY_PATTERN = r"^[\x21-\x7e]+$"
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{MAX_KEY}}}")
 
 
 @dataclass(frozen=True)
-class JobImage:
-    """An image that decodes. media_type: found in its bytes, whatever the client declared."""
+class JobInput:
+    """A picture that decodes, or a text. media_type: of a picture, as found in its bytes."""
 
     name: str
     data: bytes
@@ -40,14 +41,9 @@ class JobRequest:
 
     model: AnyModel
     params: dict[str, Any]
-    images: tuple[JobImage, ...]
+    inputs: tuple[JobInput, ...]
     fingerprint: str
     key: str | None
-
-
-def images_of(model: AnyModel) -> Names:
-    """The names of a model's input images."""
-    return model.images if isinstance(model, LongModel) else (FIELD,)
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -64,32 +60,37 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def validate(
-    model: AnyModel, limits: ImageLimits, images: dict[str, bytes], params: Params, key: str | None
+    model: AnyModel, limits: ImageLimits, request: ModelRequest, key: str | None
 ) -> JobRequest:
-    """Decode every image and take the fingerprint of the request; it blocks.
+    """Decode every picture and take the fingerprint of the request; it blocks.
 
     Raises InvalidImage, and InvalidInput for parameters that JSON cannot hold.
     """
-    values = params.model_dump(mode="json")
+    values = request.params.model_dump(mode="json")
     check_text(values)  # again, because a model's validators may have changed the values
-    checked = tuple(_checked(model, limits, name, images[name]) for name in images_of(model))
-    content = [model.name, values, [[image.name, len(image.data)] for image in checked]]
+    inputs = tuple(
+        _checked(model, limits, name, request.raw[name])
+        for name in fields_of(model.inputs)
+        if name in request.raw
+    )
+    content = [model.name, values, [[item.name, len(item.data)] for item in inputs]]
     try:
         text = json.dumps(content, sort_keys=True, allow_nan=False)
     except ValueError as error:
         raise InvalidInput("send finite numbers; infinity and NaN are not allowed") from error
     fingerprint = hashlib.sha256(text.encode())
-    for image in checked:
-        fingerprint.update(image.data)
-    return JobRequest(model, values, checked, fingerprint.hexdigest(), key)
+    for item in inputs:
+        fingerprint.update(item.data)
+    return JobRequest(model, values, inputs, fingerprint.hexdigest(), key)
 
 
-def _checked(model: AnyModel, limits: ImageLimits, name: str, data: bytes) -> JobImage:
-    useful_side = None if isinstance(model, LongModel) else model.useful_side
+def _checked(model: AnyModel, limits: ImageLimits, name: str, data: bytes | str) -> JobInput:
+    if isinstance(data, str):
+        return JobInput(name, data.encode(), TEXT_TYPE)
     try:
-        decoded = decode(data, limits, useful_side)
+        decoded = decode(data, limits, fields_of(model.inputs)[name].useful_side)
     except InvalidImage as error:
-        if len(images_of(model)) == 1:
+        if len(pictures_of(model.inputs)) == 1:
             raise
         raise InvalidImage(f"`{name}`: {error.detail}", fields={name: error.detail}) from error
-    return JobImage(name, data, decoded.media_type)
+    return JobInput(name, data, decoded.media_type)

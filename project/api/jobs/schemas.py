@@ -1,23 +1,28 @@
 """Response models of jobs, and the headers that depend on a job."""
 
-import mimetypes
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
-from project.db.records import Job, Status
+from project.db.records import Input, Job, Status, StoredFile
 
 JOBS = "/v1/jobs"
 ENDED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
 
 
-class ResultView(BaseModel):
-    """A stored result."""
+class FileView(BaseModel):
+    """A stored file."""
 
     media_type: str
     size: int = Field(description="Bytes.")
     url: str = Field(description="Path that redirects to the file.")
+
+
+class InputView(FileView):
+    """A stored input, under the name that the model has for it."""
+
+    name: str
 
 
 class JobView(BaseModel):
@@ -35,24 +40,20 @@ class JobView(BaseModel):
     finished_at: str | None
     retry_at: str | None = Field(description="Earliest time of the next attempt.")
     params: dict[str, Any]
+    inputs: list[InputView] = Field(description="Empty once they are deleted.")
     seconds: dict[str, float] = Field(description="Stage → seconds.")
     problem: dict[str, Any] | None = Field(
         description="Why it failed, or why its last attempt did: a problem document without ids."
     )
-    result: ResultView | None = Field(description="null until it succeeded, and once it is deleted")
+    result: FileView | None = Field(description="null until it succeeded, and once it is deleted")
     request_id: str | None = Field(description="Of the request that submitted it.")
     trace_id: str | None = Field(description="W3C trace id of that request.")
 
     @classmethod
     def of(cls, job: Job) -> Self:
         """The view of a job's row."""
-        result = None
-        if job.result is not None and job.files_deleted_at is None:
-            result = ResultView(
-                media_type=job.result["media_type"],
-                size=job.result["size"],
-                url=f"{JOBS}/{job.id}/result",
-            )
+        stored = job.files_deleted_at is None
+        path = f"{JOBS}/{job.id}"
         return cls(
             id=job.id,
             model=job.model,
@@ -66,9 +67,10 @@ class JobView(BaseModel):
             finished_at=_time(job.finished_at),
             retry_at=_time(job.retry_at),
             params=job.params,
+            inputs=[_input(path, item) for item in job.inputs] if stored else [],
             seconds=job.seconds,
             problem=job.problem,
-            result=result,
+            result=_file(f"{path}/result", job.result) if job.result and stored else None,
             request_id=job.request_id,
             trace_id=job.traceparent.split("-")[1] if job.traceparent else None,
         )
@@ -87,6 +89,15 @@ def rfc3339(seconds: float) -> str:
     return text.replace("+00:00", "Z")
 
 
+def _file(path: str, file: StoredFile) -> FileView:
+    return FileView(media_type=file["media_type"], size=file["size"], url=path)
+
+
+def _input(path: str, item: Input) -> InputView:
+    file = _file(f"{path}/inputs/{item['name']}", item)
+    return InputView(name=item["name"], **vars(file))
+
+
 def _time(seconds: float | None) -> str | None:
     return None if seconds is None else rfc3339(seconds)
 
@@ -100,8 +111,3 @@ def is_known(etag: str, if_none_match: str | None) -> bool:
     """Whether If-None-Match contains this ETag (RFC 9110, section 13.1.2)."""
     tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
     return bool(tags & {"*", etag.removeprefix("W/")})
-
-
-def result_name(job: Job, media_type: str) -> str:
-    """The file name under which a client saves a result."""
-    return f"{job.model}-{job.id}{mimetypes.guess_extension(media_type) or ''}"

@@ -1,6 +1,6 @@
-"""Submits jobs: stores the images, adds the row, then sends the message.
+"""Submits jobs: stores the inputs, adds the row, then sends the message.
 
-Once the first image is being stored, the submission finishes even if its request is cancelled: the
+Once the first input is being stored, the submission finishes even if its request is cancelled: the
 job exists whole or not at all.
 """
 
@@ -14,17 +14,19 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from project.api.jobs.request import JobRequest, validate
+from project.api.requests.reader import ModelRequest
 from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions, check_same_request
 from project.db.records import Input, Job, NewJob, new_id
 from project.errors import BrokerUnavailable, DatabaseUnavailable, Overloaded, ProjectError
 from project.inference.images.decoding import ImageLimits
 from project.jobs.queue import JobQueue
-from project.models.base import AnyModel, Params
+from project.models.base import AnyModel
 from project.observability.context import REQUEST_ID, current_traceparent
 from project.resources import size
 from project.settings import Settings
 from project.storage import Storage
+from project.storage.names import download_name
 
 RETRY_AFTER = 10  # seconds, where too many jobs wait
 
@@ -69,9 +71,7 @@ class JobSubmission:
         self._in_progress: set[asyncio.Task[Any]] = set()
         self._send_after = 0.0  # by the monotonic clock
 
-    async def validate(
-        self, model: AnyModel, images: dict[str, bytes], params: Params, key: str | None
-    ) -> JobRequest:
+    async def validate(self, model: AnyModel, request: ModelRequest, key: str | None) -> JobRequest:
         """Validate a request in a thread; see project.api.jobs.request.validate.
 
         Raises Overloaded if QUEUE_LIMIT requests are being validated, or it takes too long.
@@ -83,7 +83,7 @@ class JobSubmission:
         try:
             async with asyncio.timeout(self._settings.prediction_deadline_seconds):
                 return await loop.run_in_executor(
-                    self._threads, validate, model, self._limits, images, params, key
+                    self._threads, validate, model, self._limits, request, key
                 )
         except TimeoutError as error:
             raise Overloaded(
@@ -152,12 +152,12 @@ class JobSubmission:
         job_id = new_id(now)
         inputs = [
             Input(
-                name=image.name,
-                key=f"jobs/{job_id}/inputs/{image.name}",
-                media_type=image.media_type,
-                size=len(image.data),
+                name=item.name,
+                key=f"jobs/{job_id}/inputs/{item.name}",
+                media_type=item.media_type,
+                size=len(item.data),
             )
-            for image in request.images
+            for item in request.inputs
         ]
         new = NewJob(
             id=job_id,
@@ -171,31 +171,36 @@ class JobSubmission:
             request_id=REQUEST_ID.get(),
             traceparent=current_traceparent(),
         )
-        await self._store(request, inputs)
+        await self._store(request, new)
         job, is_new = await self._add(new)
         if is_new:
             logger.bind(job_id=job.id, model=job.model).info("job_accepted")
             await self.send(job)
         return job, is_new
 
-    async def _store(self, request: JobRequest, inputs: Sequence[Input]) -> None:
-        """Store every image, or none."""
+    async def _store(self, request: JobRequest, new: NewJob) -> None:
+        """Store every input, or none."""
         puts = [
-            self._storage.put(item["key"], image.data, image.media_type)
-            for item, image in zip(inputs, request.images, strict=True)
+            self._storage.put(
+                stored["key"],
+                item.data,
+                item.media_type,
+                download_name(new.model, new.id, item.name, media_type=item.media_type),
+            )
+            for stored, item in zip(new.inputs, request.inputs, strict=True)
         ]
         results = await asyncio.gather(*puts, return_exceptions=True)
         failures = [result for result in results if result is not None]
         if failures:
-            await self._delete(inputs)
+            await self._delete(new.inputs)
             raise failures[0]
 
     async def _add(self, new: NewJob) -> tuple[Job, bool]:
-        """Add the row. If it is not added, or another job has its key, delete the images."""
+        """Add the row. If it is not added, or another job has its key, delete the inputs."""
         try:
             job, is_new = await self._transitions.add(new)
         except DatabaseUnavailable:
-            # The row may exist although the answer was lost; then it must keep its images.
+            # The row may exist although the answer was lost; then it must keep its inputs.
             added = await self._find_added(new)
             if added is not None:
                 return added, True
@@ -217,7 +222,7 @@ class JobSubmission:
             raise
 
     async def _delete(self, inputs: Sequence[Input]) -> None:
-        """Delete images that no job needs; log the keys of those that are left."""
+        """Delete inputs that no job needs; log the keys of those that are left."""
         deletes = [self._storage.delete(item["key"]) for item in inputs]
         results = await asyncio.gather(*deletes, return_exceptions=True)
         left = [item for item, result in zip(inputs, results, strict=True) if result is not None]

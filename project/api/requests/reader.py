@@ -1,6 +1,6 @@
-"""Reads a model's input from a request: multipart, a raw image/* body, or JSON with base64.
+"""Reads a model's inputs and parameters from a request, in every way that they may be sent.
 
-Each of them becomes the same: the bytes of the images and the validated parameters.
+Each way becomes the same: the bytes of the pictures, the texts, and the validated parameters.
 """
 
 import asyncio
@@ -10,11 +10,12 @@ import json
 import re
 import sys
 from contextlib import aclosing
-from functools import cache
-from typing import Any
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -24,88 +25,141 @@ from starlette.requests import Request
 from project.api.requests.body_advice import (
     JSON,
     MULTIPART,
+    TEXT,
     URLENCODED,
-    Names,
     accepted_bodies,
     curl_example,
     in_words,
     json_example,
+    required_pictures,
+    takes_raw_picture,
+    takes_raw_text,
 )
 from project.api.requests.unicode import check_text
 from project.errors import InvalidImage, InvalidInput, UnsupportedMediaType
-from project.models.base import Params
+from project.inference.encoding import QUALITY
+from project.models.base import AnyModel, Inputs, Params
+from project.models.base.inputs import pictures_of, texts_of
 
-FIELD = "image"  # the name of the image where a model takes one without a name
 MAX_FIELDS = 32
 MAX_JSON_PARTS = 10_000
 CHARSETS = {b"utf-8", b"us-ascii", b"iso-8859-1"}  # punycode would decode 1 MB for minutes
 _DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*;base64,", re.ASCII)
 _SPACES = re.compile(r"\s+")
+_QUALITY = TypeAdapter(Annotated[int, Field(ge=1, le=100)])
 
 
-async def read_inputs(
-    request: Request, names: Names, params: type[Params]
-) -> tuple[dict[str, bytes], Params]:
-    """Read the images of these names, and the parameters, from a request.
+@dataclass(frozen=True)
+class ModelRequest:
+    """What a request asks of a model.
 
-    Parameters come from the query string, form fields or the JSON object; those of the body
-    override those of the query, which must be valid all the same. Raises InvalidInput,
-    InvalidImage or UnsupportedMediaType.
+    raw: name → the bytes of a picture's file, or a text. quality: of a picture as the answer.
     """
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    raw = media_type.startswith("image/") or media_type == "application/octet-stream"
-    values = _unique(request.query_params.multi_items(), params)
-    images: dict[str, bytes] = {}
+
+    raw: dict[str, bytes | str]
+    params: Params
+    quality: int = QUALITY
+
+
+async def read_request(
+    request: Request, model: AnyModel, max_text_length: int, *, takes_quality: bool = False
+) -> ModelRequest:
+    """Read what is asked of a model.
+
+    Texts and parameters come from the query, form fields or the JSON object; those of the body
+    override those of the query, which must be valid all the same. max_text_length: characters.
+    takes_quality: whether there is a parameter `quality` beside the model's own.
+    Raises InvalidInput, InvalidImage or UnsupportedMediaType.
+    """
+    inputs = model.inputs
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.split(";")[0].strip().lower()
+    is_picture = media_type.startswith("image/") or media_type == "application/octet-stream"
+    values = unique_values(request.query_params.multi_items(), model.params)
+    pictures: dict[str, bytes] = {}
     fields: dict[str, Any] = {}
     if media_type == MULTIPART:
-        images, fields = await _from_form(request, names, params)
+        pictures, fields = await _from_form(request, model)
     elif media_type == JSON:
         body = await request.body()
-        images, fields = await asyncio.to_thread(_from_json, body, names)
-        fields = _with_booleans_as_text(fields, params)
-    elif raw and len(names) == 1:
-        images[names[0]] = await request.body()
-    elif media_type == URLENCODED and not names:
-        fields = _unique(_from_text(await request.body()), params)
-    elif media_type or names or await request.body():  # else the query has all
+        pictures, fields = await asyncio.to_thread(_from_json, body, inputs, max_text_length)
+        fields = _with_booleans_as_text(fields, model.params)
+    elif is_picture and takes_raw_picture(inputs):
+        pictures[pictures_of(inputs)[0]] = await request.body()
+    elif media_type == TEXT and takes_raw_text(inputs):
+        fields[texts_of(inputs)[0]] = _decoded(await request.body(), _charset(content_type))
+    elif media_type == URLENCODED and not required_pictures(inputs):
+        fields = unique_values(_from_text(await request.body()), model.params)
+    elif media_type or required_pictures(inputs) or await request.body():  # else the query has all
         given = media_type[:100] or "missing"
-        raise UnsupportedMediaType(f"{accepted_bodies(names)}; the Content-Type is {given}")
+        raise UnsupportedMediaType(f"{accepted_bodies(inputs)}; the Content-Type is {given}")
+    check = partial(
+        validate,
+        model,
+        pictures,
+        max_text_length=max_text_length,
+        takes_quality=takes_quality,
+    )
     if values.keys() & fields.keys():
-        validate(params, fields | values)
-    return images, validate(params, values | fields)
+        check({**fields, **values})
+    return check({**values, **fields})
 
 
-async def _from_form(
-    request: Request, names: Names, params: type[Params]
-) -> tuple[dict[str, bytes], dict[str, Any]]:
+async def _from_form(request: Request, model: AnyModel) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The pictures, and the texts and parameters."""
+    inputs = model.inputs
     _, options = parse_options_header(request.headers["content-type"])
     if options.get(b"charset", b"utf-8").lower() not in CHARSETS:
         raise InvalidInput("the form's charset must be utf-8; leave it out of the Content-Type")
     try:
         async with aclosing(request.stream()) as stream:
             parser = _FormParser(
-                request.headers, stream, max_files=len(names), max_fields=MAX_FIELDS
+                request.headers,
+                stream,
+                max_files=len(inputs.model_fields),
+                max_fields=MAX_FIELDS,
+                max_part_size=sys.maxsize,  # a field may be a long text; the body is bounded
             )
             form = await parser.parse()
     except MultiPartException as error:
         fault = error.message.rstrip(".")
-        advice = curl_example(names)
+        advice = curl_example(inputs)
         raise HTTPException(400, f"the form cannot be read: {fault}; {advice}") from error
     try:
-        fields = _unique(form.multi_items(), params)
-        parts = {name: fields.pop(name, None) for name in names}
-        images = {
+        fields = unique_values(form.multi_items(), model.params)
+        parts = {name: fields.pop(name, None) for name in pictures_of(inputs)}
+        pictures = {
             name: await part.read() for name, part in parts.items() if isinstance(part, UploadFile)
         }
+        for name in texts_of(inputs):
+            if isinstance(part := fields.get(name), UploadFile):
+                fields[name] = _decoded(await part.read(), "utf-8", name)
     finally:
         await form.close()
-    missing = tuple(name for name in names if name not in images)
+    missing = tuple(name for name in required_pictures(inputs) if name not in pictures)
     if missing:
         files = "file" if len(missing) == 1 else "files"
         raise InvalidImage(
-            f"the form has no {files} named {in_words(missing)}; {curl_example(names)}"
+            f"the form has no {files} named {in_words(missing)}; {curl_example(inputs)}"
         )
-    return images, fields
+    return pictures, fields
+
+
+def _charset(content_type: str) -> str:
+    """The charset of a text; UTF-8 where none is named. Raises UnsupportedMediaType."""
+    _, options = parse_options_header(content_type)
+    charset = options.get(b"charset", b"utf-8").lower()
+    if charset not in CHARSETS:
+        raise UnsupportedMediaType("send the text in UTF-8; another charset is not read")
+    return charset.decode()
+
+
+def _decoded(body: bytes, charset: str, name: str = "the body") -> str:
+    try:
+        return body.decode(charset)
+    except UnicodeDecodeError as error:
+        fault = f"is not {charset}: byte {error.start} begins no character"
+        raise InvalidInput(f"send {name} in UTF-8", fields={name: fault}) from error
 
 
 def _from_text(body: bytes) -> list[tuple[str, str]]:
@@ -124,7 +178,7 @@ def _from_text(body: bytes) -> list[tuple[str, str]]:
         ) from error
 
 
-def _unique(items: list[tuple[str, Any]], params: type[Params]) -> dict[str, Any]:
+def unique_values(items: list[tuple[str, Any]], params: type[Params]) -> dict[str, Any]:
     """Return name → value, or → list of values where the model takes a list.
 
     Raises InvalidInput where any other name occurs twice: neither value is preferred.
@@ -203,25 +257,38 @@ class _FormParser(MultiPartParser):
         return form
 
 
-def _from_json(body: bytes, names: Names) -> tuple[dict[str, bytes], dict[str, Any]]:
+def _from_json(
+    body: bytes, inputs: type[Inputs], max_text_length: int
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The pictures, and the texts and parameters."""
     # Base64 has none of these characters: many of them are an attack on the parser, not an image.
-    if sum(body.count(character) for character in (b",", b"[", b"{")) > MAX_JSON_PARTS:
-        raise InvalidInput(f"the body has too many parts; {json_example(names)}")
+    bound = MAX_JSON_PARTS + max_text_length * len(texts_of(inputs))
+    if sum(body.count(character) for character in (b",", b"[", b"{")) > bound:
+        raise InvalidInput(f"the body has too many parts; {json_example(inputs)}")
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"the body is not valid JSON; {json_example(names)}") from error
+        raise InvalidInput(f"the body is not valid JSON; {json_example(inputs)}") from error
     if not isinstance(fields, dict):
-        raise InvalidInput(json_example(names))
-    missing = tuple(name for name in names if not isinstance(fields.get(name), str))
-    if missing:
-        fault = f"the object has no text {in_words(missing)}; " if len(names) > 1 else ""
-        raise InvalidInput(f"{fault}{json_example(names)}")
+        raise InvalidInput(json_example(inputs))
+    popped = {name: fields.pop(name, None) for name in pictures_of(inputs)}
+    given = {name: value for name, value in popped.items() if value is not None}
+    required = required_pictures(inputs)
+    wrong = tuple(
+        name
+        for name in pictures_of(inputs)
+        if not isinstance(given.get(name, None if name in required else ""), str)
+    )
+    if wrong:
+        fault = (
+            f"the object has no text {in_words(wrong)}; " if len(inputs.model_fields) > 1 else ""
+        )
+        raise InvalidInput(f"{fault}{json_example(inputs)}")
     _check_count(len(fields))
-    return {name: decode_base64(fields.pop(name), name) for name in names}, fields
+    return {name: decode_base64(text, name) for name, text in given.items()}, fields
 
 
-def decode_base64(text: str, name: str = FIELD) -> bytes:
+def decode_base64(text: str, name: str = "image") -> bytes:
     """Decode standard base64, with or without a data-URL prefix and line breaks.
 
     Raises InvalidImage for anything else.
@@ -236,20 +303,58 @@ def decode_base64(text: str, name: str = FIELD) -> bytes:
         ) from error
 
 
-def validate(params: type[Params], values: dict[str, Any]) -> Params:
-    """Validate the parameters as the model declares them.
+def validate(
+    model: AnyModel,
+    pictures: dict[str, bytes],
+    values: dict[str, Any],
+    *,
+    max_text_length: int,
+    takes_quality: bool = False,
+) -> ModelRequest:
+    """Validate the texts and the parameters as the model declares them.
 
-    Raises InvalidInput, which names each invalid parameter and all that exist.
+    Raises InvalidInput, which names each invalid one and all that exist.
     """
     check_text(values)
-    try:
-        return params.model_validate(values)
-    except ValidationError as error:
-        faults = {
-            ".".join(map(str, item["loc"]))[:100]: item["msg"]
-            for item in error.errors(include_url=False, include_input=False)[:MAX_FIELDS]
-        }
-        known = ", ".join(params.model_fields) or "none"
+    faults: dict[str, str] = {}
+    quality, params = QUALITY, None
+    if takes_quality and "quality" in values:
+        try:
+            quality = _QUALITY.validate_python(values.pop("quality"))
+        except ValidationError as error:
+            faults["quality"] = error.errors(include_url=False)[0]["msg"]
+    names = texts_of(model.inputs)
+    texts = {name: values.pop(name) for name in names if values.get(name) is not None}
+    for name, text in texts.items():
+        if isinstance(text, str) and len(text) > max_text_length:
+            faults[name] = f"has {len(text):,} characters; send at most {max_text_length:,}"
+    for kind, given in ((text_class(model.inputs), texts), (model.params, values)):
+        try:
+            validated = kind.model_validate(given)
+        except ValidationError as error:
+            for item in error.errors(include_url=False, include_input=False)[:MAX_FIELDS]:
+                faults.setdefault(".".join(map(str, item["loc"]))[:100], item["msg"])
+        else:
+            params = validated if isinstance(validated, Params) else params
+    if faults or params is None:
+        known = [*names, *model.params.model_fields, *(["quality"] if takes_quality else [])]
+        what = "inputs and parameters" if names else "parameters"
         raise InvalidInput(
-            f"correct the parameters named in errors; there are: {known}", fields=faults
-        ) from error
+            f"correct the {what} named in errors; there are: {', '.join(known) or 'none'}",
+            fields=dict(list(faults.items())[:MAX_FIELDS]),
+        )
+    return ModelRequest({**pictures, **texts}, params, quality)
+
+
+class _Texts(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+@cache
+def text_class(inputs: type[Inputs]) -> type[BaseModel]:
+    """The texts of a model's inputs as a class of their own, to validate before anything else."""
+    fields: dict[str, Any] = {
+        name: (inputs.model_fields[name].annotation, inputs.model_fields[name])
+        for name in texts_of(inputs)
+    }
+    return create_model(f"{inputs.__name__}Texts", __base__=_Texts, **fields)

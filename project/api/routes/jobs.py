@@ -1,4 +1,4 @@
-"""/v1/jobs: lists jobs, shows one, its result and its events, cancels it and retries it."""
+"""/v1/jobs: lists jobs, shows one, its files and its events, cancels it and retries it."""
 
 import time
 from typing import Annotated, Literal
@@ -9,8 +9,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from project.api.dependencies import JobServicesDep
-from project.api.jobs import events
-from project.api.jobs.schemas import ENDED, JOBS, JobPage, JobView, etag, is_known, result_name
+from project.api.jobs import events, files
+from project.api.jobs.files import FileSenderDep
+from project.api.jobs.schemas import ENDED, JOBS, JobPage, JobView, etag, is_known
 from project.api.openapi import problem_responses
 from project.db.records import ID_PATTERN, Job, Status
 from project.errors import FileMissing, InvalidInput, JobConflict
@@ -91,12 +92,11 @@ async def show_job(
     "/{job_id}/result",
     status_code=307,
     response_class=Response,
-    responses={
-        307: {"description": "The file is at `Location`, for a limited time."},
-        **problem_responses(404, 409, 503),
-    },
+    responses={**files.RESPONSES, **problem_responses(409)},
 )
-async def show_result(job_id: JobId, request: Request, services: JobServicesDep) -> Response:
+async def show_result(
+    job_id: JobId, request: Request, services: JobServicesDep, sender: FileSenderDep
+) -> Response:
     """Redirect to the result; the URL expires, so do not store it."""
     job = await services.find(job_id)
     request.state.job_id = job.id
@@ -104,10 +104,28 @@ async def show_result(job_id: JobId, request: Request, services: JobServicesDep)
         raise _conflict(job, "there is no result")
     if job.files_deleted_at is not None:
         raise FileMissing("the result is deleted by now; send the job again")
-    media_type = job.result["media_type"]
-    name = result_name(job, media_type)
-    url = await services.storage.url(job.result["key"], media_type, name)
-    return Response(status_code=307, headers={"Location": url, "Cache-Control": "no-store"})
+    return await sender.send(job.result, job.model, job.id)
+
+
+@router.get(
+    "/{job_id}/inputs/{name}",
+    status_code=307,
+    response_class=Response,
+    responses=files.RESPONSES,
+)
+async def show_input(
+    job_id: str, name: str, request: Request, services: JobServicesDep, sender: FileSenderDep
+) -> Response:
+    """Redirect to an input; the URL expires, so do not store it."""
+    job = await services.find(job_id)
+    request.state.job_id = job.id
+    found = {item["name"]: item for item in job.inputs}
+    if name not in found:
+        names = ", ".join(found) or "none"
+        raise FileMissing(f"the job has no input of this name; its inputs: {names}")
+    if job.files_deleted_at is not None:
+        raise FileMissing("the input is deleted by now; send it again as a new job")
+    return await sender.send(found[name], job.model, job.id, name)
 
 
 @router.get(

@@ -1,21 +1,45 @@
 """GET /v1/models and GET /v1/models/{model}: the models that are served, with their schemas."""
 
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from project.api.dependencies import StateDep
-from project.api.jobs.request import images_of
 from project.api.openapi import problem_responses
-from project.api.requests.body_advice import JSON
 from project.api.state import State
-from project.models.base import AnyModel, Model
-
-PNG = "image/png"
+from project.inference.encoding import media_types
+from project.inference.images.decoding import MEDIA_TYPES
+from project.models.base import AnyModel
+from project.models.base.inputs import fields_of
+from project.models.base.results import kinds_of
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+class InputView(BaseModel):
+    """One input of a model."""
+
+    name: str
+    kind: Literal["image", "text"]
+    required: bool
+    description: str
+    useful_side: int | None = Field(
+        description="Of a picture: pixels of the shorter side that the model can use; null: all."
+    )
+    max_length: int | None = Field(description="Of a text: characters.")
+    example: str | None = Field(description="Of a text.")
+
+
+class ResultSummary(BaseModel):
+    """What a model answers with."""
+
+    kinds: list[str] = Field(
+        description="What is known of it: class, box, point, label, reason or picture; else empty."
+    )
+    media_types: list[str] = Field(description="What Accept may ask for; the first is usual.")
 
 
 class ModelSummary(BaseModel):
@@ -29,11 +53,32 @@ class ModelSummary(BaseModel):
     loaded: bool | None = Field(
         description="Whether this worker has the weights; null where the workers of jobs alone do."
     )
-    predictions: str | None = Field(
-        description="Path to POST images to; null where it takes too long to be waited for."
+    background: bool = Field(
+        description="Whether it takes longer than a client should wait: it runs as a job alone."
+    )
+    predictions: str = Field(
+        description="Path to POST the inputs to; with `Prefer: respond-async` as a job."
     )
     jobs: str | None = Field(description="Path to POST jobs to; null where jobs are off.")
-    images: list[str] = Field(description="Names of the images it takes.")
+    inputs: list[InputView] = Field(description="What it takes; empty: parameters alone.")
+    result: ResultSummary
+
+
+class Result(ResultSummary):
+    """What a model answers with, and its schema."""
+
+    json_schema: dict[str, Any] | None = Field(
+        alias="schema", description="JSON Schema of a result; null where it is a picture."
+    )
+
+
+class Limits(BaseModel):
+    """Bounds on a request."""
+
+    body_bytes: int
+    image_pixels: int
+    image_types: list[str]
+    text_characters: int
 
 
 class ModelDetail(ModelSummary):
@@ -41,10 +86,9 @@ class ModelDetail(ModelSummary):
 
     labels: list[str] = Field(description="The closed set of labels; empty where there is none.")
     parameters_schema: dict[str, Any] = Field(description="JSON Schema of the parameters.")
-    result_media_type: str = Field(description="What a result is sent as.")
-    result_schema: dict[str, Any] | None = Field(
-        description="JSON Schema of a result; null where it is a picture."
-    )
+    result: Result
+    draws: bool = Field(description="Whether Accept may ask for a drawing of the result.")
+    limits: Limits
 
 
 class Models(BaseModel):
@@ -67,13 +111,21 @@ async def show_model(model: str, state: StateDep, request: Request) -> ModelDeta
     if found is None:
         raise HTTPException(404)
     request.state.model = model
-    result = found.result if issubclass(found.result, BaseModel) else None
+    settings = state["settings"]
+    fields = _summary(found, state)
+    is_model = issubclass(found.result, BaseModel)
+    schema = found.result.model_json_schema() if is_model else None
     return ModelDetail(
-        **_summary(found, state),
-        labels=list(found.labels) if isinstance(found, Model) else [],
+        **{**fields, "result": Result(**fields["result"].model_dump(), schema=schema)},
+        labels=list(found.labels),
         parameters_schema=found.params.model_json_schema(),
-        result_media_type=JSON if result else PNG,
-        result_schema=result.model_json_schema() if result else None,
+        draws=found.can_draw(),
+        limits=Limits(
+            body_bytes=settings.max_body_bytes,
+            image_pixels=settings.max_image_pixels,
+            image_types=list(MEDIA_TYPES),
+            text_characters=settings.max_text_length,
+        ),
     )
 
 
@@ -87,7 +139,9 @@ def _summary(model: AnyModel, state: State) -> dict[str, Any]:
         "licence": model.licence,
         "backend": model.backend,
         "loaded": queue.failure is None if queue else None,
-        "predictions": f"{path}/predictions" if queue else None,
+        "background": model.background,
+        "predictions": f"{path}/predictions",
         "jobs": f"{path}/jobs" if state["settings"].jobs else None,
-        "images": list(images_of(model)),
+        "inputs": [InputView(**asdict(field)) for field in fields_of(model.inputs).values()],
+        "result": ResultSummary(kinds=kinds_of(model.result), media_types=list(media_types(model))),
     }

@@ -3,35 +3,63 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from PIL import Image
 
 from project.api.dependencies import state_of
-from project.api.openapi import problem_responses, request_schema
+from project.api.jobs.schemas import JobView
+from project.api.openapi import picture_responses, problem_responses, request_schema, usage
 from project.api.requests.body_advice import JSON
 from project.api.requests.disconnect import cancel_on_disconnect, read_with_timeout
-from project.api.requests.reader import FIELD, read_inputs
+from project.api.requests.preferences import RESPOND_ASYNC, preferred_type, prefers_job
+from project.api.requests.reader import read_request
+from project.api.routes.job_submission import ACCEPTED, KEY, submit_job
 from project.api.routes.raw_route import RawRoute
-from project.inference.images.decoding import READABLE
+from project.errors import RunsInBackground
+from project.inference.encoding import PICTURES, Encoding, media_types
 from project.inference.model_queue import Prediction
-from project.models.base import Model
+from project.models.base import AnyModel
 
-PROBLEMS = (400, 408, 413, 415, 422, 500, 503, 504)
+PROBLEMS = (400, 406, 408, 413, 415, 422, 500, 503, 504)
+PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "examples": [RESPOND_ASYNC]},
+    "description": f"`{RESPOND_ASYNC}` makes a job of it, and answers 202 at once (RFC 7240).",
+}
 
 
-def predictions_router(model: Model[Any, Any]) -> APIRouter:
-    """Build the route of one quick model, under its literal path."""
+def predictions_router(model: AnyModel, *, jobs: bool) -> APIRouter:
+    """Build the route of one model, under its literal path. jobs: whether jobs are on."""
     router = APIRouter(tags=[model.name], route_class=RawRoute)
+    offered = media_types(model)
 
     async def predict(request: Request) -> Response:
-        state = state_of(request)
-        runner = state["runner"]
         request.state.model = model.name
-        with runner.admit(model.name) as slot:
-            seconds = state["settings"].body_timeout_seconds
-            reading = read_inputs(request, (FIELD,), model.params)
-            images, params = await read_with_timeout(seconds, reading)
-            prediction = await cancel_on_disconnect(request, slot.predict(images[FIELD], params))
+        if jobs and prefers_job(request):
+            response = await submit_job(request, model)
+            response.headers["Preference-Applied"] = RESPOND_ASYNC
+            return response
+        if model.background:
+            raise RunsInBackground(
+                f"{model.name} takes longer than a client should wait: send the header "
+                f"`Prefer: {RESPOND_ASYNC}`, or POST to /v1/models/{model.name}/jobs"
+            )
+        state = state_of(request)
+        settings = state["settings"]
+        media_type = preferred_type(request, offered)
+        with state["runner"].admit(model.name) as slot:
+            reading = read_request(
+                request, model, settings.max_text_length, takes_quality=len(offered) > 1
+            )
+            asked = await read_with_timeout(settings.body_timeout_seconds, reading)
+            encoding = Encoding(media_type, asked.quality)
+            predicting = slot.predict(asked.raw, asked.params, encoding)
+            prediction = await cancel_on_disconnect(request, predicting)
         return Response(
-            prediction.result.model_dump_json(), media_type=JSON, headers=headers(prediction)
+            prediction.body,
+            media_type=prediction.media_type,
+            headers=headers(prediction, varies=len(offered) > 1),
         )
 
     router.add_api_route(
@@ -39,28 +67,64 @@ def predictions_router(model: Model[Any, Any]) -> APIRouter:
         predict,
         methods=["POST"],
         summary=model.summary,
-        description=(
-            f"{model.summary}\n\nSend one image ({READABLE}) in any of the three ways; the answer "
-            "is the same. Parameters stand in the query, in form fields or beside the image in "
-            "the JSON object. The header `Server-Timing` has each stage's milliseconds; with a "
-            "result cache, `Cache-Status` says whether this result was in it."
-        ),
+        description=_description(model, offered, jobs=jobs),
         operation_id=f"predict_{model.name}",
-        response_model=model.result,
-        responses=problem_responses(*PROBLEMS),
-        openapi_extra=request_schema((FIELD,), model.params),
+        response_model=None if issubclass(model.result, Image.Image) else model.result,
+        responses=_responses(offered, jobs=jobs),
+        openapi_extra=_openapi(model, offered, jobs=jobs),
     )
     return router
 
 
-def headers(prediction: Prediction) -> dict[str, str]:
-    """Return `Server-Timing`, and with a cache `Cache-Status` (RFC 9211)."""
-    timing = {"Server-Timing": server_timing(prediction.seconds)} if prediction.seconds else {}
-    if prediction.cached is None:
-        return timing
-    return timing | {"Cache-Status": "vitrine; hit" if prediction.cached else "vitrine; fwd=miss"}
+def headers(prediction: Prediction, *, varies: bool) -> dict[str, str]:
+    """Return `Server-Timing`, with a cache `Cache-Status` (RFC 9211), and `Vary`."""
+    found = {"Vary": "Accept"} if varies else {}
+    if prediction.seconds:
+        found["Server-Timing"] = server_timing(prediction.seconds)
+    if prediction.cached is not None:
+        found["Cache-Status"] = "vitrine; hit" if prediction.cached else "vitrine; fwd=miss"
+    return found
 
 
 def server_timing(seconds: dict[str, float]) -> str:
     """Return the header's value (W3C Server Timing): each stage with its milliseconds."""
     return ", ".join(f"{stage};dur={value * 1000:.2f}" for stage, value in seconds.items())
+
+
+def _description(model: AnyModel, offered: tuple[str, ...], *, jobs: bool) -> str:
+    parts = [usage(model)]
+    if len(offered) > 1:
+        parts.append(
+            f"`Accept` chooses what the answer is: {', '.join(offered)}; the first is usual."
+        )
+    if model.background:
+        parts.append(f"It takes long: the header `Prefer: {RESPOND_ASYNC}` is required.")
+    elif jobs:
+        parts.append(f"With the header `Prefer: {RESPOND_ASYNC}` it runs as a job.")
+    parts.append(
+        "The header `Server-Timing` has each stage's milliseconds; with a result cache, "
+        "`Cache-Status` says whether this result was in it."
+    )
+    return f"{model.summary}\n\n{' '.join(parts)}"
+
+
+def _responses(offered: tuple[str, ...], *, jobs: bool) -> dict[int | str, dict[str, Any]]:
+    responses = problem_responses(*PROBLEMS)
+    if any(media_type in PICTURES for media_type in offered):
+        responses[200] = picture_responses(offered, is_picture=offered[0] != JSON)
+    if jobs:
+        responses[202] = {
+            "model": JobView,
+            **ACCEPTED,
+            "headers": {
+                **ACCEPTED["headers"],
+                "Preference-Applied": {"schema": {"type": "string"}},
+            },
+        }
+    return responses
+
+
+def _openapi(model: AnyModel, offered: tuple[str, ...], *, jobs: bool) -> dict[str, Any]:
+    described = request_schema(model, takes_quality=len(offered) > 1)
+    more = [PREFER, KEY] if jobs else []
+    return described | {"parameters": [*described["parameters"], *more]}

@@ -1,183 +1,127 @@
 """Selects the backend of a net: the fastest executable that gives torch's outputs.
 
-Candidates, fastest first: CUDA; OpenVINO in bf16 where the processor has it, then in f32; frozen,
-channels-last TorchScript; torch as it is. Each is compared with torch on sample pictures before it
-may serve. One that is not installed, crashes or gives other outputs is passed over, with a warning
-and a count.
+In this order: CUDA; OpenVINO in bf16 where the processor has it, then in f32; frozen TorchScript;
+torch as it is. Each is compared with torch on sample inputs before it may serve. One that is not
+installed, crashes or gives other outputs is passed over, with a warning and a count. Torch is
+imported only where a net is built in this process.
 """
 
-import copy
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from loguru import logger
-from PIL import Image
-from torch import Tensor, nn
 
 from project.errors import BackendUnavailable
-from project.inference.backends import torchscript
-from project.inference.backends.openvino import (
+from project.inference.backends import openvino
+from project.inference.backends.comparison import check_outputs, outputs_for, sample_arrays
+from project.inference.backends.compiled import (
     Convert,
-    OpenVINONet,
     compiled_net,
     convert_in_child,
-    precisions,
+    is_hashable,
+    key_of,
 )
-from project.models.base import Array, Model
+from project.models.base import BatchModel
 from project.observability import metrics
 
-TORCH = "torch"
-TOLERANCE = 0.03  # of the largest magnitude that torch gives; bf16 rounds each step to 0.4 %
-SAMPLE_SIDE = 256
-
-Executable = Callable[[Tensor], Any]
-Candidate = tuple[str, Callable[[], Executable]]  # the backend's name, and what makes it
-Candidates = Callable[[nn.Module, Tensor, int, Path], Iterable[Candidate]]
+AUTO = "auto"
+CUDA_DEVICE = Path("/dev/nvidiactl")
+MAX_REASON = 300
 
 
-def backend_candidates(
-    net: nn.Module,
-    samples: Tensor,
-    streams: int,
-    cache: Path,
-    *,
-    convert: Convert = convert_in_child,
-) -> Iterator[Candidate]:
-    """The backends that this machine may run a net with, fastest first.
-
-    samples: (n, …) inputs to trace the net with. convert: converts a traced net for OpenVINO.
-    """
-    if torch.cuda.is_available():
-        yield "cuda", lambda: _on_cuda(net)
-    traced = _trace(net, samples)
-    if traced is None:
-        return
-    try:
-        known = precisions()
-    except Exception as error:  # noqa: BLE001 - not installed, or not for this machine
-        logger.bind(reason=str(error)).info("openvino_not_available")
-        known = []
-
-    def compiled(precision: str) -> Executable:
-        net = compiled_net(traced, samples, precision, cache, convert=convert)
-        return OpenVINONet(net, precision, streams)
-
-    for precision in known:
-        yield f"openvino-{precision}", partial(compiled, precision)
-    yield "torchscript", lambda: torchscript.frozen(traced)
-
-
-def accelerate(
-    model: Model[Any, Any],
+def prepare_net(
+    model: BatchModel[Any, Any, Any],
     wanted: str,
     *,
     streams: int,
     cache: Path,
-    candidates: Candidates = backend_candidates,
-) -> None:
-    """Replace `model.net` by the fastest equal executable; its name is in `model.backend`.
+    convert: Convert = convert_in_child,
+    cuda_device: Path = CUDA_DEVICE,
+) -> str:
+    """Set `model.net` to the fastest executable of its net; its name is in `model.backend`.
 
     wanted: `auto`, or the one family that may be tried. streams: forward passes at a time. cache:
-    folder of converted nets. A model without a torch module in `net`, or whose outputs for the
-    samples cannot be compared, stays as it is. Never raises.
+    folder of compiled nets. convert: see convert_in_child. cuda_device: exists where a GPU is.
+    Returns where the net is from, for the log: `cache`, `child`, or `worker`, which has imported
+    torch; `model` where the model runs a net of its own. Raises what `build_net` raises.
     """
-    net = getattr(model, "net", None)
-    if not isinstance(net, nn.Module) or wanted == TORCH:
-        return
+    if type(model).build_net is BatchModel.build_net:
+        return "model"
+    module = None
+    if _wants(wanted, "cuda") and cuda_device.exists():
+        module = model.build_net()
+        if _by_torch(model, module, "cuda") == "cuda":
+            return "worker"
+    if wanted == AUTO or wanted.startswith("openvino"):
+        try:
+            return _by_openvino(model, module, wanted, streams, cache, convert)
+        except BackendUnavailable as error:
+            reason = error.detail[:MAX_REASON]
+            logger.bind(model=model.name, reason=reason).warning("no_compiled_net")
+    module = module or model.build_net()
+    _by_torch(model, module, "torchscript" if _wants(wanted, "torchscript") else None)
+    return "worker"
+
+
+def _wants(wanted: str, backend: str) -> bool:
+    """Whether a backend is of the family that is wanted, such as openvino-f32 of openvino."""
+    return wanted in {AUTO, backend, backend.partition("-")[0]}
+
+
+def _by_openvino(
+    model: BatchModel[Any, Any, Any],
+    module: Any,
+    wanted: str,
+    streams: int,
+    cache: Path,
+    convert: Convert,
+) -> str:
+    """Serve the compiled net. Raises BackendUnavailable where there is none that is equal."""
+    precisions = [it for it in openvino.precisions() if _wants(wanted, f"openvino-{it}")]
     try:
-        samples = _samples(model)
-        with _recording_inputs(net) as inputs:
-            expected = _outputs(model, samples)
-        (first, *_) = inputs  # the net is traced with what `forward` makes of all samples
-    except Exception as error:  # noqa: BLE001 - a rejection, outputs that are no numbers, no call
-        logger.bind(model=model.name, reason=str(error)[:300]).info("backend_cannot_be_compared")
-        return
-    for name, make in candidates(net, first, streams, cache):
-        if wanted != "auto" and not name.startswith(wanted):
+        samples = sample_arrays(model)
+    except Exception as error:
+        raise BackendUnavailable(f"the samples cannot be preprocessed: {error}") from error
+    state = ""
+    if not is_hashable(model):
+        from project.inference.backends.eager import state_of  # noqa: PLC0415 - imports torch
+
+        state = state_of(module or model.build_net())
+    compiled = compiled_net(model, key_of(model, samples, state), cache, convert)
+    for precision in precisions:
+        backend = f"openvino-{precision}"
+        if precision not in compiled.nets:
+            reason = compiled.refused.get(precision, "it was not compiled for this precision")
+            _pass_over(model.name, backend, reason)
             continue
         try:
-            model.net = make()  # type: ignore[attr-defined]
-            check_outputs(expected, _outputs(model, samples))
+            model.net = openvino.OpenVINONet(compiled.nets[precision], precision, streams)
+            check_outputs(compiled.expected, outputs_for(model, samples))
         except Exception as error:  # noqa: BLE001 - a backend may raise anything
-            model.net = net  # type: ignore[attr-defined]
-            metrics.BACKEND_FAILURES.labels(model.name, name).inc()
-            log = logger.bind(model=model.name, backend=name, reason=str(error)[:300])
-            log.warning("backend_passed_over")
+            _pass_over(model.name, backend, str(error))
         else:
-            model.backend = name
-            return
+            model.backend = backend
+            return "child" if compiled.converted else "cache"
+    raise BackendUnavailable("no compiled net has the outputs of torch")
 
 
-def check_outputs(expected: Array, given: Array) -> None:
-    """Raise BackendUnavailable where outputs differ by more than TOLERANCE, or in the top class.
+def _by_torch(model: BatchModel[Any, Any, Any], module: Any, faster: str | None) -> str:
+    from project.inference.backends import eager  # noqa: PLC0415 - imports torch
 
-    expected, given: (n, …) outputs of torch and of the backend for n samples. The top class of a
-    row counts where torch prefers it by more than the tolerance.
-    """
-    if expected.shape != given.shape:
-        raise BackendUnavailable(f"gives {given.shape} where torch gives {expected.shape}")
-    bound = TOLERANCE * max(1.0, float(np.abs(expected).max()))
-    largest = float(np.abs(expected - given).max())
-    if not largest <= bound:
-        raise BackendUnavailable(f"differs from torch by {largest:.3g}, more than {bound:.3g}")
-    if expected.ndim == 2 and expected.shape[1] > 1:  # noqa: PLR2004 - rows of scores
-        ranked = np.sort(expected, axis=1)
-        clear = ranked[:, -1] - ranked[:, -2] > bound
-        if (expected.argmax(axis=1) != given.argmax(axis=1))[clear].any():
-            raise BackendUnavailable("prefers another class than torch")
+    ways = {faster: eager.FASTER[faster]} if faster else {}
+    return eager.run_by_torch(model, module, ways, partial(_pass_over, model.name))
 
 
-def _trace(net: nn.Module, samples: Tensor) -> torch.jit.ScriptModule | None:
-    """The net as a graph, or None where its control flow depends on the data."""
-    try:
-        return torchscript.trace(net, samples)
-    except Exception as error:  # noqa: BLE001 - a net's forward may raise anything
-        logger.bind(reason=str(error)[:300]).warning("net_cannot_be_traced")
-        return None
+def _pass_over(model: str, backend: str, reason: str) -> None:
+    metrics.BACKEND_FAILURES.labels(model, backend).inc()
+    log = logger.bind(model=model, backend=backend, reason=reason[:MAX_REASON])
+    log.warning("backend_passed_over")
 
 
-def _on_cuda(net: nn.Module) -> Executable:
-    moved = copy.deepcopy(net).to("cuda")  # the original must remain, should this one fail
-    return lambda batch: moved(batch.to("cuda")).to("cpu")
-
-
-@contextmanager
-def _recording_inputs(net: nn.Module) -> Iterator[list[Tensor]]:
-    """Record the tensor of each call of the net while the body runs."""
-    inputs: list[Tensor] = []
-
-    def record(_net: nn.Module, given: tuple[Any, ...]) -> None:
-        (tensor,) = given  # a net with several inputs raises here, and stays as it is
-        inputs.append(tensor.detach().clone())
-
-    hook = net.register_forward_pre_hook(record)
-    try:
-        yield inputs
-    finally:
-        hook.remove()
-
-
-def _samples(model: Model[Any, Any]) -> Array:
-    """(4, …) preprocessed pictures: gradients, stripes and noise, the same at every start."""
-    random = np.random.default_rng(7)
-    ramp = np.linspace(0, 255, SAMPLE_SIDE)
-    pixels = np.zeros((4, SAMPLE_SIDE, SAMPLE_SIDE, 3))
-    pixels[0] = ramp[:, None, None]
-    pixels[1, ..., 0], pixels[1, ..., 2] = ramp[None, :], ramp[:, None]
-    pixels[2] = 255 * (np.arange(SAMPLE_SIDE) // 16 % 2)[None, :, None]
-    pixels[3] = random.integers(0, 256, (16, 16, 3)).repeat(16, axis=0).repeat(16, axis=1)
-    images = [Image.fromarray(item.astype(np.uint8)) for item in pixels]
-    params = model.params()
-    return np.stack([model.preprocess(image, params) for image in images])
-
-
-def _outputs(model: Model[Any, Any], samples: Array) -> Array:
-    """The outputs for all samples in one batch, then for each sample alone: (2n, …)."""
-    together = [np.asarray(item, dtype=np.float64) for item in model.forward(samples)]
-    alone = [np.asarray(model.forward(one[np.newaxis])[0], dtype=np.float64) for one in samples]
-    return np.stack([*together, *alone])
+def limit_torch_threads(threads: int) -> None:
+    """Set the number of torch's threads in a forward pass, where something has imported torch."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)

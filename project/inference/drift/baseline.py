@@ -70,14 +70,16 @@ def _check_counts(counts: Sequence[int], bins: int) -> None:
 
 
 class Baseline(_Frozen):
-    """The histograms of one model. samples: pictures that they were made from."""
+    """The histograms of one model. samples: predictions that they were made from."""
 
     model: str
     version: str
     samples: int
-    brightness: NumericHistogram
-    contrast: NumericHistogram
-    pixels: NumericHistogram
+    brightness: NumericHistogram | None = None
+    contrast: NumericHistogram | None = None
+    pixels: NumericHistogram | None = None
+    length: NumericHistogram | None = None
+    non_ascii: NumericHistogram | None = None
     label: LabelHistogram | None = None
     confidence: NumericHistogram | None = None
 
@@ -125,8 +127,14 @@ class Baseline(_Frozen):
         return indices
 
     def samples_in(self, row: Sequence[int]) -> int:
-        """The number of predictions counted in a row; each has a brightness."""
-        return sum(row[: len(self.brightness.counts)])
+        """The number of predictions counted in a row: those of the most frequent feature."""
+        return max(
+            (
+                sum(row[self._starts[feature] : self._starts[feature] + len(histogram.counts)])
+                for feature, histogram in self.histograms.items()
+            ),
+            default=0,
+        )
 
 
 def path_of(model: str, folder: Path | None) -> Path:

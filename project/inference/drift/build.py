@@ -7,6 +7,7 @@ import numpy as np
 
 from project.errors import ConfigurationError
 from project.inference.drift.baseline import Baseline, LabelHistogram, NumericHistogram
+from project.observability.metrics import FEATURES
 
 MIN_SAMPLES = 100
 NUMBER_BINS = 10
@@ -25,7 +26,7 @@ def build_baseline(
     """
     if len(samples) < MIN_SAMPLES:
         raise ConfigurationError(
-            f"{len(samples)} pictures are too few to compare with: send at least {MIN_SAMPLES}, "
+            f"{len(samples)} predictions are too few to compare with: send at least {MIN_SAMPLES}, "
             "and better a thousand"
         )
 
@@ -39,9 +40,8 @@ def build_baseline(
             "model": model,
             "version": version,
             "samples": len(samples),
-            **{feature: histogram(feature) for feature in ("brightness", "contrast", "pixels")},
+            **{feature: histogram(feature) for feature in FEATURES if feature != "label"},
             "label": _label_histogram(labels) if labels else None,
-            "confidence": histogram("confidence"),
         }
     )
 

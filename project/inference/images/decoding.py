@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from project.errors import InvalidImage
 from project.inference.images.bit_depth import eight_bits, scaled_ppm
+from project.models.base.inputs import SENT_SIZE
 from project.settings import Settings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -103,6 +104,7 @@ def decode(data: bytes, limits: ImageLimits, useful_side: int | None = None) -> 
         if transpose is not None:
             upright = upright.transpose(transpose)
         upright_size = size[::-1] if transpose in _SWAPS_SIDES else size
+        upright.info[SENT_SIZE] = upright_size
         return Decoded(upright, upright_size, _media_type(image))
     except Exception as error:  # Pillow's decoders raise a dozen types on hostile bytes
         raise InvalidImage(

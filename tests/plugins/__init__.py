@@ -1,0 +1,1 @@
+"""Model files as their authors write them, for tests of commands: see tests.commands."""
