@@ -3,9 +3,9 @@
 A pure transformation of parsed YAML, so there is no second copy of the files. Durations are the
 ranges, subqueries and offsets of PromQL, also of queries within annotations, and the values of
 `DURATIONS`. Everything else is unchanged. In particular, a threshold in seconds is a number like
-any other: `jobs_oldest_message_age_seconds > 300` still means 300 real seconds, `le="0.5"` still
-half of one, and time-outs of the program itself do not scale. Recorded series keep their names: a
-scaled slo:sli_errors:rate5m is a rate over less.
+any other: `jobs_oldest_message_age_seconds > 300` still means 300 real seconds, `le="60.0"` still
+60, and time-outs of the program itself do not scale, nor does a model's `slo_seconds`. Recorded
+series keep their names: a scaled slo:sli_errors:rate5m is a rate over less.
 """
 
 import re

@@ -134,13 +134,12 @@ def _slow() -> dash.Panel:
     about = About(
         "p99 by handler",
         "99 % of the answered requests of a route took at most this long.",
-        f"predictions below {limits.LATENCY_SECONDS} s, all else far below.",
+        "predictions below their model's `model_slo_seconds`, all else far below.",
         "predictions: open Inference. All routes at once: check the event loop and the processors.",
     )
-    steps = limits.steps("transparent", (limits.LATENCY_SECONDS, limits.RED))
     query = quantile(0.99, DURATION, *CHOSEN, by=("method", "handler"))
-    how = Lines(limited=True, values=("max",))
-    return graph(about, Display("s", steps=steps), [Query(query, "{{method}} {{handler}}")], how)
+    how = Lines(values=("max",))
+    return graph(about, Display("s"), [Query(query, "{{method}} {{handler}}")], how)
 
 
 def _spread() -> dash.Panel:

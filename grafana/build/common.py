@@ -13,13 +13,13 @@ STATES = {"1": ("pending", limits.AMBER), "2": ("firing", limits.RED)}
 NO_RULES = "no recording rules"
 IN_WORDS = {  # what each objective measures
     "availability": "requests are answered, and not with a 5xx",
-    "latency": f"predictions are answered within {limits.LATENCY_SECONDS} s",
+    "latency": "predictions are answered within their model's slo_seconds",
     "jobs": "jobs succeed",
     "freshness": f"jobs start within {limits.FRESHNESS_SECONDS} s of being accepted",
 }
 ELSEWHERE = {
     "availability": "open API: which handler answers 5xx, or which workers die?",
-    "latency": "open Inference: which stage grew?",
+    "latency": "open Inference: which model is slow, and which stage grew?",
     "jobs": "open Jobs: which model's jobs fail?",
     "freshness": "open Jobs: how deep is the queue, and are all workers there?",
 }

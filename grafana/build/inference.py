@@ -22,6 +22,7 @@ from grafana.build.queries import (
     quantile,
     rate,
     share,
+    slo_seconds,
 )
 from grafana.build.style import About, Display
 
@@ -105,12 +106,15 @@ def _overload() -> dash.Panel:
 def _wait() -> dash.Panel:
     about = About(
         "Wait in the queue, p95",
-        "95 % of the predictions waited at most this long for a thread.",
-        "some milliseconds.",
-        f"above {limits.QUEUE_SECONDS} s for 10 minutes an alert pages: InferenceSaturated.",
+        "95 % of a model's predictions waited at most this long for a thread, divided by its "
+        "`model_slo_seconds`; of the worst model.",
+        "near 0.",
+        f"above {limits.QUEUE_SHARE} for 10 minutes an alert pages: InferenceSaturated.",
     )
-    display = Display("s", steps=limits.below(limits.QUEUE_SECONDS, limits.QUEUE_SECONDS / 2))
-    return number(about, display, [Query(known(quantile(0.95, STAGE, *HERE, WAITING)))])
+    steps = limits.below(limits.QUEUE_SHARE, limits.QUEUE_SHARE / 2)
+    waited = known(quantile(0.95, STAGE, *HERE, WAITING, by=("model",)))
+    expr = aggregate("max", f"({waited}) / on (model) {slo_seconds(*HERE)}")
+    return number(about, Display("short", 2, steps=steps), [Query(expr)])
 
 
 def _requests() -> Section:
@@ -149,7 +153,14 @@ def _requests() -> Section:
                 ],
             ),
             Shelf(8, [(12, _stages()), (12, _spread())]),
-            Shelf(8, [(12, _slow_stages()), (12, traffic.latency(API, INSTANCE, PREDICTIONS))]),
+            Shelf(
+                8,
+                [
+                    (8, traffic.slow(*HERE)),
+                    (8, traffic.latency(API, INSTANCE, PREDICTIONS)),
+                    (8, _slow_stages()),
+                ],
+            ),
         ],
     )
 
@@ -186,7 +197,7 @@ def _spread() -> dash.Panel:
     about = About(
         "How long predictions take",
         "The distribution of durations, from the request's head to the end of the response.",
-        f"one band, below {limits.LATENCY_SECONDS} s.",
+        "one band for each model, below its `model_slo_seconds`.",
         "a second band: cached results, or a second kind of images. A rising band: a queue.",
     )
     expr = buckets("http_request_duration_seconds", API, INSTANCE, PREDICTIONS)
@@ -226,13 +237,16 @@ def _depth() -> dash.Panel:
 def _waits() -> dash.Panel:
     about = About(
         "Wait in the queue by model, p95",
-        "95 % of a model's predictions waited at most this long; dashed where an alert pages.",
-        f"below {limits.QUEUE_SECONDS} s.",
+        "95 % of a model's predictions waited at most this long; dashed where an alert pages, the "
+        "model's `model_slo_seconds`.",
+        "below the dashed line.",
         "more instances, or fewer clients: InferenceSaturated.",
     )
-    steps = limits.steps("transparent", (limits.QUEUE_SECONDS, limits.RED))
-    query = quantile(0.95, STAGE, *HERE, WAITING, by=("model",))
-    return graph(about, Display("s", steps=steps), [Query(query, "{{model}}")], Lines(limited=True))
+    queries = [
+        Query(quantile(0.95, STAGE, *HERE, WAITING, by=("model",)), "{{model}}"),
+        Query(slo_seconds(*HERE), "limit {{model}}"),
+    ]
+    return graph(about, Display("s"), queries, Lines(dashed="^limit "))
 
 
 def _batches() -> dash.Panel:

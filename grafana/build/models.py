@@ -35,7 +35,8 @@ def served(*matchers: str) -> dash.Panel:
     about = About(
         "Models",
         "The models of the API and of the job workers: version, backend, weights, whether every "
-        "worker has loaded it, and its current figures.",
+        "worker has loaded it, its current figures, and in the API the time within which a "
+        "prediction counts as good.",
         "one row for each model and kind of process, loaded, without failures.",
         "two rows of one model in one kind are two versions or backends at once: a deploy, or "
         "machines that differ.",
@@ -51,6 +52,7 @@ def served(*matchers: str) -> dash.Panel:
         Query(share(failed, asked)),
         Query(known(quantile(0.95, STAGE, *matchers, 'stage="forward"', by=by))),
         Query(aggregate("max", metric("model_load_duration_seconds", *matchers), *by)),
+        Query(aggregate("max", metric("model_slo_seconds", *matchers), *by)),
     ]
     failing = limits.below(limits.OVERLOAD_SHARE, 0.001)
     columns = [
@@ -65,6 +67,7 @@ def served(*matchers: str) -> dash.Panel:
         Column("D", "failing", Display("percentunit", 1, steps=failing), 75),
         Column("E", "forward p95", Display("s", coloured=False), 100),
         Column("F", "load time", Display("s", 1, coloured=False), 85),
+        Column("G", "good within", Display("s", coloured=False), 100),
     ]
     return rows(about, Display("short", nothing="no model"), queries, columns, ("model", False))
 

@@ -157,9 +157,10 @@ def _requests() -> Section:
             Shelf(
                 8,
                 [
-                    (8, traffic.by_status(API)),
-                    (8, traffic.failing(API)),
-                    (8, traffic.latency(API, EVERY_PREDICTION)),
+                    (6, traffic.by_status(API)),
+                    (6, traffic.failing(API)),
+                    (6, traffic.slow(API)),
+                    (6, traffic.latency(API, EVERY_PREDICTION)),
                 ],
             ),
             Shelf(8, [(12, backlog.finished(EITHER)), (12, backlog.waiting(EITHER))]),

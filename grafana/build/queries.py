@@ -67,6 +67,11 @@ def buckets(histogram: str, *matchers: str) -> str:
     return aggregate("sum", f"increase({metric(histogram + '_bucket', *matchers)}{WINDOW})", "le")
 
 
+def slo_seconds(*matchers: str) -> str:
+    """The time within which a prediction counts as good, by model."""
+    return aggregate("max", metric("model_slo_seconds", *matchers), "model")
+
+
 def padded(part: str, whole: str) -> str:
     """A part whose series may not exist yet: 0 if the whole exists."""
     return f"({part} or 0 * {whole})"

@@ -74,15 +74,31 @@ def latency(*matchers: str) -> dash.Panel:
     """Quantiles of the duration of requests."""
     about = About(
         "Latency of predictions",
-        "Median, 95th and 99th percentile of the answered predictions; dashed the limit of the "
-        "objective.",
-        f"p99 below {limits.LATENCY_SECONDS} s.",
+        "Median, 95th and 99th percentile of the answered predictions of all chosen models.",
+        "p99 below what the slowest model may take: `model_slo_seconds`.",
         "open Inference: a longer queue is load, a longer forward pass the model or its processor.",
     )
-    steps = limits.steps("transparent", (limits.LATENCY_SECONDS, limits.RED))
     queries = quantiles("http_request_duration_seconds", *matchers)
-    how = Lines(colours=QUANTILES, limited=True, soft=limits.LATENCY_SECONDS)
-    return graph(about, Display("s", steps=steps), queries, how)
+    return graph(about, Display("s"), queries, Lines(colours=QUANTILES))
+
+
+def slow(*matchers: str) -> dash.Panel:
+    """The share of predictions that took longer than their model may, by model."""
+    about = About(
+        "Predictions that are slow, by model",
+        "Share of a model's answered predictions that took longer than its `model_slo_seconds`; "
+        "dashed what the objective allows over all models.",
+        "below the dashed line.",
+        "open Inference: a longer queue is load, a longer forward pass the model or its processor. "
+        "The runbook is ApiLatencyBudgetBurn.",
+    )
+    whole = rate("slo_latency_total", *matchers, by=("model",))
+    part = rate("slo_latency_total", *matchers, 'result="slow"', by=("model",))
+    allowed = 1 - limits.OBJECTIVES["latency"]
+    steps = limits.steps("transparent", (allowed, limits.RED))
+    display = Display("percentunit", 2, steps=steps)
+    how = Lines(limited=True, soft=5 * allowed)
+    return graph(about, display, [Query(share(part, whole), "{{model}}")], how)
 
 
 def admitted(*matchers: str) -> dash.Panel:

@@ -73,6 +73,7 @@ def create_app(
                 metrics.declare(jobs=[model.name for model in served])
                 opening = open_job_services(settings, storage, make_queue)
                 job_services = await stack.enter_async_context(opening)
+            metrics.declare(slo_seconds={model.name: model.slo_seconds for model in at_once})
             await stack.enter_async_context(runner)
             await stack.enter_async_context(watch_process(settings.revision))
             readiness = ReadinessChecks(runner.queues, job_services.probes if job_services else {})

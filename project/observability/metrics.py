@@ -5,8 +5,9 @@ input. `declare` at the end creates the series of the closed sets with 0, so tha
 rate of 0 instead of no data.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -86,6 +87,7 @@ def _dramatiq(name: str, kind: Kind, text: str) -> None:
 
 
 CACHE_RESULTS = ("hit", "miss")
+LATENCY_RESULTS = ("good", "slow")
 OUTCOMES = ("ok", "invalid", "overload", "timeout", "cancelled", "error")
 STAGES = ("queue", "decode", "preprocess", "forward", "postprocess")
 REJECTIONS = ("overload", "too_large", "unauthorized", "quota", "rate", "invalid")
@@ -99,7 +101,7 @@ FEATURES = ("brightness", "contrast", "pixels", "length", "non_ascii", "label", 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 
 # fmt: off
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # 0.5: the SLO
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 _BATCH = (1, 2, 4, 8, 16, 32)
@@ -128,6 +130,8 @@ INFERENCE_QUEUE_LIMIT = _gauge("inference_queue_limit", "Predictions that may be
 INFERENCE_PREDICTIONS = _counter("inference_predictions_total", "Predictions by label: the first 50 labels seen, the rest as `other`.", ["model", "label"])
 INFERENCE_CONFIDENCE = _histogram("inference_confidence", "Probability of the most likely label.", ["model"], buckets=_CONFIDENCE)
 INFERENCE_PIXELS = _histogram("inference_input_pixels", "Width times height of the images as sent.", ["model"], buckets=_PIXELS)
+SLO_LATENCY = _counter("slo_latency_total", "Predictions answered with 2xx, by whether the time from the request's head to the answer was within the model's model_slo_seconds.", ["model", "result"], result=LATENCY_RESULTS)
+MODEL_SLO_SECONDS = _gauge("model_slo_seconds", "Time within which a prediction of the model counts as good in slo_latency_total.", ["model"], mode="livemax")
 INFERENCE_CACHE = _counter("inference_cache_total", "Predictions looked up among the kept results, where RESULT_CACHE is on.", ["model", "result"], result=CACHE_RESULTS)
 MODEL_INFO = _gauge("model_info", "1 for each model that is served, with what serves it.", ["model", "version", "backend", "weights"], mode="livemax")
 MODEL_LOADED = _gauge("model_loaded", "1 where every worker has the model's weights, 0 where one has not.", ["model"], mode="livemin")
@@ -210,10 +214,15 @@ def gauge_modes() -> list[str]:
     return sorted({spec.mode for spec in CATALOGUE if spec.mode})
 
 
-def declare(models: Iterable[str] = (), jobs: Iterable[str] = ()) -> None:
+def declare(
+    models: Iterable[str] = (),
+    jobs: Iterable[str] = (),
+    slo_seconds: Mapping[str, float] = MappingProxyType({}),
+) -> None:
     """Create the series of the closed label sets with 0; call it once in each process.
 
     models: those that predict here. jobs: those whose jobs this process accepts or runs.
+    slo_seconds: of each model whose predictions are answered here, the time that counts as good.
     """
     for reason in REJECTIONS:
         HTTP_REJECTED.labels(reason)
@@ -227,6 +236,10 @@ def declare(models: Iterable[str] = (), jobs: Iterable[str] = ()) -> None:
         _declare_model(model)
     for model in jobs:
         _declare_jobs(model)
+    for model, seconds in slo_seconds.items():
+        MODEL_SLO_SECONDS.labels(model).set(seconds)
+        for result in LATENCY_RESULTS:
+            SLO_LATENCY.labels(model, result)
 
 
 def _declare_jobs(model: str) -> None:

@@ -15,7 +15,7 @@ from tests.ops.tools import ROOT
 
 OURS = {"vitrine-api", "vitrine-worker"}
 TARGET = {"job", "instance"}
-ONLY_API = ("http_", "readiness_")
+ONLY_API = ("http_", "readiness_", "slo_latency_", "model_slo_")
 ONLY_WORKER = ("jobs_", "dramatiq_")
 ENQUEUED_AND_ENDED = {"jobs_enqueued_total", "jobs_total"}  # the API sends, and cancels what waits
 CLOSED = {  # labels of ours whose values are few, beside those that the catalogue lists

@@ -62,6 +62,7 @@ def assert_counted(metrics: Metrics, number: int) -> None:
     duration = "http_request_duration_seconds"
     assert metrics.value(f"{duration}_count", method="POST", handler=PATH) == number
     assert metrics.value(f"{duration}_bucket", handler=PATH, le="+Inf") == number
+    assert metrics.value("slo_latency_total", model="shade") == number
     stage = "inference_stage_duration_seconds_count"
     assert metrics.value(stage, model="shade", stage="forward") == number
 

@@ -1,5 +1,8 @@
 """POST /v1/models/{model}/predictions, registered for each model with its own schemas."""
 
+import time
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -18,6 +21,7 @@ from project.errors import RunsInBackground
 from project.inference.encoding import PICTURES, Encoding, media_types
 from project.inference.model_queue import Prediction
 from project.models.base import AnyModel
+from project.observability import metrics
 
 PROBLEMS = (400, 406, 408, 413, 415, 422, 500, 503, 504)
 PREFER = {
@@ -35,6 +39,7 @@ def predictions_router(model: AnyModel, *, jobs: bool) -> APIRouter:
     offered = media_types(model)
 
     async def predict(request: Request) -> Response:
+        began = time.perf_counter()
         request.state.model = model.name
         if jobs and prefers_job(request):
             response = await submit_job(request, model)
@@ -56,11 +61,13 @@ def predictions_router(model: AnyModel, *, jobs: bool) -> APIRouter:
             encoding = Encoding(media_type, asked.quality)
             predicting = slot.predict(asked.raw, asked.params, encoding)
             prediction = await cancel_on_disconnect(request, predicting)
-        return Response(
+        response = Response(
             prediction.body,
             media_type=prediction.media_type,
             headers=headers(prediction, varies=len(offered) > 1),
         )
+        _count_latency(model, time.perf_counter() - began)
+        return response
 
     router.add_api_route(
         f"/v1/models/{model.name}/predictions",
@@ -74,6 +81,18 @@ def predictions_router(model: AnyModel, *, jobs: bool) -> APIRouter:
         openapi_extra=_openapi(model, offered, jobs=jobs),
     )
     return router
+
+
+def _count_latency(model: AnyModel, seconds: float) -> None:
+    """Count an answer as good or slow; how fast its client reads it is not the model's."""
+    increment = _latency_counter(model.name, "good" if seconds <= model.slo_seconds else "slow")
+    increment()
+
+
+@cache
+def _latency_counter(model: str, result: str) -> Callable[[], None]:
+    """Return what counts one answer of a model; cached, because every prediction needs it."""
+    return metrics.SLO_LATENCY.labels(model, result).inc
 
 
 def headers(prediction: Prediction, *, varies: bool) -> dict[str, str]:

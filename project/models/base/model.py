@@ -36,7 +36,7 @@ class Model(ABC, Generic[I, R, P]):
     weights: Weights  # Weights("name", file, …), or NO_WEIGHTS
     labels: Sequence[str] = ()  # the closed set of labels, if there is one; here or in load()
     background: ClassVar[bool] = False  # longer than a client should wait: served as jobs alone
-    slo_seconds: ClassVar[float]  # an answer within it counts as in time
+    slo_seconds: ClassVar[float]  # a prediction answered within it counts as good
     backend: str = "torch"  # what runs the model; the runner sets it where it compiles a net
     source: str | None = None  # what <NAME>_WEIGHTS names; None: the weights that come with it
 
