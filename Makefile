@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 # own in the thread of the tests, so they also have a process of their own.
 SIDE_BY_SIDE ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test check format bench docs pictures drills image-test tools clean
+.PHONY: help run dev test check format bench docs pictures drills image-test tools clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,16 @@ run: export LOG_FILE ?= var/log/vitrine.jsonl
 run: .venv/.run ## Set up everything and serve on http://localhost:8000 (PORT=… for another)
 	@started=$$($(BIN)/python -m project preflight) && set -- $$started && port=$$1 && shift && \
 	  WEB_PORT=$$port exec $(BIN)/honcho start -p $$port "$$@"
+
+# .env is read at each start, not by honcho, whose variables would hide a change of it. One process
+# of each kind starts soonest.
+dev: export LOG_FILE ?= var/log/vitrine.jsonl
+dev: export WEB_CONCURRENCY ?= 1
+dev: export WORKER_PROCESSES ?= 1
+dev: export MONITORING ?= off
+dev: .venv/.run ## As make run, and start again after each change of project/ or .env
+	@started=$$($(BIN)/python -m project preflight) && set -- $$started && port=$$1 && shift && \
+	  WEB_PORT=$$port exec $(BIN)/honcho -e /dev/null -f Procfile.dev start -p $$port "$$@"
 
 test: .venv/.dev tools ## Set up everything and run every test; a failing part does not stop the others
 	@$(MAKE) --no-print-directory --keep-going lint image-test suite browser-test

@@ -75,14 +75,15 @@ def files_of(paths: Sequence[Path], takes: Sequence[InputSpec]) -> list[Path]:
     """
     main = main_input(takes)
     kind = main.kind if main else IMAGE
-    files = [file for path in paths for file in _inside(path, kind)]
+    files = [file for path in paths for file in files_in(path, kind)]
     if paths and not files:
         what = "image files" if kind == IMAGE else "files"
         raise ConfigurationError(f"no {what} in {', '.join(map(str, paths))}")
     return files
 
 
-def _inside(path: Path, kind: str) -> Iterator[Path]:
+def files_in(path: Path, kind: str) -> Iterator[Path]:
+    """A file itself, or the files inside a folder that can be an input of that kind, in order."""
     if not path.is_dir():
         yield path
         return
@@ -110,7 +111,7 @@ def items(
     Each path is the main input of its own item; the other inputs are shared by all. Raises
     ConfigurationError where an input is missing or superfluous.
     """
-    shared = _shared(model, takes, named)
+    shared = shared_inputs(model, takes, named)
     main = main_input(takes)
     if main is None:
         if paths:
@@ -130,14 +131,17 @@ def items(
         how = " ".join(f"--input {_example(spec)}" for spec in missing)
         files = f"; or files, each of which is `{main.name}`" if main in missing else ""
         raise ConfigurationError(f"{model} takes {names}: give {how}{files}")
-    return [_item(model, {main.name: path, **shared}) for path in paths] or [_item(model, shared)]
+    return [item_of(model, {main.name: path, **shared}) for path in paths] or [
+        item_of(model, shared)
+    ]
 
 
 def _example(spec: InputSpec) -> str:
     return f"{spec.name}=PATH" if spec.kind == IMAGE else f"{spec.name}=TEXT"
 
 
-def _item(model: str, inputs: dict[str, Path | str]) -> Item:
+def item_of(model: str, inputs: dict[str, Path | str]) -> Item:
+    """An item that is called like its first file, its first text or the model."""
     for value in inputs.values():
         if isinstance(value, Path):
             return Item(value.name, value.stem, inputs)
@@ -146,8 +150,11 @@ def _item(model: str, inputs: dict[str, Path | str]) -> Item:
     return Item(short or model, model, inputs)
 
 
-def _shared(model: str, takes: Sequence[InputSpec], named: Pairs) -> dict[str, Path | str]:
-    """Name → file or text of the inputs that all items share, in the model's order."""
+def shared_inputs(model: str, takes: Sequence[InputSpec], named: Pairs) -> dict[str, Path | str]:
+    """Name → file or text of the inputs that all items share, in the model's order.
+
+    named: the values of --input. Raises ConfigurationError.
+    """
     kinds = {spec.name: spec.kind for spec in takes}
     given: dict[str, Path | str] = {}
     for name, value in named:

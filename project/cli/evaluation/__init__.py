@@ -1,0 +1,1 @@
+"""`evaluate`: how good a model is on labelled files, as a table and as a page."""
