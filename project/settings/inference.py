@@ -14,7 +14,13 @@ class InferenceSettings(BaseSettings):
     """Inference: models, backends, queues, the result cache and drift."""
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("classification", "background_removal", "style_transfer", "text_to_image"),
+        (
+            "classification",
+            "background_removal",
+            "style_transfer",
+            "spam",
+            "text_to_image",
+        ),
         description="Models to serve: file names in project/models/.",
     )
     text_to_image_weights: str | None = Field(
