@@ -51,6 +51,14 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def every_kind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The product with a small fake model for each kind of input and of result."""
+    folder = tmp_path_factory.mktemp("every_kind")
+    with serve(folder, app="tests.browser.models_app:app", WEB_CONCURRENCY=1) as server:
+        yield server
+
+
 class Watch:
     """What went on in a page: console errors, uncaught exceptions, requests and where to."""
 
@@ -79,14 +87,14 @@ class Visit:
         self.watch = Watch(page)
         page.on("filechooser", lambda _: None)  # catch dialogues from the start: a late wish races
 
-    def pick(self, file: Path | str | dict[str, Any]) -> None:
-        """Choose a file with the file picker's input."""
-        self.page.set_input_files("#file", file)  # type: ignore[arg-type]
+    def pick(self, file: Path | str | dict[str, Any], name: str = "image") -> None:
+        """Choose a file with the picker of the model's input of that name."""
+        self.page.set_input_files(f"#input-{name}", file)  # type: ignore[arg-type]
 
     def open(self, path: str = "/") -> "Visit":
         """Go to a path; of the page itself, wait until it knows its model."""
         self.page.goto(self.server.url + path)
-        if path == "/":
+        if path.partition("#")[0] == "/":
             expect(self.page.locator("#copy")).to_be_enabled()
         return self
 

@@ -1,10 +1,12 @@
-"""The page on a server that has models which predict nothing at once."""
+"""The page on a server with a model that runs in the background."""
 
+import json
 from pathlib import Path
 
 from playwright.sync_api import expect
 
 from drills.valkey import serving_valkey
+from tests.browser.shell import run
 from tests.conftest import picture
 from tests.services.server import serve
 
@@ -21,29 +23,34 @@ def settings(folder: Path, broker: str) -> dict[str, object]:
     }
 
 
-def test_the_page_offers_what_predicts_at_once_alone(visit, tmp_path):
-    """A model for jobs stands before it in the list, and is left out."""
+def test_a_model_that_runs_in_the_background_shows_the_command_for_a_job(visit, tmp_path):
+    """It stands first in the list, but what answers at once is chosen; no form is shown for it."""
     with (
         serving_valkey(tmp_path / "valkey") as broker,
         serve(tmp_path, app=LONG_APP, **settings(tmp_path, broker.url)) as server,
     ):
-        seen = visit(server)
-        expect(seen.page.locator("#summary")).to_have_text("Light or dark.")
-        expect(seen.page.locator("#model option")).to_have_text(["shade"])
-        seen.pick({"name": "white.png", "mimeType": "image/png", "buffer": picture()})
-        expect(seen.page.locator("#result")).to_contain_text("light")
-        assert seen.watch.errors == []
+        tab = visit(server)
+        expect(tab.page.locator("#models strong")).to_have_text(["paint as a job", "shade"])
+        expect(tab.page.locator("#summary")).to_have_text("Light or dark.")
+        tab.pick({"name": "white.png", "mimeType": "image/png", "buffer": picture()})
+        expect(tab.page.locator("#result")).to_contain_text("light")
+        tab.page.get_by_role("link", name="paint").click()
+        expect(tab.page.locator("#summary")).to_have_text("A picture of words.")
+        expect(tab.page.locator("#obstacle")).to_contain_text("cannot run paint yet")
+        expect(tab.page.locator("#bench")).to_be_hidden()
+        job = json.loads(run(tab.page.locator("#curl").inner_text(), tmp_path))
+        assert job["model"] == "paint"
+        assert job["params"]["prompt"] == "a cat"
+        assert tab.watch.errors == []
 
 
-def test_where_nothing_predicts_at_once_the_page_says_so(browser, tmp_path):
-    """And names what there is instead."""
+def test_where_all_run_in_the_background_the_first_is_shown(visit, tmp_path):
+    """A single model needs no list."""
     with (
         serving_valkey(tmp_path / "valkey") as broker,
         serve(tmp_path, app=LONG_APP, REVISION="long", **settings(tmp_path, broker.url)) as server,
     ):
-        page = browser.new_page()
-        page.goto(server.url)
-        problem = page.locator("#problem")
-        expect(problem).to_contain_text("No model here predicts at once")
-        expect(problem).to_contain_text("blend")
-        page.close()
+        tab = visit(server)
+        expect(tab.page.locator("#models")).to_be_hidden()
+        expect(tab.page.locator("#obstacle")).to_contain_text("cannot run paint yet")
+        expect(tab.page.locator("#curl")).to_contain_text("Prefer: respond-async")

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import Visit
 from tests.photos import photo
 
 # Every visible text with its contrast to what is painted behind it (WCAG 2.2, 1.4.3). A canvas
@@ -35,6 +36,12 @@ CONTRASTS = """() => {
   return found;
 }"""
 
+# What sticks out of the screen, but for what scrolls in its own box.
+OUTSIDE = """() => [...document.body.querySelectorAll("*")]
+  .filter((node) => !node.closest("pre, svg, .models"))
+  .filter((node) => node.getBoundingClientRect().right > innerWidth)
+  .map((node) => node.outerHTML)"""
+
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_is_readable(visit, product, scheme):
@@ -53,9 +60,78 @@ def test_every_text_is_readable(visit, product, scheme):
     assert brightness > 600 if scheme == "light" else brightness < 100
 
 
+KINDS = ["verdict", "mix", "finder", "noise", "tagged"]
+
+
+def with_answer(visit: Visit, model: str) -> Visit:
+    """The page with an answer of that model of `models_app`, whose JSON is unfolded."""
+    if model == "verdict":
+        visit.page.get_by_role("button", name="Win a prize").click()
+    elif model == "mix":
+        visit.pick(photo("chelsea"), "content")
+        visit.pick(photo("coffee"), "style")
+    elif model == "finder":
+        visit.pick(photo("astronaut"))
+    elif model == "noise":
+        visit.page.get_by_role("button", name="Run").click()
+    else:
+        expect(visit.page.locator("#obstacle")).to_be_visible()
+        return visit
+    expect(visit.page.locator("#result")).not_to_be_empty()
+    if model in {"verdict", "finder"}:
+        visit.page.get_by_text("As JSON").click()
+    return visit
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("model", KINDS)
+def test_every_kind_of_answer_is_readable(visit, every_kind, model, scheme):
+    """4.5 to 1 or better for texts, pictures, boxes and the notice, in both colour schemes."""
+    tab = with_answer(visit(every_kind, f"/#{model}", color_scheme=scheme), model)
+    texts = tab.page.evaluate(CONTRASTS)
+    assert len(texts) > 20
+    assert [text for text in texts if text["ratio"] < 4.5] == []
+
+
+@pytest.mark.parametrize("width", [320, 360])
+@pytest.mark.parametrize("model", KINDS)
+def test_every_kind_of_answer_fits_a_narrow_screen(visit, every_kind, model, width):
+    """The page never scrolls sideways; the list of models and the JSON do in their own boxes."""
+    tab = visit(every_kind, f"/#{model}", viewport={"width": width, "height": 800})
+    expect(tab.page.locator("#models [aria-current=page]")).to_be_in_viewport(ratio=0.9)
+    with_answer(tab, model)
+    assert tab.page.evaluate(OUTSIDE) == []
+    assert tab.page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_the_keyboard_runs_a_text_and_reaches_its_answer(visit, every_kind):
+    """From the chosen model through the text, its example and the button to the JSON."""
+    tab = visit(every_kind, "/#verdict")
+    tab.page.locator("#models a").last.focus()
+    seen = []
+    for key in ("Tab", "Tab", "Tab", "Tab"):
+        tab.page.keyboard.press(key)
+        seen.append(tab.page.evaluate(FOCUSED))
+    assert [stop["name"] for stop in seen] == [
+        "input-text",
+        "Win a prize now",
+        "parameter-threshold",
+        "run",
+    ]
+    assert all(stop["ring"] for stop in seen)
+    tab.page.keyboard.press("Shift+Tab")
+    tab.page.keyboard.press("Shift+Tab")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.locator("#json summary")).to_be_visible()
+    for _ in range(3):
+        tab.page.keyboard.press("Tab")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.locator("#json-text")).to_be_visible()
+
+
 FOCUSED = """() => {
   const focused = document.activeElement;
-  const shown = focused.id === "file" ? document.querySelector("#drop") : focused;
+  const shown = focused.type === "file" ? focused.nextElementSibling : focused;
   const { outlineStyle, outlineWidth } = getComputedStyle(shown);
   const name = focused.id || focused.getAttribute("aria-label") || focused.textContent.trim();
   return { name, ring: outlineStyle !== "none" && parseFloat(outlineWidth) >= 2 };
@@ -74,7 +150,7 @@ def test_the_keyboard_reaches_everything_in_reading_order_and_shows_where_it_is(
         "API docs",
         "metrics-link",
         "Readiness",
-        "file",
+        "input-image",
         "parameter-top_k",
         "curl command",
         "copy",
@@ -113,14 +189,10 @@ def test_a_long_list_can_be_scrolled_with_the_keyboard(visit, product):
 def test_no_screen_is_too_narrow(visit, product, width):
     """Nothing sticks out sideways, before or after an answer; a command may scroll in its box."""
     tab = visit(product, viewport={"width": width, "height": 800})
-    outside = """() => [...document.body.querySelectorAll("*")]
-      .filter((node) => !node.closest("pre, svg"))
-      .filter((node) => node.getBoundingClientRect().right > innerWidth)
-      .map((node) => node.outerHTML)"""
-    assert tab.page.evaluate(outside) == []
+    assert tab.page.evaluate(OUTSIDE) == []
     tab.pick(photo("chelsea"))
     expect(tab.page.locator(".ranking li")).to_have_count(5)
-    assert tab.page.evaluate(outside) == []
+    assert tab.page.evaluate(OUTSIDE) == []
     assert tab.page.evaluate("() => document.documentElement.scrollWidth") <= width
 
 
@@ -142,24 +214,14 @@ def test_who_wants_less_motion_gets_none(visit, product):
 def test_the_command_on_the_page_is_copied(visit, product):
     """What is copied is what is shown: the model's real path on this very origin."""
     tab = visit(product, permissions=["clipboard-read", "clipboard-write"])
-    expected = f"curl -F image=@photo.jpg {product.url}/v1/models/classification/predictions"
+    expected = (
+        "curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' "
+        f"{product.url}/v1/models/classification/predictions"
+    )
     expect(tab.page.locator("#curl")).to_have_text(expected)
     tab.page.get_by_role("button", name="Copy").click()
     expect(tab.page.locator("#copy")).to_have_text("Copied")
     assert tab.page.evaluate("() => navigator.clipboard.readText()") == expected
-
-
-def test_a_file_with_any_name_makes_a_command_that_is_safe_to_paste(visit, product):
-    """A name is data: the shell and curl take it as one word, whatever it holds."""
-    tab = visit(product)
-    command = tab.page.evaluate(
-        """async (name) => (await import("/static/curl.js"))
-             .curlCommand("http://host/path", name, { note: "@secret" })""",
-        "it's; $(rm).png",
-    )
-    assert command == (
-        r"""curl -F 'image=@"it'\''s; $(rm).png"' --form-string note=@secret http://host/path"""
-    )
 
 
 def test_the_links_lead_to_what_they_name(visit, product):
@@ -171,6 +233,7 @@ def test_the_links_lead_to_what_they_name(visit, product):
         "/docs",
         "/metrics",
         "/ready",
+        "/#classification",
     }
     for path in paths:
         assert tab.page.request.get(path).ok, path

@@ -1,4 +1,4 @@
-"""The README, followed to the letter in a copy of the tree: its model, its commands, its answer."""
+"""The README and the page on models, followed to the letter in a copy of the tree."""
 
 import json
 import re
@@ -14,23 +14,37 @@ from PIL import Image
 
 from drills.job_workers import run_job_workers
 from drills.server import ROOT, Server
+from tests.conftest import picture
 from tests.photos import photo
 from tests.services.server import serve
 from tests.services.stack import standing
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines() if line]
+GUIDE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = BLOCK.findall(README)
+
+
+def commands_of(text: str) -> list[str]:
+    """Every line of a shell."""
+    blocks = [block for kind, block in BLOCK.findall(text) if kind == "bash"]
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+COMMANDS = commands_of(README)
+NEW = [line for line in commands_of(GUIDE) if "project new" in line]
+GUIDED = [line for line in commands_of(GUIDE) if line not in NEW]
 CURLS = [line for line in COMMANDS if "curl" in line]
 PYTHON = [line for line in COMMANDS if "-m project" in line and "jobs" not in line]
 JOBS = [line for line in COMMANDS if "-m project jobs" in line]
-LONG = "background_removal,style_transfer,text_to_image"
+SHIPPED = ("classification", "background_removal", "style_transfer", "text_to_image")
+SOURCES = {text[3:].partition(":")[0]: text for kind, text in BLOCKS if kind == "python"}
 MAKES = [line for line in COMMANDS if re.search(r"\bmake\b", line)]
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree as git has it, with the README's model added and a photo beside it."""
+    """The tree as git has it, with the README's models added, and the files that it names."""
     folder = tmp_path_factory.mktemp("readme") / "vitrine"
     listed = ["git", "ls-files", "-co", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -39,12 +53,26 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
-    (source,) = [text for kind, text in BLOCKS if kind == "python"]
-    (folder / "project" / "models" / "sharpness.py").write_text(source)
-    (folder / "photos").mkdir()
-    for target in (folder, folder / "photos"):
+    for name, source in SOURCES.items():
+        (folder / "project" / "models" / f"{name}.py").write_text(source)
+    for name in ("photos", "labelled/sharp", "labelled/blurred"):
+        (folder / name).mkdir(parents=True)
+    for target in (folder, folder / "photos", folder / "labelled" / "sharp"):
         shutil.copy(photo("chelsea"), target / "chelsea.png")
+    with Image.open(photo("chelsea")) as cat:
+        cat.resize((20, 20)).resize(cat.size).save(folder / "labelled" / "blurred" / "cat.png")
     shutil.copy(photo("coffee"), folder / "painting.png")
+    (folder / "mail.txt").write_text("WHO ATE MY CAKE?")
+    for command in NEW:
+        subprocess.run(shlex.split(command, comments=True), cwd=folder, check=True)
+    for name in ("colours/red", "colours/green", "folder"):
+        (folder / name).mkdir(parents=True)
+    for name in ("photo.jpg", "a.jpg", "b.jpg", "folder/photo.jpg", "colours/red/1.jpg"):
+        (folder / name).write_bytes(picture("JPEG", colour="red"))
+    (folder / "colours" / "green" / "2.jpg").write_bytes(picture("JPEG", colour="green"))
+    (folder / "colours.csv").write_text("path,label\ncolours/red/1.jpg,red\n")
+    (folder / "messages.csv").write_text("text,label\nThank you!,friendly\n")
+    (folder / "mails.csv").write_text("text,label\nHELLO,shouting\nhello,calm\n")
     return folder
 
 
@@ -56,9 +84,9 @@ def server(copy: Path) -> Iterator[Server]:
             copy.parent,
             root=copy,
             app=None,
-            **stack.variables | {"MODELS": f"classification,sharpness,{LONG}"},
+            **stack.variables | {"MODELS": ",".join([*SHIPPED, *SOURCES, "my_model"])},
         ) as server,
-        run_job_workers(copy.parent, **stack.variables | {"MODELS": LONG}),
+        run_job_workers(copy.parent, **stack.variables | {"MODELS": ",".join(SHIPPED)}),
     ):
         yield server
 
@@ -75,12 +103,21 @@ def test_a_curl_command_of_the_readme_works(command, server, copy):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout[done.stdout.index("{") :])  # behind the head that -i shows
+    if saved := re.search(r"-o (\S+)", command):
+        assert_is_photo(copy / saved[1])
+    else:
+        assert json.loads(done.stdout[done.stdout.index("{") :])  # behind the head that -i shows
+
+
+def assert_is_photo(path: Path) -> None:
+    """Whether it is a picture of more than a colour or two."""
+    with Image.open(path) as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 2
 
 
 @pytest.mark.parametrize("command", JOBS)
 def test_a_job_of_the_readme_runs_and_its_results_are_there(command, server, copy):
-    """The three pictures of the first ten minutes among them."""
+    """The pictures of the first ten minutes among them."""
     before = set(copy.glob("results/*"))
     done = subprocess.run(
         [*shlex.split(command), "--url", server.url],
@@ -93,8 +130,7 @@ def test_a_job_of_the_readme_runs_and_its_results_are_there(command, server, cop
     made = set(copy.glob("results/*")) - before
     assert len(made) == ("submit" in command)
     for path in made:
-        with Image.open(path) as picture:
-            assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 2  # not one colour
+        assert_is_photo(path)
 
 
 def test_the_answer_that_the_readme_shows_is_the_one_that_comes(server, copy):
@@ -113,11 +149,45 @@ def test_the_answer_that_the_readme_shows_is_the_one_that_comes(server, copy):
 
 
 @pytest.mark.parametrize("command", PYTHON)
-def test_a_command_line_of_the_readme_works(command, copy):
-    """Same files, same folder."""
-    done = subprocess.run(command.split(), cwd=copy, capture_output=True, text=True, check=False)
+def test_a_command_line_of_the_readme_works(command, server, copy):
+    """Same files, same folder; a picture is where the command wants it."""
+    command = command.replace("localhost:8000", f"localhost:{server.port}")
+    done = subprocess.run(
+        shlex.split(command), cwd=copy, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "tiger cat" in done.stdout
+    assert done.stdout
+    if "predict classification" in command:
+        assert "tiger cat" in done.stdout
+    saved = re.search(r"--out (\S+)", command)
+    if saved and saved[1].endswith(".html"):
+        assert "<h1>" in (copy / saved[1]).read_text()
+    elif saved:
+        assert_is_photo(copy / saved[1])
+
+
+@pytest.mark.parametrize("command", GUIDED)
+def test_a_command_of_the_page_on_models_works(command, server, copy):
+    """With the models that its first commands have written."""
+    assert len(NEW) == 3
+    command = command.replace("localhost:8000", f"localhost:{server.port}")
+    words = shlex.split(command, comments=True)
+    done = subprocess.run(words, cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout
+    if "evaluate" in command:
+        assert "accuracy 1.000" in done.stdout or json.loads(done.stdout)["accuracy"] == 1
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_model_of_the_readme_is_formatted_and_free_of_faults(name, copy):
+    """As `make check` demands of every file."""
+    path = f"project/models/{name}.py"
+    for words in (["format", "--check"], ["check"]):
+        done = subprocess.run(
+            [".venv/bin/ruff", *words, path], cwd=copy, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("command", MAKES)
@@ -130,20 +200,31 @@ def test_a_make_command_of_the_readme_names_a_target(command):
 
 
 def test_every_path_that_the_readme_names_is_there():
-    """Links to files, and the routes of its table."""
-    for name in re.findall(r"\]\(([^)#]+)\)", README):
-        assert name.startswith("http") or (ROOT / name).exists(), name
+    """Links to files, of both pages."""
+    for text, folder in ((README, ROOT), (GUIDE, ROOT / "docs")):
+        for name in re.findall(r"\]\(([^)#]+)", text):
+            assert name.startswith("http") or (folder / name).exists(), name
 
 
-def test_the_added_model_is_everywhere_that_the_readme_says(server):
-    """On the routes, in the schemas and in the metrics."""
+@pytest.mark.parametrize("name", SOURCES)
+def test_an_added_model_is_everywhere_that_the_readme_says(name, server, copy):
+    """On the page's list, in the schemas, on the command line and in the metrics."""
+    assert set(SOURCES) == {"sharpness", "shouting", "crossfade"}
     names = [model["name"] for model in httpx2.get(f"{server.url}/v1/models").json()["models"]]
-    assert names == ["classification", "sharpness", *LONG.split(",")]
+    assert names == [*SHIPPED, *SOURCES, "my_model"]
     paths = httpx2.get(f"{server.url}/openapi.json").json()["paths"]
-    assert "/v1/models/sharpness/predictions" in paths
+    assert f"/v1/models/{name}/predictions" in paths
+    listed = subprocess.run(
+        [".venv/bin/python", "-m", "project", "models"],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert name in listed.stdout
     metrics = server.metrics()
-    assert metrics.value("model_loaded", model="sharpness") == 1
+    assert metrics.value("model_loaded", model=name) > 0
     assert (
         "inference_requests_total",
-        (("model", "sharpness"), ("outcome", "overload")),
+        (("model", name), ("outcome", "overload")),
     ) in metrics.series

@@ -1,123 +1,135 @@
-// Ties the page together: the chosen model, the picture, one prediction at a time.
+// Ties the page together: the chosen model, its inputs, one prediction at a time.
 
 import { getJson, predict, Problem } from "./client.js";
 import { curlCommand } from "./curl.js";
-import { byId, bytes, element } from "./dom.js";
+import { byId, element } from "./dom.js";
+import { canOffer, given, hasPictures, offerInputs } from "./inputs.js";
 import { watch } from "./live.js";
 import { changes, offer, values } from "./parameters.js";
-import { show } from "./result.js";
+import { asJson, present } from "./result.js";
 import { showTimings } from "./timings.js";
 
+const DRAWING = "image/png";
+const AS_JOB = { Prefer: "respond-async" };
+
+let models = []; // what /v1/models says
 let model = null; // what /v1/models/{model} says of the chosen one
-let picture = null; // the File that is shown
+let fieldless = {}; // its parameters that are required and have no field: { name: example }
 let underWay = null; // AbortController of the prediction that runs
 
 // --- the model
 
 async function start() {
-  const { models } = await getJson("/v1/models");
-  const quick = models.filter(({ predictions }) => predictions); // the others work as jobs alone
-  const options = quick.map(({ name }) => element("option", { value: name }, name));
-  byId("model").replaceChildren(...options);
-  byId("model-choice").hidden = quick.length < 2;
-  if (quick.length) await choose(quick[0].name);
-  else throw new Problem({
-    title: "No model here predicts at once",
-    detail: `as a job, there are: ${models.map(({ name }) => name).join(", ")}; see /docs`,
-  });
+  ({ models } = await getJson("/v1/models"));
+  byId("models").replaceChildren(...models.map(modelLink));
+  byId("models").hidden = models.length < 2;
+  await choose();
 }
 
-async function choose(name) {
+function modelLink({ name, summary, background }) {
+  const title = element("strong", {}, name);
+  if (background) title.append(element("small", {}, " as a job"));
+  return element("a", { href: `#${name}` }, title, element("span", {}, summary));
+}
+
+/** The one that the address names, else the first that answers at once, else the first. */
+function wanted() {
+  const named = models.find(({ name }) => `#${name}` === location.hash);
+  return named ?? models.find(({ background }) => !background) ?? models[0];
+}
+
+async function choose() {
+  const { name } = wanted();
+  for (const link of byId("models").children) {
+    link.ariaCurrent = link.hash === `#${name}` ? "page" : null;
+    if (link.ariaCurrent) link.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
   const detail = await getJson(`/v1/models/${encodeURIComponent(name)}`);
-  if (byId("model").value !== name) return; // another was chosen meanwhile
+  if (wanted().name !== name) return; // another was chosen meanwhile
+  underWay?.abort();
   model = detail;
   byId("summary").textContent = model.summary;
-  const which = byId("model").length > 1 ? "version" : model.name; // the choice names it already
+  const which = models.length > 1 ? "version" : model.name; // the links name it already
   const facts = [`${which} ${model.version}`, model.backend, model.licence];
   if (model.labels.length) facts.push(`${model.labels.length.toLocaleString("en")} labels`);
-  if (!model.loaded) facts.push("not loaded");
+  if (model.loaded === false) facts.push("not loaded");
   byId("facts").replaceChildren(...facts.map((fact) => element("li", {}, fact)));
-  offer(byId("parameters"), model.parameters_schema);
+  fieldless = offer(byId("parameters"), model.parameters_schema);
+  const obstacle = obstacleToRun();
+  offerInputs(byId("inputs"), obstacle ? { ...model, inputs: [] } : model, inputChanged);
+  byId("obstacle").textContent = obstacle;
+  byId("obstacle").hidden = !obstacle;
+  byId("bench").hidden = Boolean(obstacle);
+  byId("run").hidden = byId("run").disabled = runsByItself(); // disabled, so Enter skips it
+  clearAnswer();
   showCommand();
-  if (picture) await run();
+  if (runsByItself()) await run();
 }
 
-// --- the picture
+/** Why the page cannot run the chosen model; empty where it can. */
+function obstacleToRun() {
+  if (model.background) {
+    return (
+      `This page cannot run ${model.name} yet. It takes longer than a browser should wait, so it ` +
+      "runs as a job: this command submits one, and its answer has the job's id."
+    );
+  }
+  const unknown = model.inputs.filter((input) => !canOffer(input)).map(({ name }) => name);
+  const names = [...unknown, ...Object.keys(fieldless)].join(", ");
+  const words = `This page cannot run ${model.name} yet: it has no field for ${names}.`;
+  return names && `${words} This command sends an example.`;
+}
 
-function take(file) {
-  if (!file) return;
-  picture = file;
-  const preview = byId("preview");
-  URL.revokeObjectURL(preview.src);
-  preview.src = URL.createObjectURL(file);
-  preview.alt = `The picture that was sent: ${file.name}`;
-  preview.hidden = false;
-  byId("invitation").hidden = true;
-  byId("again").hidden = false;
-  caption(bytes(file.size));
+/** A model of pictures alone runs as soon as they are there; any other at the press of a button. */
+function runsByItself() {
+  const { inputs } = model;
+  return inputs.some(({ required }) => required) && inputs.every(({ kind }) => kind === "image");
+}
+
+function inputChanged(complete) {
   showCommand();
-  guarded(run)();
+  if (complete && runsByItself()) guarded(run)();
 }
-
-function caption(words) {
-  byId("caption").replaceChildren(element("strong", {}, picture.name), ` ${words}`);
-}
-
-byId("preview").addEventListener("load", ({ target }) => {
-  caption(`${target.naturalWidth} × ${target.naturalHeight} pixels, ${bytes(picture.size)}`);
-});
-byId("preview").addEventListener("error", ({ target }) => {
-  target.hidden = true;
-  byId("invitation").hidden = false;
-  byId("again").hidden = true;
-  caption(`${bytes(picture.size)}, which this browser cannot show`);
-});
-
-byId("file").addEventListener("change", ({ target }) => {
-  take(target.files[0]);
-  target.value = ""; // the same file may be chosen again
-});
-
-document.addEventListener("paste", (event) => {
-  const [file] = event.clipboardData.files;
-  if (file) event.preventDefault();
-  take(file);
-});
-
-document.addEventListener("dragover", (event) => {
-  event.preventDefault(); // else a drop beside the frame would leave the page
-  byId("drop").classList.add("over");
-});
-document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) byId("drop").classList.remove("over");
-});
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  byId("drop").classList.remove("over");
-  take(event.dataTransfer.files[0]);
-});
 
 // --- the prediction
 
 /** Predict; a run that another has overtaken shows nothing. */
 async function run() {
-  if (!model || !picture) return;
-  if (!byId("parameters").reportValidity()) return;
+  if (!model || !byId("bench").checkVisibility()) return;
+  if (runsByItself() && !hasPictures()) return;
+  if (!byId("request").reportValidity()) return;
   underWay?.abort();
   const mine = (underWay = new AbortController());
+  const asked = { inputs: given(), parameters: values(byId("parameters")) };
+  const { name, result: { kinds, media_types: [accept] }, draws } = model;
+  const description = describe(name, asked.inputs);
   byId("answer").ariaBusy = "true";
   try {
-    const answer = await predict(model.predictions, picture, values(byId("parameters")), mine.signal);
+    const answer = await predict(model, asked, accept, mine.signal);
+    const drawing = draws ? await predict(model, asked, DRAWING, mine.signal) : null;
+    const { result, stages, roundTrip } = answer;
+    const found = { kinds, result, drawing: drawing?.result, description, name };
+    const { parts, sentence } = await present(found);
     if (mine.signal.aborted) return;
-    byId("problem").replaceChildren();
+    clearAnswer();
     byId("waiting").hidden = true;
-    showTimings(answer.stages, answer.roundTrip);
-    byId("announcement").textContent = show(byId("result"), answer.result);
+    byId("result").replaceChildren(...parts);
+    byId("announcement").textContent = sentence;
+    byId("json").hidden = result instanceof Blob;
+    byId("json-text").textContent = result instanceof Blob ? "" : asJson(result);
+    showTimings(stages, roundTrip);
   } catch (error) {
     if (!mine.signal.aborted) throw error;
   } finally {
     if (underWay === mine) byId("answer").ariaBusy = "false";
   }
+}
+
+/** A picture in words: which model made it, and of what. */
+function describe(name, inputs) {
+  const sources = inputs.map(({ value }) => value.name ?? value);
+  const changed = Object.entries(changes(byId("parameters"))).map((pair) => pair.join(" "));
+  return [`Picture by ${name}`, ...sources, ...changed].join(", ");
 }
 
 /** That function, with what it throws shown on the page. */
@@ -130,6 +142,16 @@ function guarded(action) {
       showProblem(error, () => guarded(action)(...given));
     }
   };
+}
+
+function clearAnswer() {
+  for (const { src } of byId("result").querySelectorAll("img")) URL.revokeObjectURL(src);
+  byId("problem").replaceChildren();
+  byId("announcement").textContent = "";
+  byId("result").replaceChildren();
+  byId("json").hidden = true;
+  byId("timings").hidden = true;
+  byId("waiting").hidden = false;
 }
 
 function showProblem(problem, again) {
@@ -145,21 +167,40 @@ function showProblem(problem, again) {
   if (problem.retry) {
     parts.push(element("button", { type: "button", onclick: again }, "Try again"));
   }
-  byId("problem").replaceChildren(...parts);
-  byId("announcement").textContent = "";
-  byId("result").replaceChildren();
+  clearAnswer();
+  byId("bench").hidden = false; // the problem is shown there
   byId("waiting").hidden = true;
-  byId("timings").hidden = true;
+  byId("problem").replaceChildren(...parts);
 }
 
 // --- the command
 
 function showCommand() {
   if (!model) return;
-  const url = new URL(model.predictions, location.origin).href;
-  const name = picture?.name ?? "photo.jpg";
-  byId("curl").textContent = curlCommand(url, name, changes(byId("parameters")));
+  const url = new URL(model.predictions, location.origin);
+  const parameters = { ...changes(byId("parameters")), ...fieldless };
+  const [accept] = model.result.media_types;
+  const answer = accept.startsWith("image/")
+    ? { headers: { Accept: accept }, output: `result.${accept.split("/")[1]}` }
+    : {};
+  const how = model.background ? { headers: AS_JOB } : answer;
+  const inputs = commandInputs();
+  byId("curl").textContent = curlCommand(url, model, { inputs, parameters, ...how });
   byId("copy").disabled = false;
+}
+
+/** The inputs that are there, and examples in place of those that the model requires besides. */
+function commandInputs() {
+  const there = new Map(given().map((input) => [input.name, input]));
+  return model.inputs
+    .filter(({ name, required }) => required || there.has(name))
+    .map((input) => there.get(input.name) ?? { ...input, value: placeholder(input) });
+}
+
+function placeholder({ name, kind, example }) {
+  if (kind !== "image") return example ?? "some text";
+  const isOnly = model.inputs.filter((input) => input.kind === "image").length === 1;
+  return new File([], isOnly ? "photo.jpg" : `${name}.jpg`, { type: "image/jpeg" });
 }
 
 byId("copy").addEventListener("click", async ({ target }) => {
@@ -173,9 +214,14 @@ byId("copy").addEventListener("click", async ({ target }) => {
   setTimeout(() => (target.textContent = "Copy"), 2_000);
 });
 
-byId("parameters").addEventListener("submit", (event) => event.preventDefault());
+byId("request").addEventListener("submit", (event) => {
+  event.preventDefault();
+  guarded(run)();
+});
 byId("parameters").addEventListener("input", showCommand);
-byId("parameters").addEventListener("change", guarded(run));
-byId("model").addEventListener("change", ({ target }) => guarded(choose)(target.value));
+byId("parameters").addEventListener("change", () => {
+  if (runsByItself()) guarded(run)();
+});
+addEventListener("hashchange", guarded(() => models.length && choose()));
 watch();
 guarded(start)();

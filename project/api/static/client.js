@@ -14,20 +14,44 @@ export async function getJson(path) {
   return await answer.json();
 }
 
+/** Whether a model's only input is a picture: that is then the body, the parameters are the query. */
+export const hasOnePicture = ({ inputs }) => inputs.length === 1 && inputs[0].kind === "image";
+
+/** The Content-Type of a file that is meant as a picture; the server looks at its bytes. */
+export const mediaType = ({ type }) => (type.startsWith("image/") ? type : "application/octet-stream");
+
 /**
- * POST a picture to a model's path.
- * Returns { result, stages: [{ name, milliseconds }], roundTrip: milliseconds }. Throws Problem, or
- * AbortError where the signal said so.
+ * POST inputs to a model: [{ name, kind, value: File or string }], and parameters by name.
+ * accept: the media type of the answer.
+ * Returns { result: a Blob where it is a picture, else what the JSON says, stages: [{ name,
+ * milliseconds }], roundTrip: milliseconds }. Throws Problem, or AbortError where the signal said so.
  */
-export async function predict(path, file, parameters, signal) {
-  const body = new FormData();
-  body.set("image", file, file.name || "picture");
-  for (const [name, value] of Object.entries(parameters)) body.set(name, value);
+export async function predict(model, { inputs, parameters }, accept, signal) {
+  const [path, body, type] = hasOnePicture(model)
+    ? pictureBody(model.predictions, inputs, parameters)
+    : [model.predictions, formBody(inputs, parameters)];
+  const headers = { Accept: accept, ...(type && { "Content-Type": type }) };
   const began = performance.now();
-  const answer = await send(path, { method: "POST", body, signal });
-  const result = await answer.json();
+  const answer = await send(path, { method: "POST", body, headers, signal });
+  const isPicture = answer.headers.get("Content-Type")?.startsWith("image/");
+  const result = isPicture ? await answer.blob() : await answer.json();
   const roundTrip = performance.now() - began;
   return { result, stages: parseServerTiming(answer.headers.get("Server-Timing")), roundTrip };
+}
+
+function pictureBody(path, [picture], parameters) {
+  const query = String(new URLSearchParams(parameters));
+  return [query ? `${path}?${query}` : path, picture?.value, picture && mediaType(picture.value)];
+}
+
+function formBody(inputs, parameters) {
+  const body = new FormData();
+  for (const { name, kind, value } of inputs) {
+    if (kind === "image") body.set(name, value, value.name || "picture");
+    else body.set(name, new Blob([value])); // a string's line ends would become CRLF
+  }
+  for (const [name, value] of Object.entries(parameters)) body.set(name, value);
+  return body;
 }
 
 /** `decode;dur=4.8, forward;dur=100` → [{ name, milliseconds }]; what has no duration is left out. */
@@ -65,12 +89,12 @@ async function unreachable(uploading) {
   const lives = uploading && (await fetch("/health").then((answer) => answer.ok, () => false));
   if (lives) {
     const detail =
-      "the server hung up before it had the whole picture, which is most often too large; " +
-      "try a smaller one";
+      "the server hung up before it had all of it; most often a picture is too large, " +
+      "so try a smaller one";
     return new Problem({ title: "The upload was cut off", detail }, true);
   }
   const detail =
-    "the network is gone or the server has stopped; the picture is still here, so try again " +
+    "the network is gone or the server has stopped; all inputs are still here, so try again " +
     "when the server is back";
   return new Problem({ title: "No connection to the server", detail }, true);
 }

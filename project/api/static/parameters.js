@@ -2,18 +2,24 @@
 
 import { element } from "./dom.js";
 
-/** Fill the form with a field for each parameter that a field can hold. */
-export function offer(form, schema) {
+/**
+ * Fill the fieldset with a field for each parameter that a field can hold.
+ * Returns { name: example } of those that are required and have none.
+ */
+export function offer(fieldset, schema) {
+  const required = schema.required ?? [];
   const fields = Object.entries(schema.properties ?? {}).flatMap(([name, property]) =>
-    field(name, resolve(property, schema.$defs ?? {}), schema.required?.includes(name) ?? false),
+    field(name, resolve(property, schema.$defs ?? {}), required.includes(name)),
   );
-  form.replaceChildren(...fields);
-  form.hidden = fields.length === 0;
+  fieldset.replaceChildren(...fields);
+  fieldset.hidden = fields.length === 0;
+  const fieldless = required.filter((name) => !fieldset.elements.namedItem(name));
+  return Object.fromEntries(fieldless.map((name) => [name, schema.properties[name].examples?.[0]]));
 }
 
 /** The values as they stand, by name; a field left empty is left out. */
-export function values(form) {
-  const controls = [...form.elements].filter((control) => control.name);
+export function values(fieldset) {
+  const controls = [...fieldset.elements].filter((control) => control.name);
   const pairs = controls.map((control) => [
     control.name,
     control.type === "checkbox" ? String(control.checked) : control.value.trim(),
@@ -22,9 +28,9 @@ export function values(form) {
 }
 
 /** Those values that are not the defaults. */
-export function changes(form) {
-  const given = Object.entries(values(form));
-  const standard = (name) => form.elements.namedItem(name).dataset.default;
+export function changes(fieldset) {
+  const given = Object.entries(values(fieldset));
+  const standard = (name) => fieldset.elements.namedItem(name).dataset.default;
   return Object.fromEntries(given.filter(([name, value]) => value !== standard(name)));
 }
 
@@ -39,9 +45,10 @@ function field(name, property, required) {
   const control = controlFor(property);
   if (!control) return [];
   const id = `parameter-${name}`;
-  const initial = property.default ?? (property.type === "boolean" ? false : "");
+  const standard = property.default ?? (property.type === "boolean" ? false : "");
+  const initial = required ? (property.examples?.[0] ?? standard) : standard;
   Object.assign(control, { id, name, required });
-  control.dataset.default = String(initial);
+  control.dataset.default = String(standard);
   if (control.type === "checkbox") control.checked = Boolean(initial);
   else control.value = String(initial);
   control.setAttribute("aria-describedby", `${id}-hint`);
