@@ -26,9 +26,21 @@ KINDS = ("api", "worker")
 def check(settings: Settings, kinds: Sequence[str] = KINDS) -> None:
     """Raise ConfigurationError where a model has no file, or a port of these processes is taken."""
     check_names(settings.models)
+    if "worker" in kinds:
+        check_queues(settings)
     for kind in kinds:
         for variable, port in _ports(settings, kind).items():
             _check_port(settings.host, port, variable)
+
+
+def check_queues(settings: Settings) -> None:
+    """Raise ConfigurationError where JOB_QUEUES names a queue that no model has."""
+    unknown = [name for name in settings.job_queues if name not in settings.models]
+    if unknown:
+        raise ConfigurationError(
+            f"JOB_QUEUES: no queue {', '.join(unknown)}; a queue has the name of its model, and "
+            f"MODELS names {', '.join(settings.models)}"
+        )
 
 
 def processes(settings: Settings) -> list[str]:

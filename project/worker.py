@@ -5,4 +5,4 @@ from project.jobs.broker import create_broker
 from project.settings.loading import load_settings
 
 settings = load_settings()
-broker = create_broker(settings, models.create(settings.models, settings.weights_by_model))
+broker = create_broker(settings, models.create(settings.taken_queues, settings.weights_by_model))

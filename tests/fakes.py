@@ -151,9 +151,9 @@ class FakeQueue(JobQueue):
         await self.check()
         self.sent_first.append(job.id)
 
-    async def state(self) -> QueueState:
+    async def states(self, queues: Sequence[str]) -> dict[str, QueueState]:
         await self.check()
-        return QueueState(len(self.sent), 0, 0, 0, 0.0)
+        return {queue: QueueState(len(self.sent), 0, 0, 0, 0.0) for queue in queues}
 
     async def check(self) -> None:
         if self.down:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 import pytest
 from dramatiq.asyncio import EventLoopThread, get_event_loop_thread, set_event_loop_thread
+from dramatiq.common import compute_backoff, dq_name, q_name
 from dramatiq.middleware import AsyncIO
 from dramatiq.middleware.prometheus import Prometheus
 from fastapi import FastAPI, Request
@@ -465,7 +466,7 @@ def test_dramatiq_runs_coroutines_on_a_loop_that_the_middleware_stops():
 
 
 def test_dramatiq_makes_its_metrics_at_the_boot_of_a_process():
-    """jobs/broker.py gives them the labels of the one queue and actor, and starts no server."""
+    """jobs/broker.py gives them the labels of its queues and the actor, and starts no server."""
     script = (
         "from dramatiq.middleware.prometheus import Prometheus\n"
         "class Ours(Prometheus):\n    forks = ()\n"
@@ -479,6 +480,16 @@ def test_dramatiq_makes_its_metrics_at_the_boot_of_a_process():
     labels = {"queue_name": "queue", "actor_name": "actor"}
     assert in_process(script) == f"{[(labels, 0.0)]}\n"
     assert callable(Prometheus.before_delay_message)
+
+
+def test_dramatiq_names_delayed_queues_and_pauses_as_jobs_consumer_expects():
+    """jobs/consumer.py tells the two kinds of queues apart, and pauses as Dramatiq's consumer."""
+    assert (q_name(dq_name("shade")), q_name("shade")) == ("shade", "shade")
+    assert dq_name("shade") != "shade"
+    misses, pause = compute_backoff(0, max_backoff=100)
+    assert misses == 1
+    assert 0 < pause <= 100
+    assert 50 <= compute_backoff(30, max_backoff=100)[1] <= 100
 
 
 def test_openvino_does_without_its_telemetry():

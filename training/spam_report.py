@@ -25,8 +25,8 @@ cut off before training, as they would tell where a mail was collected rather th
 
 **Choice.** The strength of the L2 penalty ({l2:g}) is chosen on the validation part; the weights
 that are served are then trained on training and validation together. The test part was used for
-this page alone. Each mail teaches three texts: with its subject, its body alone, and an excerpt of 6 to
-60 words, since people also type short texts.
+this page alone. Each mail teaches three texts: with its subject, its body alone, and an excerpt of
+6 to 60 words, since people also type short texts.
 
 """
 TAIL = """

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.costs.backlog import query_times, row_bytes
-from benchmarks.costs.deployment import WORKERS, Deployment, idle, standing
+from benchmarks.costs.deployment import LONG, WORKERS, Deployment, idle, standing
 from benchmarks.costs.meters import Reading, each
 from benchmarks.machine import machine
 from benchmarks.tables import table
 from drills.server import Metrics
 from project.db.engine import CONNECTIONS
-from project.jobs.queue import QUEUE, make_broker
+from project.jobs.consumer import make_broker
 
 IDLE_SECONDS, JOBS, PREDICTIONS, ASKED = 30.0, 200, 300, 100
 FETCHES = 20_000
@@ -112,7 +112,7 @@ def _broker(deployment: Deployment) -> None:
     used: Reading = {}
     with deployment.meters.measured(used):
         for _ in range(FETCHES):
-            broker.do_fetch(QUEUE, 1)
+            broker.do_fetch(LONG, 1)
     print(
         f"{name} of a fetch of messages, one after another: {1e6 * used[name] / FETCHES:.0f} us\n"
     )

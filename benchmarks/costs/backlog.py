@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from benchmarks.costs.deployment import Deployment
+from benchmarks.costs.deployment import LONG, Deployment
 from benchmarks.stats import median
 from project.db.engine import open_database
 from project.db.job_queries import JobQueries
-from project.jobs.queue import MESSAGES, READY, QueueReader
+from project.jobs.queue import QueueReader, keys_of
 from project.jobs.sweep import GRACE_SECONDS, MAX_SENT, MESSAGE_SECONDS
 
 ROUNDS = 15
@@ -56,7 +56,7 @@ def query_times(deployment: Deployment, waiting: int) -> dict[str, float]:
     used = deployment.meters.read()
     began = time.perf_counter()
     for _ in range(ROUNDS):
-        queue.waiting_jobs()
+        queue.waiting_jobs([LONG])
     found["messages: which jobs have one (then too)"] = (
         1000 * (time.perf_counter() - began) / ROUNDS
     )
@@ -64,7 +64,7 @@ def query_times(deployment: Deployment, waiting: int) -> dict[str, float]:
     for name, scale in (("Valkey: CPU seconds", 1000.0), ("Valkey: bytes out", 1.0)):
         found[f"of that, {name}"] = scale * (after[name] - used[name]) / ROUNDS
     asyncio.run(deployment.meters.run("DELETE FROM jobs WHERE status = 'accepted'"))
-    deployment.meters.valkey.delete(READY, MESSAGES)
+    deployment.meters.valkey.delete(*keys_of(LONG))
     return found
 
 
@@ -93,7 +93,7 @@ def _copy(deployment: Deployment, rows: int, status: str, sent_at: str) -> None:
 
 def _fill(deployment: Deployment, messages: int) -> None:
     """Put messages into the queue as the product does, for jobs that nobody knows."""
-    pipeline = deployment.meters.valkey.pipeline()
+    pipeline, keys = deployment.meters.valkey.pipeline(), keys_of(LONG)
     for _ in range(messages):
         number = str(uuid.uuid4())
         options = {
@@ -103,7 +103,7 @@ def _fill(deployment: Deployment, messages: int) -> None:
             "traceparent": "0" * 55,
         }
         message = {
-            "queue_name": "jobs",
+            "queue_name": LONG,
             "actor_name": "run_job",
             "args": [uuid.uuid4().hex],
             "kwargs": {},
@@ -111,6 +111,6 @@ def _fill(deployment: Deployment, messages: int) -> None:
             "message_id": str(uuid.uuid4()),
             "message_timestamp": round(time.time() * 1000),
         }
-        pipeline.hset(MESSAGES, number, json.dumps(message, separators=(",", ":")))
-        pipeline.rpush(READY, number)
+        pipeline.hset(keys.messages, number, json.dumps(message, separators=(",", ":")))
+        pipeline.rpush(keys.ready, number)
     pipeline.execute()

@@ -65,12 +65,12 @@ def _messages(*matchers: str) -> dash.Panel:
 def _in_hand(*matchers: str) -> dash.Panel:
     about = About(
         "Dramatiq: in hand",
-        "Messages that the workers of an instance process now.",
-        "at most one for each worker.",
+        "Messages of each queue that workers process now.",
+        "together at most one for each worker.",
         "none while messages are ready: workers are stopped or stuck, JobsNotProcessing.",
     )
-    expr = aggregate("sum", metric("dramatiq_messages_inprogress", *matchers), "instance")
-    return graph(about, Display("short", 0, nothing=NOTHING), [Query(expr, "{{instance}}")])
+    expr = aggregate("sum", metric("dramatiq_messages_inprogress", *matchers), "queue_name")
+    return graph(about, Display("short", 0, nothing=NOTHING), [Query(expr, "{{queue_name}}")])
 
 
 def _durations(*matchers: str) -> dash.Panel:

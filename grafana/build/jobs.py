@@ -12,6 +12,8 @@ from grafana.build.queries import (
     EITHER,
     INSTANCE,
     MODEL,
+    QUEUE,
+    QUEUE_NAME,
     WORKER,
     Query,
     aggregate,
@@ -27,13 +29,14 @@ from grafana.build.style import About, Display
 
 JOBS = (EITHER, MODEL)  # the API counts the jobs that it sends and cancels, the worker the rest
 RUNS = (WORKER, INSTANCE, MODEL)
+MESSAGES = (WORKER, INSTANCE, QUEUE_NAME)
+QUEUES = (WORKER, QUEUE)  # all instances report the same numbers
 FAILED = 'outcome=~"failed|expired"'
-AWAY = "broker or worker not reachable"
 OLDEST = "jobs_oldest_message_age_seconds"
 
 
 def jobs() -> dash.Dashboard:
-    """The queue and the job workers."""
+    """The queues and the job workers."""
     return dashboard(
         "vitrine-jobs",
         "Jobs",
@@ -43,7 +46,7 @@ def jobs() -> dash.Dashboard:
             choice("instance", "Instance", metric("up", WORKER)),
             choice("model", "Model", metric("jobs_total", EITHER)),
         ],
-        [_objectives(), _requests(), _saturation(), inside(RUNS, (WORKER, INSTANCE))],
+        [_objectives(), _requests(), _saturation(), inside(RUNS, MESSAGES)],
     )
 
 
@@ -89,24 +92,24 @@ def _broker() -> dash.Panel:
 def _ready() -> dash.Panel:
     about = About(
         "Ready",
-        "Messages that wait for a worker.",
+        "Messages that wait for a worker, in the queues of all chosen models.",
         "hardly any.",
         "a growing number without a busy worker: JobsNotProcessing. All workers busy: add some.",
     )
-    counts = aggregate("max", metric("jobs_queue_messages", WORKER, 'state="ready"'), "queue")
-    return number(about, Display("short", 0, nothing=AWAY), [Query(f"sum({counts})")])
+    ready = queue.ready(*QUEUES)
+    return number(about, Display("short", 0, nothing=queue.AWAY), [Query(f"sum({ready})")])
 
 
 def _oldest() -> dash.Panel:
     about = About(
         "Oldest waits",
-        "How long the first message in the queue has waited.",
+        "How long the first message has waited, in the queue where it has waited longest.",
         f"below {limits.FRESHNESS_SECONDS} s, the objective's edge.",
         f"above {limits.OLDEST_SECONDS} s for 5 minutes an alert pages: JobsOldestMessageOld.",
     )
     steps = limits.below(limits.OLDEST_SECONDS, limits.FRESHNESS_SECONDS)
-    display = Display("s", 0, nothing=AWAY, steps=steps)
-    return number(about, display, [Query(aggregate("max", metric(OLDEST, WORKER)))])
+    display = Display("s", 0, nothing=queue.AWAY, steps=steps)
+    return number(about, display, [Query(aggregate("max", metric(OLDEST, *QUEUES)))])
 
 
 def _dead() -> dash.Panel:
@@ -117,10 +120,10 @@ def _dead() -> dash.Panel:
         "0 and 0.",
         "`python -m project jobs list --status failed`, fix, `jobs retry ID`: JobsDeadLetters.",
     )
-    dead = metric("jobs_queue_messages", WORKER, 'state="dead"')
+    dead = metric(queue.MESSAGES, *QUEUES, 'state="dead"')
     queries = [
         Query(gained("jobs_dead_letters_total", *JOBS), "jobs"),
-        Query(aggregate("max", dead), "messages"),
+        Query(f"sum({aggregate('max', dead, 'queue')})", "messages"),
     ]
     display = Display("short", 0, nothing="0", steps=limits.steps(limits.GREEN, (1, limits.RED)))
     return number(about, display, queries)
@@ -189,15 +192,14 @@ def _saturation() -> Section:
     return Section(
         "Saturation",
         [
+            Shelf(7, [(8, queue.messages(*QUEUES)), (8, queue.by_queue(*QUEUES)), (8, _ages())]),
             Shelf(
                 7,
                 [
-                    (6, queue.messages()),
-                    (6, _ages()),
-                    (6, common.workers(WORKER, INSTANCE)),
-                    (6, processes.exits(WORKER, INSTANCE)),
+                    (12, common.workers(WORKER, INSTANCE)),
+                    (12, processes.exits(WORKER, INSTANCE)),
                 ],
-            )
+            ),
         ],
     )
 
@@ -205,12 +207,13 @@ def _saturation() -> Section:
 def _ages() -> dash.Panel:
     about = About(
         "Age of the oldest message",
-        "How long the first message in the queue has waited; dashed where an alert pages.",
+        "How long the first message of each queue has waited; dashed where an alert pages.",
         f"below {limits.FRESHNESS_SECONDS} s.",
-        "a line that rises by a second each second: no worker fetches messages, JobsNotProcessing.",
+        "a line that rises by a second each second: no worker fetches from this queue, "
+        "JobsNotProcessing. One line alone: more workers for that queue (`JOB_QUEUES`).",
     )
     steps = limits.steps("transparent", (limits.OLDEST_SECONDS, limits.RED))
-    query = aggregate("max", metric(OLDEST, WORKER), "queue")
-    display = Display("s", nothing=AWAY, steps=steps)
+    query = aggregate("max", metric(OLDEST, *QUEUES), "queue")
+    display = Display("s", nothing=queue.AWAY, steps=steps)
     how = Lines(limited=True, soft=limits.FRESHNESS_SECONDS)
     return graph(about, display, [Query(query, "{{queue}}")], how)

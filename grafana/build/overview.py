@@ -8,7 +8,15 @@ from grafana.build.figures import Column, number, rows
 from grafana.build.frame import FIRING, source
 from grafana.build.graphs import Lines, graph, states
 from grafana.build.layout import Section, Shelf, dashboard
-from grafana.build.queries import API, EITHER, EVERY_PREDICTION, Query, aggregate, metric
+from grafana.build.queries import (
+    API,
+    EITHER,
+    EVERY_PREDICTION,
+    WORKER,
+    Query,
+    aggregate,
+    metric,
+)
 from grafana.build.style import About, Display
 
 SLOS = tuple(limits.OBJECTIVES)
@@ -176,7 +184,7 @@ def _saturation() -> Section:
                 7,
                 [
                     (8, traffic.admitted(API)),
-                    (8, backlog.messages()),
+                    (8, backlog.messages(WORKER)),
                     (8, traffic.memory(EITHER)),
                 ],
             )

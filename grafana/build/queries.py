@@ -7,6 +7,8 @@ WORKER = 'job="vitrine-worker"'
 EITHER = 'job=~"vitrine-.+"'
 INSTANCE = 'instance=~"$instance"'
 MODEL = 'model=~"$model"'
+QUEUE = 'queue=~"$model"'  # a queue has the name of its model
+QUEUE_NAME = 'queue_name=~"$model"'  # as Dramatiq names the label
 PREDICTIONS = 'handler=~"/v1/models/($model)/predictions"'
 EVERY_PREDICTION = 'handler=~"/v1/models/.+/predictions"'
 WINDOW = "[$__rate_interval]"

@@ -4,10 +4,12 @@ from grafana_foundation_sdk.models import dashboard as dash
 
 from grafana.build import limits
 from grafana.build.graphs import Lines, graph
-from grafana.build.queries import WORKER, Query, aggregate, metric, quantiles, rate
+from grafana.build.queries import Query, aggregate, metric, quantiles, rate
 from grafana.build.style import About, Display
 from grafana.build.traffic import QUANTILES
 
+MESSAGES = "jobs_queue_messages"
+AWAY = "broker or worker not reachable"
 OUTCOMES = {
     "^succeeded$": "green",
     "^failed$": "red",
@@ -49,16 +51,33 @@ def waiting(*matchers: str) -> dash.Panel:
     return graph(about, Display("s", steps=steps, nothing="no jobs"), queries, how)
 
 
-def messages() -> dash.Panel:
-    """The queue as the broker reports it."""
+def ready(*matchers: str) -> str:
+    """Messages that wait, by queue; every worker reports the same number."""
+    return aggregate("max", metric(MESSAGES, *matchers, 'state="ready"'), "queue")
+
+
+def by_queue(*matchers: str) -> dash.Panel:
+    """The backlog of each queue."""
     about = About(
-        "Messages in the queue",
+        "Messages that wait, by queue",
+        "Messages that are ready, in the queue of each model.",
+        "hardly any in each.",
+        "one queue grows and the others do not: its workers are too few or gone. All grow: all "
+        "workers are busy, or gone.",
+    )
+    return graph(about, Display("short", 0, nothing=AWAY), [Query(ready(*matchers), "{{queue}}")])
+
+
+def messages(*matchers: str) -> dash.Panel:
+    """The queues as the broker reports them."""
+    about = About(
+        "Messages in the queues",
         "Messages in the broker: ready, running, delayed for a retry, dead.",
         "hardly any ready, none dead.",
         "ready grows: too few workers (JobsOldestMessageOld). Dead: messages of another "
         "release (JobsDeadLetters).",
     )
-    counts = aggregate("max", metric("jobs_queue_messages", WORKER), "queue", "state")
+    counts = aggregate("max", metric(MESSAGES, *matchers), "queue", "state")
     queries = [Query(aggregate("sum", counts, "state"), "{{state}}")]
     how = Lines(stacked=True, colours=STATES)
-    return graph(about, Display("short", 0, nothing="broker or worker not reachable"), queries, how)
+    return graph(about, Display("short", 0, nothing=AWAY), queries, how)

@@ -1,4 +1,4 @@
-"""Serves the metrics of the job workers, and of the queue as the broker knows it, on :9191.
+"""Serves the metrics of the job workers, and of the queues as the broker knows them, on :9191.
 
 `/health` beside them checks that the supervisor lives, with which this process ends, and nothing
 else: a broker that is down is no reason to restart workers. It needs no token.
@@ -6,7 +6,7 @@ else: a broker that is down is no reason to restart workers. It needs no token.
 
 import gzip
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from socketserver import ThreadingMixIn
@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from project.errors import BrokerUnavailable
 from project.inference.drift.monitor import DriftMonitor
-from project.jobs.queue import QUEUE, QueueReader, connect
+from project.jobs.queue import QueueReader, connect
 from project.observability import metrics, multiprocess
 from project.observability.exposition import CONTENT_TYPE, expose
 from project.observability.logging import configure_logging
@@ -32,36 +32,42 @@ PATHS = ("/metrics", "/health")
 PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
 
 
-def queue_metrics(queue: QueueReader, time_limit: float) -> Iterator[Metric]:
-    """Yield the gauges of the queue; a broker that does not answer costs these alone.
+def queue_metrics(
+    reader: QueueReader, queues: Sequence[str], time_limit: float
+) -> Iterator[Metric]:
+    """Yield the gauges of the queues; a broker that does not answer costs these alone.
 
     time_limit: seconds that a job may run.
     """
     yield metrics.observed(metrics.JOBS_TIME_LIMIT, time_limit)
     try:
-        state = queue.state()
+        states = reader.states(queues)
     except BrokerUnavailable:
         yield metrics.observed(metrics.JOBS_BROKER_UP, 0)
         return
     yield metrics.observed(metrics.JOBS_BROKER_UP, 1)
     messages = metrics.observed(metrics.JOBS_QUEUE_MESSAGES)
-    for name in metrics.QUEUE_STATES:
-        messages.add_metric([QUEUE, name], getattr(state, name))
-    yield messages
     age = metrics.observed(metrics.JOBS_OLDEST_AGE)
-    age.add_metric([QUEUE], state.oldest_age_seconds)
+    for queue, state in states.items():
+        for name in metrics.QUEUE_STATES:
+            messages.add_metric([queue, name], getattr(state, name))
+        age.add_metric([queue], state.oldest_age_seconds)
+    yield messages
     yield age
 
 
 def worker_metrics(settings: Settings) -> Callable[[], bytes]:
-    """Return what renders the metrics of the workers, of the queue and of drift, at each call."""
-    queue = QueueReader(connect(settings))
+    """Return what renders the metrics of the workers, of the queues and of drift, at each call.
+
+    The queues are those of all MODELS: one that no worker takes is to be seen as well.
+    """
+    reader = QueueReader(connect(settings))
     drift = DriftMonitor.of(settings)
     for model in settings.models:
         drift.watch(model)
 
     def observe(_families: object) -> Iterable[Metric]:
-        return chain(queue_metrics(queue, settings.job_seconds), drift.collect())
+        return chain(queue_metrics(reader, settings.models, settings.job_seconds), drift.collect())
 
     directory = settings.prometheus_multiproc_dir
     exposition = partial(expose, directory, observe, left_out=metrics.AT_ONCE_ALONE)

@@ -1,20 +1,20 @@
-"""The queue of jobs in Redis: sends messages, moves them to the front, reads what waits.
+"""The queues of jobs in Redis: sends messages, moves them to the front, reads what waits.
 
-A message holds a job's id and what the log needs; the row in the database is the job. Dramatiq owns
-the keys. The state is read with plain commands: Dramatiq's own `do_qsize` counts a message twice
-and registers its caller as a worker.
+Each model has a queue of its own, under its name. A message holds a job's id and what the log
+needs; the row in the database is the job. Dramatiq owns the keys. The state is read with plain
+commands: Dramatiq's own `do_qsize` counts a message twice and registers its caller as a worker.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
-from dramatiq import Message, Middleware
-from dramatiq.brokers.redis import MAINTENANCE_SCALE, RedisBroker
+from dramatiq import Message
+from dramatiq.brokers.redis import RedisBroker
 from redis import ConnectionError as RedisConnectionError
 from redis import Redis, RedisError
 from redis import TimeoutError as RedisTimeoutError
@@ -26,20 +26,13 @@ from project.errors import BrokerUnavailable
 from project.observability import metrics
 from project.settings import Settings
 
-QUEUE, ACTOR = "jobs", "run_job"
-
-# Dramatiq's keys for this queue.
-READY = f"dramatiq:{QUEUE}"  # list: ids of the messages that wait, the next one first
-MESSAGES = f"{READY}.msgs"  # hash: id → message, of those that wait and those that run
-DELAYED = f"{READY}.DQ.msgs"  # hash: id → message, of those that wait for their time
-DEAD = f"{READY}.XQ"  # sorted set: ids of rejected messages
+ACTOR = "run_job"
 
 CONNECT_SECONDS = 2.0
 RESPONSE_SECONDS = 5.0
-HEARTBEAT_SECONDS = 10.0  # a worker's consumers send a heartbeat each second
 CHUNK = 1000  # messages that one command reads
 
-# KEYS: READY, MESSAGES. ARGV: the message's id; the message, or '' to move one that waits.
+# KEYS: a queue's ready and messages. ARGV: the message's id; the message, or '' to move one.
 _PUT_FIRST = """
 if ARGV[2] ~= '' then
     redis.call('hset', KEYS[2], ARGV[1], ARGV[2])
@@ -76,24 +69,24 @@ def connect(settings: Settings, *, response_seconds: float = RESPONSE_SECONDS) -
     )
 
 
-def make_broker(
-    settings: Settings,
-    middleware: list[Middleware],
-    *,
-    response_seconds: float = RESPONSE_SECONDS,
-    heartbeat_seconds: float = HEARTBEAT_SECONDS,
-) -> RedisBroker:
-    """The broker of a process that runs jobs.
+class Keys(NamedTuple):
+    """Dramatiq's keys of a queue.
 
-    Every command returns the messages of dead processes to the queue, once their heartbeat is
-    older than heartbeat_seconds; by default Dramatiq does so in one of a thousand commands.
+    ready: list of the ids of the messages that wait, the next one first. messages: hash of id →
+    message, of those that wait and those that run. delayed: hash of id → message, of those that
+    wait for their time. dead: sorted set of the ids of rejected messages.
     """
-    return RedisBroker(  # type: ignore[no-untyped-call]
-        client=connect(settings, response_seconds=response_seconds),
-        middleware=middleware,
-        heartbeat_timeout=round(heartbeat_seconds * 1000),
-        maintenance_chance=MAINTENANCE_SCALE,
-    )
+
+    ready: str
+    messages: str
+    delayed: str
+    dead: str
+
+
+def keys_of(queue: str) -> Keys:
+    """The keys of a queue. queue: the name of its model."""
+    ready = f"dramatiq:{queue}"
+    return Keys(ready, f"{ready}.msgs", f"{ready}.DQ.msgs", f"{ready}.XQ")
 
 
 @dataclass(frozen=True)
@@ -108,42 +101,55 @@ class QueueState:
 
 
 class QueueReader:
-    """Reads the queue. Every method blocks, and raises BrokerUnavailable."""
+    """Reads the queues. Every method blocks, and raises BrokerUnavailable."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
 
-    def state(self) -> QueueState:
-        """The number of messages by state, now."""
+    def states(self, queues: Sequence[str]) -> dict[str, QueueState]:
+        """Queue → the number of its messages by state, now."""
         with _translating():
             pipeline = self._client.pipeline()
-            pipeline.llen(READY)
-            pipeline.hlen(MESSAGES)
-            pipeline.hlen(DELAYED)
-            pipeline.zcard(DEAD)
-            pipeline.lindex(READY, 0)
-            ready, messages, delayed, dead, first = pipeline.execute()
-            oldest = cast("bytes | None", self._client.hget(MESSAGES, first)) if first else None
-        age = time.time() - _enqueued_at(oldest) if oldest else 0.0
-        return QueueState(ready, messages - ready, delayed, dead, max(0.0, age))
+            for keys in map(keys_of, queues):
+                pipeline.llen(keys.ready)
+                pipeline.hlen(keys.messages)
+                pipeline.hlen(keys.delayed)
+                pipeline.zcard(keys.dead)
+                pipeline.lindex(keys.ready, 0)
+            found = pipeline.execute()
+            rows = [found[first : first + 5] for first in range(0, len(found), 5)]
+            return {
+                queue: QueueState(ready, messages - ready, delayed, dead, self._age(queue, first))
+                for queue, (ready, messages, delayed, dead, first) in zip(queues, rows, strict=True)
+            }
 
-    def waiting_jobs(self) -> dict[str, str]:
-        """Job id → message id, of every message that no worker has fetched."""
+    def _age(self, queue: str, message_id: bytes | None) -> float:
+        if message_id is None:
+            return 0.0
+        message = cast("bytes | None", self._client.hget(keys_of(queue).messages, message_id))
+        return max(0.0, time.time() - _enqueued_at(message)) if message else 0.0
+
+    def waiting_jobs(self, queues: Iterable[str]) -> dict[str, str]:
+        """Job id → message id, of every message of these queues that no worker has fetched."""
         with _translating():
-            return {json.loads(data)["args"][0]: key for key, data in self._ready_messages()}
+            return {
+                json.loads(data)["args"][0]: message_id
+                for queue in queues
+                for message_id, data in self._ready_messages(keys_of(queue))
+            }
 
-    def _ready_messages(self) -> Iterator[tuple[str, bytes]]:
-        keys = cast("list[bytes]", self._client.lrange(READY, 0, -1))
-        for first in range(0, len(keys), CHUNK):
-            chunk = keys[first : first + CHUNK]
-            found = cast("list[Any]", self._client.hmget(MESSAGES, chunk))
-            for key, data in zip(chunk, found, strict=True):
+    def _ready_messages(self, keys: Keys) -> Iterator[tuple[str, bytes]]:
+        ids = cast("list[bytes]", self._client.lrange(keys.ready, 0, -1))
+        for first in range(0, len(ids), CHUNK):
+            chunk = ids[first : first + CHUNK]
+            found = cast("list[Any]", self._client.hmget(keys.messages, chunk))
+            for message_id, data in zip(chunk, found, strict=True):
                 if data:  # a worker may have finished it meanwhile
-                    yield key.decode(), data
+                    yield message_id.decode(), data
 
 
 class JobQueue:
-    """Sends jobs to the workers and reads their queue, off the event loop.
+    """Sends jobs to the queues of their models and reads those, off the event loop.
 
     Every coroutine raises BrokerUnavailable where the broker does not answer.
     """
@@ -156,16 +162,15 @@ class JobQueue:
             middleware=[],
             maintenance_chance=0,  # the workers' brokers do it
         )
-        self._broker.declare_queue(QUEUE)
         self._put_first = client.register_script(_PUT_FIRST)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The queue at the broker that the settings name."""
+        """The queues at the broker that the settings name."""
         return cls(connect(settings))
 
     async def send(self, job: Job, delay_seconds: float = 0) -> None:
-        """Send a job to the end of the queue, after a delay."""
+        """Send a job to the end of its queue, after a delay."""
         message = _message(job, time.time() + delay_seconds)
         delay = round(delay_seconds * 1000) or None
         with _translating():
@@ -173,23 +178,23 @@ class JobQueue:
         metrics.JOBS_ENQUEUED.labels(job.model).inc()
 
     async def send_first(self, job: Job) -> None:
-        """Send a job to the front of the queue, because a worker had fetched it before."""
+        """Send a job to the front of its queue, because a worker had fetched it before."""
         message = _message(job, time.time())
         message = message.copy(options={"redis_message_id": message.message_id})
-        await self._run_put_first(message.message_id, message.encode())
+        await self._run_put_first(job, message.message_id, message.encode())
         metrics.JOBS_ENQUEUED.labels(job.model).inc()
 
-    async def move_first(self, message_id: str) -> None:
-        """Move a message that waits to the front; no effect on one that a worker has fetched."""
-        await self._run_put_first(message_id, b"")
+    async def move_first(self, job: Job, message_id: str) -> None:
+        """Move a job's message to the front; no effect on one that a worker has fetched."""
+        await self._run_put_first(job, message_id, b"")
 
-    async def state(self) -> QueueState:
-        """See QueueReader.state."""
-        return await asyncio.to_thread(self._reader.state)
+    async def states(self, queues: Sequence[str]) -> dict[str, QueueState]:
+        """See QueueReader.states."""
+        return await asyncio.to_thread(self._reader.states, queues)
 
-    async def waiting_jobs(self) -> dict[str, str]:
+    async def waiting_jobs(self, queues: Iterable[str]) -> dict[str, str]:
         """See QueueReader.waiting_jobs."""
-        return await asyncio.to_thread(self._reader.waiting_jobs)
+        return await asyncio.to_thread(self._reader.waiting_jobs, queues)
 
     async def check(self) -> None:
         """Ask whether the broker answers."""
@@ -200,15 +205,18 @@ class JobQueue:
         """Close the connections."""
         self._client.close()
 
-    async def _run_put_first(self, message_id: str, message: bytes) -> None:
+    async def _run_put_first(self, job: Job, message_id: str, message: bytes) -> None:
+        keys = keys_of(job.model)
         with _translating():
-            await asyncio.to_thread(self._put_first, [READY, MESSAGES], [message_id, message])
+            await asyncio.to_thread(
+                self._put_first, [keys.ready, keys.messages], [message_id, message]
+            )
 
 
 def _message(job: Job, enqueued_at: float) -> Message[None]:
     context = {"request_id": job.request_id, "traceparent": job.traceparent}
     return Message(
-        queue_name=QUEUE,
+        queue_name=job.model,
         actor_name=ACTOR,
         args=(job.id,),
         kwargs={},

@@ -18,7 +18,7 @@ from project.settings import Settings
 from project.settings.loading import load_settings
 from project.settings.misspelt import log_misspelt_settings
 
-POLL_MILLISECONDS = 100  # between two reads of an empty queue, at most
+POLL_MILLISECONDS = 100  # between two polls of empty queues, at most
 FLUSH_SECONDS = 4.0  # after WORKER_SHUTDOWN_SECONDS, to flush logs, traces and Sentry
 
 
@@ -58,7 +58,6 @@ def worker_children(settings: Settings, directory: Path) -> list[Child]:
     nice = ["nice", "-n", str(settings.worker_nice)]
     variables = [
         f"dramatiq_prom_db={directory}",
-        "dramatiq_queue_prefetch=1",  # a busy worker must not hold a message that another could run
         f"dramatiq_worker_timeout={POLL_MILLISECONDS}",
     ]
     dramatiq = [

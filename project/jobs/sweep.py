@@ -79,18 +79,18 @@ class Sweep:
             self._checked_lost_at = time.monotonic()
         if not due:
             return 0
-        waiting = await self._queue.waiting_jobs()
+        waiting = await self._queue.waiting_jobs({job.model for job in due})
         return sum([await self._send(job, waiting.get(job.id)) for job in due])
 
     async def _send(self, job: Job, message_id: str | None) -> bool:
-        """Send a job, unless its message waits; an interrupted job goes to the front."""
+        """Send a job, unless its message waits; an interrupted one to the front of its queue."""
         interrupted = job.status == "running"
         if message_id is None and interrupted:
             await self._queue.send_first(job)
         elif message_id is None:
             await self._queue.send(job)
         elif interrupted:
-            await self._queue.move_first(message_id)
+            await self._queue.move_first(job, message_id)
         else:
             return False
         await self._transitions.mark_sent(job.id, time.time())

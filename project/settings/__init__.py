@@ -67,6 +67,11 @@ class Settings(
         return self
 
     @property
+    def taken_queues(self) -> tuple[str, ...]:
+        """The queues that the job workers take; each has the name of its model."""
+        return self.job_queues or self.models
+
+    @property
     def log_json(self) -> bool:
         """Whether log lines are JSON."""
         if self.log_format == "auto":

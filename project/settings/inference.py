@@ -1,11 +1,12 @@
 """Inference settings: models, backends, queues, the result cache and drift."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from project.settings.names import ModelNames
 
 WEIGHTS = "_weights"  # how the name of a setting ends that names the weights of a model
 
@@ -13,7 +14,7 @@ WEIGHTS = "_weights"  # how the name of a setting ends that names the weights of
 class InferenceSettings(BaseSettings):
     """Inference: models, backends, queues, the result cache and drift."""
 
-    models: Annotated[tuple[str, ...], NoDecode] = Field(
+    models: ModelNames = Field(
         (
             "classification",
             "background_removal",
@@ -84,28 +85,6 @@ class InferenceSettings(BaseSettings):
     drift_baseline_dir: Path | None = Field(
         None, description="Folder of MODEL.baseline.json; unset: the folder of the weights."
     )
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _parse_models(cls, value: object) -> object:
-        """Accept a JSON list or comma-separated names."""
-        if not isinstance(value, str):
-            return value
-        if value.lstrip().startswith("["):
-            try:
-                return tuple(json.loads(value))
-            except ValueError as error:
-                raise ValueError('write it as ["classification"] or classification') from error
-        return tuple(name.strip() for name in value.split(",") if name.strip())
-
-    @field_validator("models")
-    @classmethod
-    def _check_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or len(set(value)) != len(value):
-            raise ValueError("name at least one model, each once")
-        if not all(name.isidentifier() for name in value):
-            raise ValueError('write it as ["classification"] or classification')
-        return value
 
     @property
     def weights_by_model(self) -> dict[str, str]:

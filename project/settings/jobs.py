@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
+from project.settings.names import ModelNames
+
 DATABASES = ("sqlite+aiosqlite://", "postgresql+asyncpg://")
 STORAGES = ("file:", "s3://", "gs://", "az://")
 EMBEDDED_BROKER = Path("var/valkey/valkey.sock")
@@ -62,6 +64,11 @@ class JobSettings(BaseSettings):
         86_400, gt=0, description="Files of finished jobs are deleted after this."
     )
 
+    job_queues: ModelNames = Field(
+        (),
+        validate_default=False,
+        description="Queues that the job workers take, by model; unset: those of all MODELS.",
+    )
     worker_processes: int = Field(
         2, ge=1, le=64, description="Job workers; each runs one job at a time."
     )

@@ -79,6 +79,9 @@ def environment(
     (source,) = container["envFrom"]
     variables = dict(find(objects, "ConfigMap", source["configMapRef"]["name"])["data"])
     for variable in container.get("env", []):
+        if "value" in variable:
+            variables[variable["name"]] = variable["value"]
+            continue
         reference = variable["valueFrom"]["secretKeyRef"]
         assert reference["key"] == variable["name"]
         if optional or not reference.get("optional"):
@@ -118,6 +121,12 @@ def _replace_components(overlay: Path, components: tuple[str, ...]) -> None:
 
 
 @cache
+def need_components() -> None:
+    """Skip the test where kubectl is older than what the page asks for."""
+    if _kubectl_minor() < COMPONENTS:
+        pytest.skip(f"kubectl 1.{_kubectl_minor()} is too old; 1.{COMPONENTS} will do")
+
+
 def _kubectl_minor() -> int:
     version = json.loads(output(need("kubectl"), "version", "--client", "-o", "json"))
     return int(version["clientVersion"]["minor"].rstrip("+"))
@@ -146,7 +155,19 @@ def _convert_for_old_kubectl(folder: Path) -> None:
         inside |= {"apiVersion": kustomization["apiVersion"], "kind": "Kustomization"}
         (component / "kustomization.yaml").write_text(yaml.safe_dump(inside))
         resources.append(place)
-    kustomization["bases"] = [place for place in resources if (folder / place).is_dir()]
-    kustomization["resources"] = [place for place in resources if (folder / place).is_file()]
+    kustomization["resources"] = resources
     kustomization["patchesStrategicMerge"] = [patch["path"] for patch in patches]
     path.write_text(yaml.safe_dump(kustomization))
+    _split_bases(folder)
+
+
+def _split_bases(folder: Path) -> None:
+    """Move the folders among the resources to `bases`, in those folders too."""
+    path = folder / "kustomization.yaml"
+    kustomization = yaml.safe_load(path.read_text())
+    resources = kustomization.pop("resources", [])
+    kustomization["resources"] = [place for place in resources if (folder / place).is_file()]
+    kustomization["bases"] = [place for place in resources if (folder / place).is_dir()]
+    path.write_text(yaml.safe_dump(kustomization))
+    for place in kustomization["bases"]:
+        _split_bases(folder / place)

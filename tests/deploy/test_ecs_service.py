@@ -12,7 +12,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from project.jobs.queue import QUEUE
 from project.observability.metrics import JOBS_OLDEST_AGE
 from project.settings import Settings
 from project.storage.cloud import CloudStorage
@@ -249,9 +248,10 @@ def test_the_age_of_the_queue_scales_the_workers(template):
     assert down["Threshold"] < up["Threshold"]
     policies = template.of_type("AWS::ApplicationAutoScaling::ScalingPolicy")
     for alarm, sign in ((up, 1), (down, -1)):
-        assert (alarm["Namespace"], alarm["MetricName"]) == (sent["namespace"], name)
-        assert alarm["Dimensions"] == [{"Name": "queue", "Value": QUEUE}]
-        assert alarm["Statistic"] == "Maximum"  # every worker sends the same number
+        (query,) = alarm["Metrics"]  # every worker sends the same number of each queue
+        assert (
+            query["Expression"] == f'SELECT MAX({name}) FROM SCHEMA("{sent["namespace"]}", queue)'
+        )
         assert alarm["TreatMissingData"] == "notBreaching"
         steps = policies[alarm["AlarmActions"][0]]["StepScalingPolicyConfiguration"]
         assert all(step["ScalingAdjustment"] * sign > 0 for step in steps["StepAdjustments"])

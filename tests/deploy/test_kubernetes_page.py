@@ -9,9 +9,20 @@ import pytest
 import yaml
 
 from tests.deploy import command
-from tests.deploy.kustomize import FOLDER, PRODUCTION, container_of, of_kind, rendered
+from tests.deploy.kustomize import (
+    FOLDER,
+    PRODUCTION,
+    container_of,
+    environment,
+    find,
+    need_components,
+    of_kind,
+    pod_of,
+    rendered,
+)
 from tests.deploy.vm_files import load
-from tests.ops.tools import ROOT, need
+from tests.ops.lint import faults
+from tests.ops.tools import ROOT, need, output
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 PAGE = (FOLDER / "README.md").read_text()
@@ -126,6 +137,33 @@ def test_one_key_of_the_secret_is_changed_and_the_others_stay(tmp_path):
     changed = yaml.safe_load(run(script, tmp_path, NEW + "\n").stdout)
     assert decoded(changed) == OLD
     assert changed["stringData"] == {"REDIS_URL": NEW}  # which the cluster writes into `data`
+
+
+def test_a_queue_gets_workers_of_its_own(tmp_path):
+    """Beside the others, with the same settings and identity, and scaled by that queue alone."""
+    need_components()
+    shutil.copytree(FOLDER, tmp_path / "kubernetes")
+    run(block("JOB_QUEUES").replace("cd deploy/kubernetes/", "cd kubernetes/"), tmp_path)
+    file = tmp_path / "kubernetes" / PRODUCTION / "kustomization.yaml"
+    overlay = load(file)
+    overlay["resources"] += ["text-to-image", "text-to-image/scaling.yaml"]
+    file.write_text(yaml.safe_dump(overlay))
+    objects = [*yaml.safe_load_all(output(need("kubectl"), "kustomize", str(file.parent)))]
+    shared, own = [
+        find(objects, "Deployment", f"vitrine-worker{suffix}") for suffix in ("", "-text-to-image")
+    ]
+    assert own["spec"]["selector"] != shared["spec"]["selector"]
+    shared_variables, variables = [environment(objects, each) for each in (shared, own)]
+    assert variables == shared_variables | {"JOB_QUEUES": "text_to_image"}
+    for name in ("serviceAccountName", "terminationGracePeriodSeconds"):
+        assert pod_of(own)[name] == pod_of(shared)[name]
+    scaler = find(objects, "ScaledObject", "vitrine-worker-text-to-image")["spec"]
+    assert scaler["scaleTargetRef"]["name"] == own["metadata"]["name"]
+    assert "replicas" not in own["spec"]
+    for trigger in scaler["triggers"]:
+        query = trigger["metadata"]["query"]
+        assert faults(query) == []
+        assert '{job="vitrine-worker",queue="text_to_image"' in query
 
 
 def test_a_release_applies_the_workers_before_the_api():

@@ -107,9 +107,21 @@ def test_one_worker_always_runs(target):
 
 @pytest.mark.parametrize("target", ["Cloud Run", "Kubernetes"], indirect=True)
 def test_workers_are_scaled_by_the_age_of_the_queue(target):
-    """Each worker exposes the same number, so the maximum. ECS has alarms: test_ecs_service.py."""
-    assert target.worker_queries
-    assert "jobs_oldest_message_age" in target.worker_queries[0]
-    for query in target.worker_queries:
+    """Each worker exposes the same numbers, so their maximum; of the queues the worst one's.
+
+    ECS has alarms: test_ecs_service.py.
+    """
+    age, *others = target.worker_queries
+    assert "jobs_oldest_message_age" in age
+    assert str(promql.parse(age).op) == "max"
+    for query in (age, *others):
         assert faults(query) == []
-        assert str(promql.parse(query).op) == "max"
+
+
+def test_workers_are_scaled_by_what_runs_in_all_queues():
+    """The sum over queues of what every worker exposes alike."""
+    (running,) = TARGETS["Kubernetes"]().worker_queries[1:]
+    outer = promql.parse(running)
+    assert str(outer.op) == "sum"
+    assert str(outer.expr.op) == "max"
+    assert outer.expr.modifier.labels == ["queue"]

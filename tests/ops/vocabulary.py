@@ -10,6 +10,7 @@ import yaml
 from prometheus_client.utils import floatToGoString
 
 from project.observability.metrics import METHODS, exposed
+from project.settings import Settings
 from tests.ops import promql
 from tests.ops.tools import ROOT
 
@@ -18,11 +19,13 @@ TARGET = {"job", "instance"}
 ONLY_API = ("http_", "readiness_", "slo_latency_", "model_slo_")
 ONLY_WORKER = ("jobs_", "dramatiq_")
 ENQUEUED_AND_ENDED = {"jobs_enqueued_total", "jobs_total"}  # the API sends, and cancels what waits
+SHIPPED = Settings(_env_file=None).models  # each has a queue of its name
 CLOSED = {  # labels of ours whose values are few, beside those that the catalogue lists
     "method": METHODS,
     "status": tuple(map(str, range(100, 600))),
     "check": ("database", "storage", "broker", "model:classification"),
-    "queue": ("jobs",),
+    "queue": SHIPPED,
+    "queue_name": SHIPPED,
 }
 EVERY = {*OURS, "prometheus", "alertmanager", "valkey"}
 THEIRS: dict[tuple[str, ...], list[str]] = {  # jobs → `kind name label…` of what others emit

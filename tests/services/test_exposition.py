@@ -14,6 +14,7 @@ from drills.job_workers import run_job_workers
 from drills.server import Server
 from drills.waiting import DEADLINE, wait_until
 from project.observability.metrics import FOREIGN, Spec, exposed
+from project.settings import Settings
 from tests.conftest import picture
 from tests.photos import photo
 from tests.services.server import serve
@@ -129,8 +130,16 @@ def test_what_the_features_share_is_there(expositions):
         assert len(exposition.families["drift_psi"].samples) == 5
         assert value(exposition, "process_memory_limit_bytes") > 2**28
     assert value(workers, "jobs_time_limit_seconds") == 600
-    assert value(workers, "dramatiq_messages_total") == 2
-    assert value(workers, "dramatiq_message_rejects_total") == 0
+    assert by_queue(workers, "dramatiq_messages_total") == {QUICK: 1, LONG: 1}
+    assert by_queue(workers, "dramatiq_message_rejects_total") == {}
+
+
+def by_queue(exposition: Exposition, name: str) -> dict[str, float]:
+    """Queue → value, where it is not 0; there is a series of each queue."""
+    samples = exposition.families[name].samples
+    found = {sample.labels["queue_name"]: float(sample.value) for sample in samples}
+    assert {*found} == {*Settings(_env_file=None).models}
+    return {queue: number for queue, number in found.items() if number}
 
 
 def value(exposition: Exposition, name: str) -> float:

@@ -69,20 +69,20 @@ def rest(stream: HTTPResponse) -> set[str]:
 def test_a_job_reaches_the_broker_and_outlives_its_absence(server, valkey):
     """202 while the broker is down; readiness names it, and recovers without a restart."""
     first = submit(server)
-    assert QueueReader(valkey.client()).waiting_jobs().keys() == {first}
+    assert QueueReader(valkey.client()).waiting_jobs(["shade"]).keys() == {first}
     valkey.kill()
     second = submit(server)
     red = httpx2.get(f"{server.url}/ready", timeout=60)
     failing = {name for name, check in red.json()["checks"].items() if not check["ok"]}
     assert (red.status_code, failing) == (503, {"broker"})
     assert [line["job_id"] for line in server.records("job_not_sent")] == [second]
-    assert metadata(server)["queue"] is None
+    assert metadata(server)["queues"] is None
     valkey.start()
     assert httpx2.get(f"{server.url}/ready", timeout=60).status_code == 200
     third = submit(server)
-    waiting = QueueReader(valkey.client()).waiting_jobs()
+    waiting = QueueReader(valkey.client()).waiting_jobs(["shade"])
     assert third in waiting
-    assert metadata(server)["queue"]["ready"] == len(waiting)
+    assert metadata(server)["queues"]["shade"]["ready"] == len(waiting)
     listed = httpx2.get(f"{server.url}/v1/jobs", timeout=60).json()["jobs"]
     assert [job["id"] for job in listed] == [third, second, first]
 

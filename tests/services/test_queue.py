@@ -1,8 +1,10 @@
-"""The queue and the sweep, with a real Valkey."""
+"""The queues and the sweep, with a real Valkey."""
 
 import asyncio
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import dramatiq
 import pytest
@@ -13,7 +15,8 @@ from pydantic import SecretStr
 from drills.valkey import Valkey
 from drills.waiting import wait_until
 from project.errors import BrokerUnavailable, StorageUnavailable
-from project.jobs.queue import ACTOR, QUEUE, JobQueue, QueueState, make_broker
+from project.jobs.consumer import make_broker
+from project.jobs.queue import ACTOR, JobQueue, QueueState, keys_of
 from project.jobs.supervisor import POLL_MILLISECONDS
 from project.jobs.sweep import MESSAGE_SECONDS, Sweep
 from tests.conftest import make_settings
@@ -21,6 +24,8 @@ from tests.job_worker import JobWorker, TurnModel, job_worker
 
 pytestmark = pytest.mark.anyio
 LONG = 10 * MESSAGE_SECONDS
+QUEUES = QUEUE, OTHER = "turn", "shade"
+EMPTY = QueueState(0, 0, 0, 0, 0.0)
 
 
 def settings_of(valkey: Valkey, **changes: object):
@@ -42,8 +47,8 @@ def sweep_of(worker: JobWorker, queue: JobQueue, **changes: object) -> Sweep:
 
 async def test_an_empty_queue_is_all_zeros(queue):
     """Also at a broker that was never used."""
-    assert await queue.state() == QueueState(0, 0, 0, 0, 0.0)
-    assert await queue.waiting_jobs() == {}
+    assert await queue.states(QUEUES) == dict.fromkeys(QUEUES, EMPTY)
+    assert await queue.waiting_jobs([QUEUE]) == {}
 
 
 async def test_messages_are_counted_by_state(tmp_path, queue):
@@ -54,10 +59,10 @@ async def test_messages_are_counted_by_state(tmp_path, queue):
         sent = time.time()
         await queue.send(first)
         await queue.send(second, delay_seconds=60)
-        state = await queue.state()
+        state = (await queue.states([QUEUE]))[QUEUE]
         assert (state.ready, state.running, state.delayed, state.dead) == (1, 0, 1, 0)
         assert 0 <= state.oldest_age_seconds <= time.time() - sent
-        assert (await queue.waiting_jobs()).keys() == {first.id}
+        assert (await queue.waiting_jobs([QUEUE])).keys() == {first.id}
 
 
 async def test_a_job_is_sent_first_or_moved_first(tmp_path, valkey, queue):
@@ -67,19 +72,19 @@ async def test_a_job_is_sent_first_or_moved_first(tmp_path, valkey, queue):
         await queue.send(one)
         await queue.send(two)
         await queue.send_first(three)
-        assert [*await queue.waiting_jobs()] == [three.id, one.id, two.id]
-        message_ids = await queue.waiting_jobs()
-        await queue.move_first(message_ids[two.id])
-        assert [*await queue.waiting_jobs()] == [two.id, three.id, one.id]
+        assert [*await queue.waiting_jobs([QUEUE])] == [three.id, one.id, two.id]
+        message_ids = await queue.waiting_jobs([QUEUE])
+        await queue.move_first(two, message_ids[two.id])
+        assert [*await queue.waiting_jobs([QUEUE])] == [two.id, three.id, one.id]
         broker = make_broker(settings_of(valkey), [])
         broker.declare_queue(QUEUE)
         fetched = [Message.decode(data) for data in broker.do_fetch(QUEUE, 2)]
         assert [message.args for message in fetched] == [(two.id,), (three.id,)]
-        await queue.move_first(message_ids[two.id])
-        assert [*await queue.waiting_jobs()] == [one.id]
+        await queue.move_first(two, message_ids[two.id])
+        assert [*await queue.waiting_jobs([QUEUE])] == [one.id]
         for message in fetched:
             broker.do_ack(QUEUE, message.options["redis_message_id"])
-        state = await queue.state()
+        state = (await queue.states([QUEUE]))[QUEUE]
         assert (state.ready, state.running, state.dead) == (1, 0, 0)
 
 
@@ -91,11 +96,11 @@ async def test_an_unavailable_broker_raises_at_once(tmp_path, valkey, queue):
         valkey.stop()
         calls = [
             queue.check(),
-            queue.state(),
-            queue.waiting_jobs(),
+            queue.states([QUEUE]),
+            queue.waiting_jobs([QUEUE]),
             queue.send(job),
             queue.send_first(job),
-            queue.move_first("1"),
+            queue.move_first(job, "1"),
         ]
         for call in calls:
             with pytest.raises(BrokerUnavailable):
@@ -111,7 +116,7 @@ async def test_the_sweep_sends_a_job_that_was_never_sent(tmp_path, queue):
         await worker.submit()  # its submission is about to send it
         sweep = sweep_of(worker, queue)
         assert await sweep.resend() == 1
-        assert (await queue.waiting_jobs()).keys() == {job_id}
+        assert (await queue.waiting_jobs([QUEUE])).keys() == {job_id}
         assert await sweep.resend() == 0
 
 
@@ -137,6 +142,18 @@ async def test_a_message_that_the_broker_lost_is_sent_again(tmp_path, valkey, qu
         assert await sweep_of(worker, queue).resend() == 1  # a sweep looks for these now and then
 
 
+async def test_a_job_in_the_queue_of_a_former_release_is_sent_to_its_own(tmp_path, valkey, queue):
+    """Before a model had its own queue, all messages were in the queue `jobs`."""
+    async with job_worker(tmp_path, TurnModel()) as worker:
+        job_id = await worker.submit(ago=LONG)
+        await queue.send(await worker.job(job_id))
+        await worker.transitions.mark_sent(job_id, time.time() - MESSAGE_SECONDS - 1)
+        for own, former in zip(keys_of(QUEUE)[:2], keys_of("jobs")[:2], strict=True):
+            valkey.client().rename(own, former)
+        assert await sweep_of(worker, queue).resend() == 1
+        assert (await queue.waiting_jobs([QUEUE])).keys() == {job_id}
+
+
 async def test_a_job_whose_worker_died_is_sent_again_when_its_lease_has_lapsed(tmp_path, queue):
     """Not before."""
     async with job_worker(tmp_path, TurnModel()) as worker:
@@ -160,7 +177,7 @@ async def test_the_job_of_a_dead_worker_goes_to_the_front_of_the_queue(tmp_path,
         for job_id in (dead, returned):
             assert await worker.transitions.claim(job_id, "dead", time.time() - 2, 1)
         assert await sweep.resend() == 2
-        *first, last = await queue.waiting_jobs()
+        *first, last = await queue.waiting_jobs([QUEUE])
         assert ({*first}, last) == ({dead, returned}, waiting)
 
 
@@ -244,13 +261,116 @@ async def test_the_messages_of_a_dead_process_return_to_the_queue(valkey):
     assert found == [b"{}"]
 
 
-async def test_a_broker_that_hangs_ends_no_consumer(valkey):
-    """Delayed messages are fetched afterwards; with Dramatiq's client their thread would die."""
-    broker, ran = make_broker(settings_of(valkey), [], response_seconds=0.2), []
-    actor = dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)(ran.append)
+@contextmanager
+def working(valkey: Valkey, run: Callable[[str], None], **options: float) -> Iterator[Worker]:
+    """Dramatiq's worker of two queues, with one thread; `run` is called with each argument."""
+    broker = make_broker(settings_of(valkey), [], **options)
+    for name in QUEUES:
+        broker.declare_queue(name)
+    dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)(run)
     worker = Worker(broker, worker_threads=1, worker_timeout=POLL_MILLISECONDS)
     worker.start()
     try:
+        yield worker
+    finally:
+        worker.stop()
+        broker.close()
+
+
+async def put(queue: JobQueue, worker: JobWorker, model: str) -> str:
+    """Add a job of a model and send it; returns its id."""
+    job_id = await worker.submit(model)
+    await queue.send(await worker.job(job_id))
+    return job_id
+
+
+async def test_a_long_queue_delays_no_other(tmp_path, valkey, queue):
+    """Each has its turn: one message of the long queue at most is before that of the other."""
+    async with job_worker(tmp_path) as worker:
+        many = [await put(queue, worker, QUEUE) for _ in range(20)]
+        one = await put(queue, worker, OTHER)
+        ran: list[str] = []
+        with working(valkey, ran.append):
+            wait_until(lambda: len(ran) == 21, "all have run")
+        assert ran.index(one) <= 1
+        ran.remove(one)
+        assert ran == many
+        states = await queue.states(QUEUES)
+        assert states == dict.fromkeys(QUEUES, EMPTY)
+
+
+async def test_a_busy_worker_holds_no_message_but_that_of_its_job(tmp_path, valkey, queue):
+    """Neither of the same queue nor of another: an idle worker takes them at once."""
+    async with job_worker(tmp_path) as worker:
+        held, entered, idle_ran = threading.Event(), threading.Event(), []
+
+        def hold(_job_id: str) -> None:
+            entered.set()
+            held.wait()
+
+        await put(queue, worker, QUEUE)
+        with working(valkey, hold):
+            assert await asyncio.to_thread(entered.wait, 60)
+            try:
+                later = {await put(queue, worker, name) for name in QUEUES * 5}
+                with working(valkey, idle_ran.append):
+                    wait_until(lambda: len(idle_ran) == 10, "the idle worker has run them all")
+                assert {*idle_ran} == later
+            finally:
+                held.set()
+
+
+async def test_a_message_that_no_worker_understands_is_dead_in_its_own_queue(
+    tmp_path, valkey, queue
+):
+    """Whichever consumer has fetched it; the worker goes on."""
+    async with job_worker(tmp_path) as worker:
+        client = valkey.client()
+        for name in QUEUES:
+            message = Message(name, "an actor of another release", (), {}, {"enqueued_at": 1})
+            message = message.copy(options={"redis_message_id": name})
+            client.hset(keys_of(name).messages, name, message.encode())
+            client.rpush(keys_of(name).ready, name)
+        job_id, ran = await put(queue, worker, OTHER), []
+        with working(valkey, ran.append):
+            wait_until(lambda: ran == [job_id], "the job has run")
+            wait_until(lambda: client.zcard(keys_of(QUEUE).dead), "the other one is dead too")
+        states = await queue.states(QUEUES)
+        assert {(state.ready, state.running, state.dead) for state in states.values()} == {
+            (0, 0, 1)
+        }
+
+
+async def test_a_job_that_ends_while_the_broker_is_away_is_acknowledged_before_the_next(
+    tmp_path, valkey, queue
+):
+    """Its worker would hold the next message until then."""
+    async with job_worker(tmp_path) as worker:
+        sent = {await put(queue, worker, name) for name in QUEUES}
+        ran: list[str] = []
+        unacknowledged: list[int] = []
+
+        def run(job_id: str) -> None:
+            if ran:
+                lengths = [valkey.client().hlen(keys_of(name).messages) for name in QUEUES]
+                unacknowledged.append(sum(map(int, lengths)))
+            else:
+                valkey.stop()
+            ran.append(job_id)
+
+        with working(valkey, run):
+            wait_until(lambda: ran, "the first has run")
+            valkey.start()
+            wait_until(lambda: len(ran) == 2, "the second has run")
+        assert {*ran} == sent
+        assert unacknowledged == [1]  # its own
+
+
+async def test_a_broker_that_hangs_ends_no_consumer(valkey):
+    """Delayed messages are fetched afterwards; with Dramatiq's client their thread would die."""
+    ran: list[str] = []
+    with working(valkey, ran.append, response_seconds=0.2) as worker:
+        actor = worker.broker.get_actor(ACTOR)
         actor.send_with_options(args=("long",), delay=3_600_000)
         thread = worker.consumers[f"{QUEUE}.DQ"]
         wait_until(thread.delay_queue.qsize, "a worker has fetched the message")
@@ -263,6 +383,3 @@ async def test_a_broker_that_hangs_ends_no_consumer(valkey):
         assert thread.is_alive()
         actor.send_with_options(args=("soon",), delay=1)
         wait_until(lambda: ran == ["soon"], "a later message is run")
-    finally:
-        worker.stop()
-        broker.close()

@@ -99,7 +99,7 @@ async def test_jobs_are_run_and_measured(tmp_path, valkey, photo):
         assert after.value("jobs_total", model=MODEL, outcome="succeeded") == 4
         assert after.value("jobs_wait_seconds_count", model=MODEL) == 4
         assert after.value("jobs_duration_seconds_count", model=MODEL) == 4
-        assert after.value("dramatiq_messages_total", queue_name="jobs") == 4
+        assert after.value("dramatiq_messages_total", queue_name=MODEL) == 4
         started = crew.records("job_started")
         assert {line["request_id"] for line in started} == {"request-1"}
         assert {line["job_id"] for line in started} == set(ids)
@@ -196,7 +196,7 @@ async def test_a_worker_that_cannot_start_takes_no_message_and_is_tried_again(
             )
             assert len(crew.records("process_ended")) >= 1
         assert (await store.job(job_id)).status == "accepted"
-        assert QueueReader(valkey.client()).waiting_jobs().keys() == {job_id}
+        assert QueueReader(valkey.client()).waiting_jobs([MODEL]).keys() == {job_id}
 
 
 async def test_the_metrics_want_the_token_where_there_is_one(tmp_path, valkey):

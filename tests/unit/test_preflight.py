@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from drills.server import free_port
 from project import preflight
 from project.errors import ConfigurationError
 from project.observability import worker_slots
@@ -33,6 +34,16 @@ def test_a_model_without_a_file_is_named_with_those_that_have_one():
         match=r"project/models/dog\.py; there are: background_removal, classification",
     ):
         preflight.check(make_settings(models=("dog",)))
+
+
+def test_a_queue_without_a_model_is_named_with_the_queues_that_there_are():
+    """The workers alone read JOB_QUEUES."""
+    models, settings = "classification, text_to_image", {"worker_metrics_port": free_port()}
+    wrong = make_settings(models=tuple(models.split(", ")), job_queues=("jobs",), **settings)
+    with pytest.raises(ConfigurationError, match=f"JOB_QUEUES: no queue jobs; .*{models}"):
+        preflight.check(wrong, ["worker"])
+    preflight.check(wrong.model_copy(update={"job_queues": ("text_to_image",)}), ["worker"])
+    preflight.check(wrong.model_copy(update={"port": free_port()}), ["api"])
 
 
 def test_metrics_of_a_former_run_are_deleted(tmp_path):

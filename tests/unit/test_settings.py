@@ -99,6 +99,17 @@ def test_models_that_are_no_list_of_names_are_refused(loader, environment, writt
         loader.load()
 
 
+def test_the_workers_take_the_queues_of_all_models_unless_some_are_named(loader, environment):
+    """JOB_QUEUES is written as MODELS is."""
+    environment.setenv("MODELS", "classification,shade")
+    assert loader.load().taken_queues == ("classification", "shade")
+    environment.setenv("JOB_QUEUES", "shade")
+    settings, faults = loader.reload()
+    assert (settings.taken_queues, faults) == (("shade",), [])
+    environment.setenv("JOB_QUEUES", "shade,shade")
+    assert "JOB_QUEUES" in loader.reload()[1][0]
+
+
 def test_outside_local_a_missing_secret_stops_the_process():
     """Metrics are not left open to the world by forgetting a variable."""
     with pytest.raises(ValidationError) as stopped:

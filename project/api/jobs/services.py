@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -33,10 +33,10 @@ class JobServices:
     probes: dict[str, Probe]
     queue: JobQueue
 
-    async def queue_state(self) -> QueueState | None:
-        """The state of the queue; None where the broker does not answer."""
+    async def queue_states(self, queues: Sequence[str]) -> dict[str, QueueState] | None:
+        """Queue → its state; None where the broker does not answer."""
         try:
-            return await self.queue.state()
+            return await self.queue.states(queues)
         except BrokerUnavailable:
             return None
 

@@ -41,8 +41,9 @@ class Metadata(BaseModel):
     python: str
     torch: str
     models: list[ModelSummary]
-    queue: QueueState | None = Field(
-        description="Messages of jobs, as the broker counts them; null without jobs or broker."
+    queues: dict[str, QueueState] | None = Field(
+        description="Messages of each model's jobs, as the broker counts them; null without jobs "
+        "or broker."
     )
 
 
@@ -81,7 +82,7 @@ async def ready(
 
 @router.get("/metadata")
 async def metadata(state: StateDep) -> Metadata:
-    """Version, revision, models and the state of the queue."""
+    """Version, revision, models and the state of their queues."""
     settings, job_services = state["settings"], state["job_services"]
     return Metadata(
         version=__version__,
@@ -91,7 +92,7 @@ async def metadata(state: StateDep) -> Metadata:
         python=platform.python_version(),
         torch=torch.__version__,
         models=(await list_models(state)).models,
-        queue=await job_services.queue_state() if job_services else None,
+        queues=await job_services.queue_states([*state["models"]]) if job_services else None,
     )
 
 

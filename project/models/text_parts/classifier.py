@@ -52,7 +52,7 @@ class NgramClassifier:
 
     def save(self, path: Path) -> None:
         """Write hashes, weights and bias as safetensors; the weights as float16."""
-        tensors = {
+        tensors: dict[str, NDArray[Any]] = {
             "hashes": self._known,
             "weights": self._weights[1:].astype(np.float16),
             "bias": np.array([self._bias], np.float32),
@@ -67,7 +67,7 @@ class NgramClassifier:
 
     def probabilities(self, batch: NDArray[np.int32]) -> NDArray[np.float32]:
         """batch: (n, MAX_NGRAMS), rows of n texts. Returns (n,)."""
-        count = np.count_nonzero(batch, axis=1).clip(1)
+        count: NDArray[np.int64] = np.maximum(np.count_nonzero(batch, axis=1), 1)
         logits: NDArray[np.float32] = self._weights[batch].sum(axis=1) / np.sqrt(count)
         logits += self._bias
         probabilities: NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32)
@@ -78,7 +78,7 @@ class NgramClassifier:
         rows = self._rows_of(ngrams)
         known = np.count_nonzero(rows)
         weights: NDArray[np.float32] = sign * self._weights[rows] / np.sqrt(max(1, known))
-        best = np.argsort(-weights, kind="stable")[:count]
+        best = np.argsort(-weights, kind="stable")[:count].tolist()
         return [
             Reason(ngrams[index].decode(), float(weights[index]))
             for index in best
