@@ -6,8 +6,8 @@ BIN := .venv/bin
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH_INDEX ?=
-# Files of tests run in parallel; they are independent. The browser tests have an event loop of their
-# own in the thread of the tests, so they also have a process of their own.
+# Files of tests run in parallel, and the parts of `make test` too; they are independent. The browser
+# tests have an event loop of their own in the thread of the tests, so they have their own process.
 SIDE_BY_SIDE ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run dev test check format bench docs pictures drills image-test tools clean
@@ -32,8 +32,8 @@ dev: .venv/.run ## As make run, and start again after each change of project/ or
 	@started=$$($(BIN)/python -m project preflight) && set -- $$started && port=$$1 && shift && \
 	  WEB_PORT=$$port exec $(BIN)/honcho -e /dev/null -f Procfile.dev start -p $$port "$$@"
 
-test: .venv/.dev tools ## Set up everything and run every test; a failing part does not stop the others
-	@$(MAKE) --no-print-directory --keep-going lint image-test suite browser-test
+test: .venv/.dev tools ## Set up everything and run every test, two parts at a time; none stops the others
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=line lint image-test suite browser-test
 
 .PHONY: suite browser-test
 suite: .venv/.dev

@@ -127,7 +127,7 @@ def usage(model: AnyModel) -> str:
     advice = accepted_bodies(model.inputs).removeprefix("send ")
     return (
         f"It takes {' and '.join(what)}: send {advice}; the answer is the same. Parameters stand "
-        "in the query, in form fields or in the JSON object."
+        "in the query, in form fields or in the JSON object, and so may texts."
     )
 
 
@@ -152,7 +152,7 @@ def request_schema(model: AnyModel, *, takes_quality: bool = False) -> dict[str,
             "schema": schema,
             "description": schema.get("description", ""),
         }
-        for name, schema in fields.items()
+        for name, schema in parameters.items()
     ]
     required = [
         *(name for name, field in inputs.items() if field.required),
@@ -187,7 +187,8 @@ def request_schema(model: AnyModel, *, takes_quality: bool = False) -> dict[str,
         content[TEXT] = {"schema": texts[text], "example": examples.get(text, "")}
     if takes_raw_picture(model.inputs):
         content |= {media_type: {"schema": BINARY} for media_type in MEDIA_TYPES}
-    return {"parameters": query, "requestBody": {"required": bool(needed), "content": content}}
+    in_body = bool(needed) or any(inputs[name].required for name in texts)
+    return {"parameters": query, "requestBody": {"required": in_body, "content": content}}
 
 
 def _property_schemas(kind: type[BaseModel]) -> dict[str, Any]:

@@ -205,7 +205,9 @@ class Pipeline:
     def _finish(self, item: Item, result: Any) -> Output:
         """Check the type of a result, and encode it."""
         if not isinstance(result, self.model.result):
-            cause = TypeError(f"the result is a {type(result).__name__}")
+            step = "steps" if isinstance(self.model, StepModel) else "postprocess"
+            wanted, given = self.model.result.__name__, type(result).__name__
+            cause = TypeError(f"{self.model.name}: {step} returned {given}, not {wanted}")
             raise self.model_failed(cause, item) from cause
         return Output(result, self.encode(result, item.raw or {}, item.encoding))
 

@@ -42,9 +42,9 @@ class MessageFetcher:
         self._maintenance_at = -1.0
 
     def add(self, queue: str) -> None:
-        """Fetch from this queue too."""
+        """Fetch from this queue too; it is next, as it was never served."""
         if queue not in self._queues:
-            self._queues.append(queue)
+            self._queues.insert(0, queue)
 
     def fetch(self, timeout_milliseconds: int) -> Message[None] | None:
         """The next message; None where there is none, or one is not done, after the time-out.

@@ -36,7 +36,7 @@ FUZZ = settings(max_examples=150)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[TestClient]:
-    settings = make_settings(log_level="ERROR", prediction_deadline_seconds=120)
+    settings = make_settings(log_level="ERROR", prediction_deadline_seconds=20)
     app = create_app(settings, [ShadeModel()])
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client

@@ -8,11 +8,11 @@ import pytest
 from pydantic import Field
 
 from project import models
-from project.api.jobs.request import images_of
 from project.api.openapi import request_schema
 from project.inference.images.decoding import MEDIA_TYPES
 from project.models.base import Params
 from tests import corpus
+from tests.fakes import ShadeModel
 
 PREDICT = "/v1/models/classification/predictions"
 TYPES: dict[str, Any] = {
@@ -216,7 +216,7 @@ def test_the_example_can_be_sent_as_it_stands(real_client, operation):
 def test_the_example_of_every_model_is_complete(name):
     """It has each field that the schema demands, so that `Try it out` needs no typing."""
     (model,) = models.create([name])
-    content = request_schema(images_of(model), model.params)["requestBody"]["content"]
+    content = request_schema(model)["requestBody"]["content"]
     example, schema = content["application/json"]["example"], content["application/json"]["schema"]
     assert set(schema["required"]) <= set(example) <= set(schema["properties"])
 
@@ -231,7 +231,9 @@ class Choices(Params):
 
 def test_null_is_documented_where_it_can_be_sent_alone():
     """In JSON; a query and a form have text, and leave a field out."""
-    content = request_schema(("image",), Choices)["requestBody"]["content"]
+    model = ShadeModel()
+    model.params = Choices
+    content = request_schema(model)["requestBody"]["content"]
     as_json, form = (
         content[kind]["schema"]["properties"]
         for kind in ("application/json", "multipart/form-data")

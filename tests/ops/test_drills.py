@@ -27,7 +27,7 @@ HOUR = 3600
 INTERRUPTED = 130
 LABELS = {
     "ApiErrorBudgetBurn": {"component": "api", "burn": "fast", "slo": "availability"},
-    "JobsNotProcessing": {"component": "jobs", "sign": "stalled"},
+    "JobsNotProcessing": {"component": "jobs", "sign": "stalled", "queue": "text_to_image"},
     "ApiDown": {"component": "api", "job": "vitrine-api"},
 }
 DASHBOARDS = {

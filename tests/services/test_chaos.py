@@ -26,7 +26,7 @@ from tests.database import Jobs, database_settings
 from tests.services.server import serve
 from tests.services.stack import KINDS, standing
 
-JOBS = 80
+JOBS = 60
 CLIENTS = 8
 KILL_SECONDS = 4.0
 MODEL = "background_removal"

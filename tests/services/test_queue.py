@@ -277,6 +277,11 @@ def working(valkey: Valkey, run: Callable[[str], None], **options: float) -> Ite
         broker.close()
 
 
+def consuming(worker: Worker) -> set[str]:
+    """The queues whose consumers have connected."""
+    return {name for name, thread in worker.consumers.items() if thread.consumer} & set(QUEUES)
+
+
 async def put(queue: JobQueue, worker: JobWorker, model: str) -> str:
     """Add a job of a model and send it; returns its id."""
     job_id = await worker.submit(model)
@@ -290,7 +295,15 @@ async def test_a_long_queue_delays_no_other(tmp_path, valkey, queue):
         many = [await put(queue, worker, QUEUE) for _ in range(20)]
         one = await put(queue, worker, OTHER)
         ran: list[str] = []
-        with working(valkey, ran.append):
+        started = threading.Event()
+
+        def run(job_id: str) -> None:
+            started.wait()
+            ran.append(job_id)
+
+        with working(valkey, run) as dramatiq_worker:
+            wait_until(lambda: consuming(dramatiq_worker) == set(QUEUES), "both are consumed")
+            started.set()
             wait_until(lambda: len(ran) == 21, "all have run")
         assert ran.index(one) <= 1
         ran.remove(one)

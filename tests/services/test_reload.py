@@ -80,7 +80,7 @@ def test_a_misspelt_setting_is_named_once_at_start_and_at_a_reload(server, tree)
         ("MAX_REQUESTS=-1", "MAX_REQUESTS: "),
         ("MODELS=nonesuch", "MODELS: no file project/models/nonesuch.py"),
         ("MODELS=broken", "MODELS: project/models/broken.py cannot be imported: ModuleNotFound"),
-        ("MODELS=background_removal", "MODELS: background_removal: served as jobs alone"),
+        ("MODELS=text_to_image", "MODELS: text_to_image: served as jobs alone"),
         ("METRICS_PORT={taken}", "port {taken} is taken"),
     ],
 )

@@ -67,11 +67,11 @@ with display(len(items)) as bars:
 """
 
 
-def test_on_a_terminal_each_job_has_a_bar_and_leaves_a_line():
-    """However many there are; markup in a name is a name."""
+def on_terminal(script: str) -> str:
+    """What a script writes on a terminal, without its control sequences."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-c", BARS],
+        [sys.executable, "-c", script],
         cwd=ROOT,
         stdout=theirs,
         stderr=theirs,
@@ -84,9 +84,44 @@ def test_on_a_terminal_each_job_has_a_bar_and_leaves_a_line():
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
     assert process.returncode == 0, text
+    return text
+
+
+def test_on_a_terminal_each_job_has_a_bar_and_leaves_a_line():
+    """However many there are; markup in a name is a name."""
+    text = on_terminal(BARS)
     for number in range(100):
         assert f"✓ [red]{number}.png  succeeded  out.png  i" in text
     assert "no answer; retrying" in text
+
+
+BAR = """
+from project.cli.inputs import Item
+from project.cli.progress import Bar
+for count in (1, 2):
+    with Bar("[red]model", count) as bar:
+        for number in range(count):
+            item = Item("x", "x")
+            with bar.item(item):
+                bar.show(item, 0.5)
+                bar._progress.refresh()
+        bar._progress.refresh()
+"""
+
+
+def test_on_a_terminal_predictions_share_a_bar():
+    """A single one shows its share, several their count; the bar is gone at the end."""
+    text = on_terminal(BAR)
+    for state in ("loading", "50%", "100%", "0/2", "1/2", "2/2"):
+        assert re.search(rf"\[red\]model .* {state}\s", text), state
+
+
+def test_without_a_terminal_there_is_no_bar(capsys):
+    """Only why a request is retried, once."""
+    with progress.Bar("model", 2) as bar, bar.item(item("a")):
+        bar.show_retry("no answer")
+        bar.show_retry("no answer")
+    assert capsys.readouterr() == ("", "no answer; retrying\n")
 
 
 def _read(descriptor: int) -> bytes:

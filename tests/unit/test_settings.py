@@ -33,6 +33,7 @@ def test_defaults_are_enough_for_a_developers_machine(loader):
         "classification",
         "background_removal",
         "style_transfer",
+        "spam",
         "text_to_image",
     )
     assert settings.web_concurrency is None

@@ -35,12 +35,15 @@ KEY = {
 }
 
 
-async def submit_job(request: Request, model: AnyModel) -> Response:
-    """Read a request, submit its job, and answer 202."""
+async def submit_job(request: Request, model: AnyModel, *, takes_quality: bool = False) -> Response:
+    """Read a request, submit its job, and answer 202.
+
+    takes_quality: allow the quality of a picture as the answer, which no job has.
+    """
     settings, submission = state_of(request)["settings"], job_services_of(request).submission
     request.state.model = model.name
     key = idempotency_key(request)
-    reading = read_request(request, model, settings.max_text_length)
+    reading = read_request(request, model, settings.max_text_length, takes_quality=takes_quality)
     asked = await read_with_timeout(settings.body_timeout_seconds, reading)
     validated = submission.validate(model, asked, key)
     job, is_new = await submission.submit(await cancel_on_disconnect(request, validated))

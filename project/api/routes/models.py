@@ -13,7 +13,7 @@ from project.api.state import State
 from project.inference.encoding import media_types
 from project.inference.images.decoding import MEDIA_TYPES
 from project.models.base import AnyModel
-from project.models.base.inputs import fields_of
+from project.models.base.inputs import InputField, fields_of
 from project.models.base.results import kinds_of
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -129,6 +129,15 @@ async def show_model(model: str, state: StateDep, request: Request) -> ModelDeta
     )
 
 
+def _input(field: InputField, state: State) -> InputView:
+    """Return the view of an input; a text is bounded by the server where its model has no bound."""
+    longest = state["settings"].max_text_length
+    values = asdict(field)
+    if field.kind == "text":
+        values["max_length"] = min(field.max_length or longest, longest)
+    return InputView(**values)
+
+
 def _summary(model: AnyModel, state: State) -> dict[str, Any]:
     path = f"/v1/models/{model.name}"
     queue = state["runner"].queues.get(model.name)
@@ -142,6 +151,6 @@ def _summary(model: AnyModel, state: State) -> dict[str, Any]:
         "background": model.background,
         "predictions": f"{path}/predictions",
         "jobs": f"{path}/jobs" if state["settings"].jobs else None,
-        "inputs": [InputView(**asdict(field)) for field in fields_of(model.inputs).values()],
+        "inputs": [_input(field, state) for field in fields_of(model.inputs).values()],
         "result": ResultSummary(kinds=kinds_of(model.result), media_types=list(media_types(model))),
     }

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from PIL import Image
 
 from project.api.dependencies import state_of
+from project.api.jobs.request import idempotency_key
 from project.api.jobs.schemas import JobView
 from project.api.openapi import picture_responses, problem_responses, request_schema, usage
 from project.api.requests.body_advice import JSON
@@ -32,6 +33,8 @@ PREFER = {
     "description": f"`{RESPOND_ASYNC}` makes a job of it, and answers 202 at once (RFC 7240).",
 }
 
+ALWAYS = {"type": "string", "enum": [RESPOND_ASYNC]}  # of a model in the background
+
 
 def predictions_router(model: AnyModel, *, jobs: bool) -> APIRouter:
     """Build the route of one model, under its literal path. jobs: whether jobs are on."""
@@ -42,7 +45,7 @@ def predictions_router(model: AnyModel, *, jobs: bool) -> APIRouter:
         began = time.perf_counter()
         request.state.model = model.name
         if jobs and prefers_job(request):
-            response = await submit_job(request, model)
+            response = await submit_job(request, model, takes_quality=len(offered) > 1)
             response.headers["Preference-Applied"] = RESPOND_ASYNC
             return response
         if model.background:
@@ -50,6 +53,8 @@ def predictions_router(model: AnyModel, *, jobs: bool) -> APIRouter:
                 f"{model.name} takes longer than a client should wait: send the header "
                 f"`Prefer: {RESPOND_ASYNC}`, or POST to /v1/models/{model.name}/jobs"
             )
+        if jobs:
+            idempotency_key(request)  # of no use without a job, but a wrong one is a mistake
         state = state_of(request)
         settings = state["settings"]
         media_type = preferred_type(request, offered)
@@ -145,5 +150,6 @@ def _responses(offered: tuple[str, ...], *, jobs: bool) -> dict[int | str, dict[
 
 def _openapi(model: AnyModel, offered: tuple[str, ...], *, jobs: bool) -> dict[str, Any]:
     described = request_schema(model, takes_quality=len(offered) > 1)
-    more = [PREFER, KEY] if jobs else []
+    prefer = {**PREFER, "required": True, "schema": ALWAYS} if model.background else PREFER
+    more = [prefer, KEY] if jobs else []
     return described | {"parameters": [*described["parameters"], *more]}

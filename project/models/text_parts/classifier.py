@@ -68,15 +68,14 @@ class NgramClassifier:
     def probabilities(self, batch: NDArray[np.int32]) -> NDArray[np.float32]:
         """batch: (n, MAX_NGRAMS), rows of n texts. Returns (n,)."""
         count: NDArray[np.int64] = np.maximum(np.count_nonzero(batch, axis=1), 1)
-        logits: NDArray[np.float32] = self._weights[batch].sum(axis=1) / np.sqrt(count)
-        logits += self._bias
-        probabilities: NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32)
-        return probabilities
+        sums = np.asarray(self._weights[batch].sum(axis=1), np.float32)
+        logits = np.asarray(sums / np.sqrt(count) + self._bias, np.float32)
+        return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
     def reasons(self, ngrams: Sequence[bytes], count: int, sign: int) -> list[Reason]:
         """The n-grams that weigh most for the class (sign 1) or against it (sign -1)."""
         rows = self._rows_of(ngrams)
-        known = np.count_nonzero(rows)
+        known = int(np.count_nonzero(rows))
         weights: NDArray[np.float32] = sign * self._weights[rows] / np.sqrt(max(1, known))
         best = np.argsort(-weights, kind="stable")[:count].tolist()
         return [
