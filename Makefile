@@ -33,7 +33,7 @@ dev: .venv/.run ## As make run, and start again after each change of project/ or
 	  WEB_PORT=$$port exec $(BIN)/honcho -e /dev/null -f Procfile.dev start -p $$port "$$@"
 
 test: .venv/.dev tools ## Set up everything and run every test, two parts at a time; none stops the others
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=line lint image-test suite browser-test
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 lint image-test suite browser-test
 
 .PHONY: suite browser-test
 suite: .venv/.dev
