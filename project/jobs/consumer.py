@@ -35,16 +35,16 @@ class MessageFetcher:
     def __init__(self, broker: RedisBroker, clock: Callable[[], float] = time.monotonic) -> None:
         self._broker = broker
         self._clock = clock
-        self._queues: list[str] = []  # least recently served first
+        self._queues: dict[str, int] = {}  # queue → when it was served last; 0: never
+        self._served = 0  # messages
         self._free = threading.Lock()
         self._message_id: str | None = None  # of the message that is not done
         self._misses = 0
         self._maintenance_at = -1.0
 
     def add(self, queue: str) -> None:
-        """Fetch from this queue too; it is next, as it was never served."""
-        if queue not in self._queues:
-            self._queues.insert(0, queue)
+        """Fetch from this queue too."""
+        self._queues.setdefault(queue, 0)
 
     def fetch(self, timeout_milliseconds: int) -> Message[None] | None:
         """The next message; None where there is none, or one is not done, after the time-out.
@@ -75,13 +75,13 @@ class MessageFetcher:
     def _next(self) -> Message[None] | None:
         if not self._may_have_messages():
             return None
-        for queue in tuple(self._queues):
+        for queue in sorted(self._queues, key=self._queues.__getitem__):
             for data in self._broker.do_fetch(queue, 1):
                 if data is None:  # its message was purged
                     continue
                 message = Message.decode(data)
-                self._queues.remove(queue)
-                self._queues.append(queue)
+                self._served += 1
+                self._queues[queue] = self._served
                 self._misses, self._message_id = 0, message.message_id
                 return message
         return None
