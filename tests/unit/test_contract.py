@@ -109,10 +109,11 @@ def test_every_model_declares_what_is_shown_of_it(name):
     assert model.slo_seconds > 0
 
 
-def test_no_shipped_model_needs_torch_to_be_imported():
-    """A worker that serves compiled nets never imports it."""
+def test_neither_a_shipped_model_nor_the_application_imports_torch():
+    """A worker that serves compiled nets never does."""
     script = (
         "import sys; from project import models; models.create(models.available());"
+        "import project.api.factory, project.jobs.worker_process, project.server.uvicorn_worker;"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

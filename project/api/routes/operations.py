@@ -2,9 +2,9 @@
 
 import platform
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from typing import Literal
 
-import torch
 from fastapi import APIRouter, Request, Response
 from prometheus_client import Metric
 from pydantic import BaseModel, Field
@@ -90,7 +90,7 @@ async def metadata(state: StateDep) -> Metadata:
         environment=settings.environment,
         workers=size(settings).workers,
         python=platform.python_version(),
-        torch=torch.__version__,
+        torch=version("torch"),
         models=(await list_models(state)).models,
         queues=await job_services.queue_states([*state["models"]]) if job_services else None,
     )
