@@ -16,6 +16,8 @@ done
 export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-33554432}"
 export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-134217728}"
 export MALLOC_TOP_PAD_="${MALLOC_TOP_PAD_:-16777216}"
+# What it keeps it keeps in each arena, of which there would be eight for each processor.
+export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-2}"
 
 kind="${1:-api}"
 case "$kind" in
