@@ -17,8 +17,7 @@ from drills.waiting import DEADLINE
 from project.api.factory import create_app
 from project.db.engine import open_database
 from project.db.records import Job
-from project.jobs.execution import JobExecutor
-from project.jobs.model_host import ModelHost
+from project.jobs.execution import JobExecutor, ModelHost
 from project.jobs.outcomes import OutcomeRecorder
 from project.models.base import AnyModel, NoInputs, Picture, Steps
 from project.storage import make_storage

@@ -13,8 +13,7 @@ from project.db.engine import open_database
 from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions
 from project.db.records import Input, Job, NewJob, new_id
-from project.jobs.execution import ExecutionBounds, JobExecutor
-from project.jobs.model_host import ModelHost
+from project.jobs.execution import ExecutionBounds, JobExecutor, ModelHost
 from project.jobs.outcomes import OutcomeRecorder
 from project.models.base import (
     NO_WEIGHTS,

@@ -466,7 +466,7 @@ def test_dramatiq_runs_coroutines_on_a_loop_that_the_middleware_stops():
 
 
 def test_dramatiq_makes_its_metrics_at_the_boot_of_a_process():
-    """jobs/broker.py gives them the labels of its queues and the actor, and starts no server."""
+    """jobs/worker_process.py gives them labels of its queues and actor, and starts no server."""
     script = (
         "from dramatiq.middleware.prometheus import Prometheus\n"
         "class Ours(Prometheus):\n    forks = ()\n"

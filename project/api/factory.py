@@ -19,8 +19,8 @@ from project.api.overload import OverloadGuard
 from project.api.readiness import ReadinessChecks
 from project.api.routes import cache, documentation, jobs, operations, web_page
 from project.api.routes import models as model_routes
-from project.api.routes.files import files_router
 from project.api.routes.job_submission import submit_router
+from project.api.routes.local_files import files_router
 from project.api.routes.predictions import predictions_router
 from project.api.state import Application, State
 from project.db.engine import read_url

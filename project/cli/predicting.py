@@ -112,7 +112,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     A picture as the result is saved; no file is ever overwritten.
     """
     from project.cli.inputs import split  # noqa: PLC0415 - see __init__.py
-    from project.cli.outcomes import print_json, print_table  # noqa: PLC0415
+    from project.cli.result_output import print_json, print_table  # noqa: PLC0415
 
     items: list[Item] = []
     try:

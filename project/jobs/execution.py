@@ -10,26 +10,117 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from loguru import logger
 from opentelemetry.sdk.trace import TracerProvider
+from pydantic import ValidationError
 
 from project.db.job_transitions import JobTransitions
 from project.db.records import Claim, Job, StoredFile
-from project.errors import DatabaseUnavailable, ProjectError
+from project.errors import DatabaseUnavailable, InvalidInput, ModelUnavailable, ProjectError
+from project.inference.drift.monitor import DriftMonitor
+from project.inference.pipeline import Raw
+from project.inference.runner import Runner, RunnerOptions
 from project.jobs.lease import Lease, Stop, TimeLimitExceeded
-from project.jobs.model_host import ModelHost, Output
 from project.jobs.outcomes import AttemptFailed, Outcome, OutcomeRecorder, Stopped, Succeeded
+from project.models.base import AnyModel, BatchModel, Params
+from project.models.base.inputs import texts_of
 from project.observability import metrics
 from project.observability.job_scope import job_scope
 from project.settings import Settings
 from project.storage import Storage
 from project.storage.names import download_name
+
+Report = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class EncodedResult:
+    """What is stored. seconds: stage → seconds."""
+
+    data: bytes
+    media_type: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class ModelHost:
+    """Loads the models as an async context manager; a failed load is retried in the background."""
+
+    def __init__(self, models: Sequence[AnyModel], settings: Settings) -> None:
+        self._models = {model.name: model for model in models}
+        options = replace(
+            RunnerOptions.of(settings),
+            streams=1,
+            guaranteed_streams=1,
+            batch=1,
+            deadline_seconds=None,  # the time limit of a job holds
+            warm_up_steps=False,
+        )
+        self._runner = Runner(models, options, drift=DriftMonitor.of(settings))
+
+    async def __aenter__(self) -> Self:
+        """Load every model, off the event loop."""
+        metrics.declare(jobs=self._models)
+        await self._runner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Cancel the retries and stop the runner."""
+        await self._runner.__aexit__(kind, error, trace)
+
+    async def work(
+        self, name: str, inputs: Mapping[str, bytes], params: dict[str, Any], report: Report
+    ) -> EncodedResult:
+        """Do a job's work. inputs: name → the bytes of a file.
+
+        report: called between two steps, in their thread, with the fraction done (0 to 1); an
+        exception of it ends the attempt.
+        Raises the model's InvalidInput or ModelFailed, ModelUnavailable where this worker does not
+        have the model or has not loaded it, and whatever `report` raises.
+        """
+        model = self._models.get(name)
+        if model is None:
+            raise ModelUnavailable(
+                f"model {name} is not loaded on this worker; the job is tried again"
+            )
+        values, raw = _validated(model, params), _raw(model, inputs)
+        in_batches = isinstance(model, BatchModel)
+        with self._runner.admit(name) as slot:
+            if in_batches:
+                report(0.0)
+            prediction = await slot.predict(raw, values, report=report)
+            if in_batches:
+                report(1.0)
+        return EncodedResult(prediction.body, prediction.media_type, prediction.seconds)
+
+
+def _raw(model: AnyModel, inputs: Mapping[str, bytes]) -> Raw:
+    """The pictures as they are, the texts decoded."""
+    texts = texts_of(model.inputs)
+    return {name: data.decode() if name in texts else data for name, data in inputs.items()}
+
+
+def _validated(model: AnyModel, params: dict[str, Any]) -> Params:
+    """Validate the parameters, which another release may have accepted. Raises InvalidInput."""
+    try:
+        return model.params.model_validate(params)
+    except ValidationError as error:
+        raise InvalidInput(
+            f"this release of {model.name} takes other parameters than the job was sent with: "
+            "send it again"
+        ) from error
+
 
 T = TypeVar("T")
 
@@ -148,7 +239,7 @@ class JobExecutor:
                 "if they died, their memory may not suffice"
             )
 
-    async def _run_model_or_terminate(self, job: Job, lease: Lease) -> Output:
+    async def _run_model_or_terminate(self, job: Job, lease: Lease) -> EncodedResult:
         """Run the model. If a step hangs, terminate the process: nothing can end the thread."""
         timeout = asyncio.timeout(self._settings.job_seconds + self._bounds.hang_seconds)
         try:
@@ -161,11 +252,11 @@ class JobExecutor:
             os.kill(os.getpid(), signal.SIGTERM)
             raise TimeLimitExceeded from None
 
-    async def _run_model(self, job: Job, lease: Lease) -> Output:
+    async def _run_model(self, job: Job, lease: Lease) -> EncodedResult:
         inputs = {item["name"]: await self._storage.get(item["key"]) for item in job.inputs}
         return await self._models.work(job.model, inputs, job.params, lease.report_progress)
 
-    async def _store(self, job: Job, owner: str, output: Output) -> StoredFile:
+    async def _store(self, job: Job, owner: str, output: EncodedResult) -> StoredFile:
         key = f"jobs/{job.id}/results/{owner}"
         filename = download_name(job.model, job.id, media_type=output.media_type)
         await self._storage.put(key, output.data, output.media_type, filename)

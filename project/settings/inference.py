@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from project.settings.names import ModelNames
+from project.settings.model_names import ModelNames
 
 WEIGHTS = "_weights"  # how the name of a setting ends that names the weights of a model
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
-from project.settings.names import ModelNames
+from project.settings.model_names import ModelNames
 
 DATABASES = ("sqlite+aiosqlite://", "postgresql+asyncpg://")
 STORAGES = ("file:", "s3://", "gs://", "az://")

@@ -5,7 +5,7 @@ import base64
 
 import pytest
 
-from project.api.jobs.request import KEY_HEADER
+from project.api.jobs.submission import KEY_HEADER
 from tests import corpus
 from tests.conftest import picture
 from tests.job_api import BLEND, PAINT, PNG, SHADE, job_api, job_settings

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from schemathesis import Case, HookContext
 
-from project.api.jobs.request import KEY_HEADER, KEY_PATTERN
+from project.api.jobs.submission import KEY_HEADER, KEY_PATTERN
 from project.inference.images.decoding import MEDIA_TYPES
 
 SIDES = (8, 16)  # pixels; 8 is the default of MIN_IMAGE_SIDE

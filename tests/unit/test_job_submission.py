@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from project.api.jobs.request import JobRequest, validate
-from project.api.jobs.submission import JobSubmission, SubmissionBounds
+from project.api.jobs.submission import JobRequest, JobSubmission, SubmissionBounds, job_request
 from project.api.requests.reader import ModelRequest
 from project.db.engine import open_database
 from project.db.job_queries import JobQueries
@@ -29,7 +28,7 @@ def request_of(settings: Settings, key: str | None = None) -> JobRequest:
     """A valid request with one image."""
     limits = ImageLimits.of(settings)
     asked = ModelRequest({"image": picture()}, ShadeParams())
-    return validate(ShadeModel(), limits, asked, key)
+    return job_request(ShadeModel(), limits, asked, key)
 
 
 class BrokenTransitions(JobTransitions):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from project.errors import InvalidInput, ModelUnavailable
-from project.jobs.model_host import ModelHost
+from project.jobs.execution import ModelHost
 from tests.conftest import make_settings, picture
 from tests.fakes import BlendModel, ShadeModel
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from project.api import problems
-from project.api.routes.files import files_router
+from project.api.routes.local_files import files_router
 from project.errors import Forbidden, StorageUnavailable
 from project.storage.local import LocalStorage, load_or_create_secret
 from tests.unit.test_storage_names import TRICKS

@@ -1,32 +1,123 @@
-"""Submits jobs: stores the inputs, adds the row, then sends the message.
+"""Submits jobs: decodes the inputs once, stores them, adds the row, then sends the message.
+
+A picture that a worker could not decode is rejected while the client still waits for a response.
 
 Once the first input is being stored, the submission finishes even if its request is cancelled: the
 job exists whole or not at all.
 """
 
 import asyncio
+import hashlib
+import json
+import re
 import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fastapi import Request
 from loguru import logger
 
-from project.api.jobs.request import JobRequest, validate
 from project.api.requests.reader import ModelRequest
+from project.api.requests.unicode import check_text
 from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions, check_same_request
 from project.db.records import Input, Job, NewJob, new_id
-from project.errors import BrokerUnavailable, DatabaseUnavailable, Overloaded, ProjectError
-from project.inference.images.decoding import ImageLimits
+from project.errors import (
+    BrokerUnavailable,
+    DatabaseUnavailable,
+    InvalidImage,
+    InvalidInput,
+    Overloaded,
+    ProjectError,
+)
+from project.inference.images.decoding import ImageLimits, decode
 from project.jobs.queue import JobQueue
 from project.models.base import AnyModel
+from project.models.base.inputs import fields_of, pictures_of
 from project.observability.context import REQUEST_ID, current_traceparent
 from project.resources import size
 from project.settings import Settings
 from project.storage import Storage
 from project.storage.names import download_name
+
+KEY_HEADER = "Idempotency-Key"
+TEXT_TYPE = "text/plain; charset=utf-8"
+MAX_KEY = 255  # characters
+KEY_PATTERN = r"^[\x21-\x7e]+$"
+_KEY = re.compile(rf"[\x21-\x7e]{{1,{MAX_KEY}}}")
+
+
+@dataclass(frozen=True)
+class JobInput:
+    """A picture that decodes, or a text. media_type: of a picture, as found in its bytes."""
+
+    name: str
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A valid job request. key: the Idempotency-Key."""
+
+    model: AnyModel
+    params: dict[str, Any]
+    inputs: tuple[JobInput, ...]
+    fingerprint: str
+    key: str | None
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The request's Idempotency-Key, if it has one. Raises InvalidInput for an invalid key."""
+    keys = request.headers.getlist(KEY_HEADER)
+    if not keys:
+        return None
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        advice = "send one of 1 to 255 visible ASCII characters, such as a UUID"
+        raise InvalidInput(
+            f"the header {KEY_HEADER} cannot be used; {advice}", fields={KEY_HEADER: advice}
+        )
+    return keys[0]
+
+
+def job_request(
+    model: AnyModel, limits: ImageLimits, request: ModelRequest, key: str | None
+) -> JobRequest:
+    """Decode every picture and take the fingerprint of the request; it blocks.
+
+    Raises InvalidImage, and InvalidInput for parameters that JSON cannot hold.
+    """
+    values = request.params.model_dump(mode="json")
+    check_text(values)  # again, because a model's validators may have changed the values
+    inputs = tuple(
+        _checked(model, limits, name, request.raw[name])
+        for name in fields_of(model.inputs)
+        if name in request.raw
+    )
+    content = [model.name, values, [[item.name, len(item.data)] for item in inputs]]
+    try:
+        text = json.dumps(content, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise InvalidInput("send finite numbers; infinity and NaN are not allowed") from error
+    fingerprint = hashlib.sha256(text.encode())
+    for item in inputs:
+        fingerprint.update(item.data)
+    return JobRequest(model, values, inputs, fingerprint.hexdigest(), key)
+
+
+def _checked(model: AnyModel, limits: ImageLimits, name: str, data: bytes | str) -> JobInput:
+    if isinstance(data, str):
+        return JobInput(name, data.encode(), TEXT_TYPE)
+    try:
+        decoded = decode(data, limits, fields_of(model.inputs)[name].useful_side)
+    except InvalidImage as error:
+        if len(pictures_of(model.inputs)) == 1:
+            raise
+        raise InvalidImage(f"`{name}`: {error.detail}", fields={name: error.detail}) from error
+    return JobInput(name, data, decoded.media_type)
+
 
 RETRY_AFTER = 10  # seconds, where too many jobs wait
 
@@ -72,7 +163,7 @@ class JobSubmission:
         self._send_after = 0.0  # by the monotonic clock
 
     async def validate(self, model: AnyModel, request: ModelRequest, key: str | None) -> JobRequest:
-        """Validate a request in a thread; see project.api.jobs.request.validate.
+        """Validate a request in a thread; see job_request.
 
         Raises Overloaded if QUEUE_LIMIT requests are being validated, or it takes too long.
         """
@@ -83,7 +174,7 @@ class JobSubmission:
         try:
             async with asyncio.timeout(self._settings.prediction_deadline_seconds):
                 return await loop.run_in_executor(
-                    self._threads, validate, model, self._limits, request, key
+                    self._threads, job_request, model, self._limits, request, key
                 )
         except TimeoutError as error:
             raise Overloaded(

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from project.api.dependencies import job_services_of, state_of
-from project.api.jobs.request import KEY_HEADER, KEY_PATTERN, MAX_KEY, idempotency_key
 from project.api.jobs.schemas import JOBS, JobView
+from project.api.jobs.submission import KEY_HEADER, KEY_PATTERN, MAX_KEY, idempotency_key
 from project.api.openapi import problem_responses, request_schema, usage
 from project.api.requests.body_advice import JSON
 from project.api.requests.disconnect import cancel_on_disconnect, read_with_timeout

@@ -9,8 +9,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from project.api.dependencies import JobServicesDep
-from project.api.jobs import events, files
-from project.api.jobs.files import FileSenderDep
+from project.api.jobs import events, file_sender
+from project.api.jobs.file_sender import FileSenderDep
 from project.api.jobs.schemas import ENDED, JOBS, JobPage, JobView, etag, is_known
 from project.api.openapi import problem_responses
 from project.db.records import ID_PATTERN, Job, Status
@@ -92,7 +92,7 @@ async def show_job(
     "/{job_id}/result",
     status_code=307,
     response_class=Response,
-    responses={**files.RESPONSES, **problem_responses(409)},
+    responses={**file_sender.RESPONSES, **problem_responses(409)},
 )
 async def show_result(
     job_id: JobId, request: Request, services: JobServicesDep, sender: FileSenderDep
@@ -111,7 +111,7 @@ async def show_result(
     "/{job_id}/inputs/{name}",
     status_code=307,
     response_class=Response,
-    responses=files.RESPONSES,
+    responses=file_sender.RESPONSES,
 )
 async def show_input(
     job_id: str, name: str, request: Request, services: JobServicesDep, sender: FileSenderDep

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from PIL import Image
 
 from project.api.dependencies import state_of
-from project.api.jobs.request import idempotency_key
 from project.api.jobs.schemas import JobView
+from project.api.jobs.submission import idempotency_key
 from project.api.openapi import picture_responses, problem_responses, request_schema, usage
 from project.api.requests.body_advice import JSON
 from project.api.requests.disconnect import cancel_on_disconnect, read_with_timeout
