@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 BIN := .venv/bin
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# What is imported is compiled at its first import; all of it would take half of the time.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 TORCH_INDEX ?=
 # Files of tests run in parallel, and the parts of `make test` too; they are independent. The browser
 # tests have an event loop of their own in the thread of the tests, so they have their own process.

@@ -130,7 +130,7 @@ def test_names_that_a_caller_chooses_make_no_series(server, dice):
     """Of models, fields, parameters, files, types, keys and jobs; each where it is looked at."""
     ask(server, dice)
     before = series(server)
-    for _ in range(15):
+    for _ in range(4):
         ask(server, dice)
     assert series(server) - before == set()
 

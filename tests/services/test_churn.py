@@ -16,7 +16,7 @@ from tests.services.server import serve
 
 LIGHT_APP = "tests.services.light_app:app"
 WORKERS = 8
-REPLACEMENTS = 80
+REPLACEMENTS = 40
 GAUGE_MODES = 3
 KINDS = 2 + GAUGE_MODES  # files of one slot: counters, histograms, and gauges by mode
 
