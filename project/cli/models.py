@@ -16,25 +16,23 @@ PIPE_WIDTH = 200  # columns where no terminal has a width
 def list_models() -> None:
     """List the available models: what goes in, what comes out, and which of them MODELS names."""
     from rich.console import Console  # noqa: PLC0415 - slow to import, see __init__.py
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     settings = load_settings()
-    table = Table(
-        "model", "in MODELS", "takes", "gives", "runs", "version", "licence", "what it does"
-    )
+    table = Table(Column("model", no_wrap=True), "takes → gives", "what it does", show_lines=True)
     for name in plugins.available():
-        mark = "yes" if name in settings.models else "no"
+        listed = "in MODELS" if name in settings.models else "not in MODELS"
         try:
             (model,) = plugins.create([name], settings.weights_by_model)
         except ConfigurationError as error:
-            fault = Text(plain(error.detail), style="red")
-            table.add_row(name, mark, "", "", "", "", "", fault)
+            table.add_row(f"{name}\n{listed}", "", Text(plain(error.detail), style="red"))
         else:
-            runs = "as jobs" if model.background else "at once"
-            about = (model.version, model.licence, model.summary)
-            cells = (taken_by(model), given_by(model), runs, *about)
-            table.add_row(name, mark, *(Text(plain(cell)) for cell in cells))
+            served = "as jobs alone" if model.background else "at once, or as a job"
+            facts = plain(f"{model.version}, {model.licence}, {served}")
+            what = Text(plain(model.summary)) + Text(f"\n{facts}", style="dim")
+            flow = plain(f"{taken_by(model)} → {given_by(model)}")
+            table.add_row(f"{name}\n{listed}", Text(flow), what)
     console = Console()
     if not console.is_terminal:
         console.width = max(PIPE_WIDTH, console.width)
@@ -45,13 +43,10 @@ def taken_by(model: "AnyModel") -> str:
     """The inputs of a model, those that may be left out in brackets, or its required parameters."""
     from project.models.base.inputs import fields_of  # noqa: PLC0415 - NumPy is slow to import
 
-    kinds = {"image": "picture", "text": "text"}
-    inputs = [
-        f"{field.name}: {kinds[field.kind]}"
-        if field.required
-        else f"[{field.name}: {kinds[field.kind]}]"
-        for field in fields_of(model.inputs).values()
-    ]
+    inputs = []
+    for field in fields_of(model.inputs).values():
+        declared = f"{field.name}: {'picture' if field.kind == 'image' else field.kind}"
+        inputs.append(declared if field.required else f"[{declared}]")
     required = [name for name, field in model.params.model_fields.items() if field.is_required()]
     return ", ".join(inputs or required or ["nothing"])
 

@@ -220,11 +220,14 @@ def test_models_lists_what_there_is():
     """With what goes in, what comes out and how it is served."""
     done = command("models", plugins=PLUGINS)
     assert done.returncode == 0
-    rows = {line.split()[1]: line for line in done.stdout.splitlines() if line.startswith("│")}
-    assert "Apache-2.0" in rows["classification"]
-    assert "image: picture" in rows["classification"]
-    assert "text: text" in rows["mail"]
-    assert "reason, label" in rows["mail"]
-    assert "first: picture, [second: picture]" in rows["mix"]
-    assert "at once" in rows["mix"]
-    assert "as jobs" in rows["count"]
+    lines = [line.strip("│ ") for line in done.stdout.splitlines() if line.startswith("│")]
+    pairs = zip(lines[::2], lines[1::2], strict=True)  # a model has two lines
+    rows = {first.split()[0]: f"{first} {second}" for first, second in pairs}
+    assert "image: picture → class" in rows["classification"]
+    assert "1.0.0, Apache-2.0, at once, or as a job" in rows["classification"]
+    assert " in MODELS" in rows["classification"]
+    assert "text: text → reason, label" in rows["mail"]
+    assert "not in MODELS" in rows["mail"]
+    assert "first: picture, [second: picture] → picture" in rows["mix"]
+    assert "to → fields of its own" in rows["count"]
+    assert "as jobs alone" in rows["count"]
