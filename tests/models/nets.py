@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from project.models.base import Array, ImageInput, InvalidInput
+from project.models.base import Array, BatchModel, ImageInput, InvalidInput
 from tests.fakes import ShadeModel, ShadeParams
 
 
@@ -79,3 +80,10 @@ class Forked(NetModel):
 
 def batch(count: int) -> Array:
     return np.random.default_rng(5).random((count, 1, 8, 8), dtype=np.float32)
+
+
+def predicted(model: BatchModel[Any, Any, Any], image: Image.Image, **params: Any) -> Any:
+    """What a model answers for one picture."""
+    inputs, chosen = model.inputs(image=image), model.params(**params)
+    (output,) = model.forward(model.preprocess(inputs, chosen)[np.newaxis])
+    return model.postprocess(output, inputs, chosen)

@@ -10,6 +10,7 @@ from project.errors import BackendUnavailable
 from project.inference.backends import eager, openvino
 from project.inference.backends.comparison import check_outputs
 from project.inference.backends.compiled import convert_in_child
+from project.inference.backends.nets import build_modules
 from project.inference.backends.selection import prepare_net
 from tests.models.nets import Choosy, Forked, NetModel, Turned, Wordy, batch
 from tests.samples import sample
@@ -117,7 +118,7 @@ def test_a_way_with_other_outputs_is_passed_over(model):
         raise RuntimeError("no such device")
 
     ways = {"wrong": wrong, "broken": broken, "right": eager.frozen}
-    chosen = eager.run_by_torch(model, model.build_net(), ways, lambda *it: passed.append(it))
+    chosen = eager.run_by_torch(model, build_modules(model), ways, lambda *it: passed.append(it))
     assert chosen == model.backend == "right"
     assert [name for name, _ in passed] == ["wrong", "broken"]
 

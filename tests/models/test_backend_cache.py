@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from project.inference.backends import eager
-from project.inference.backends.compiled import EXPECTED, VERDICT, read_entry, write_verdict
+from project.inference.backends.compiled import (
+    EXPECTED,
+    VERDICT,
+    file_of,
+    read_entry,
+    write_verdict,
+)
+from project.inference.backends.nets import ONLY
 from project.inference.backends.selection import prepare_net
 from tests.models.nets import NetModel, batch
 from tests.samples import sample
@@ -59,7 +66,7 @@ def test_a_net_is_converted_once_and_found_again(model, converted):
 
 
 @pytest.mark.parametrize("damage", [b"damaged", b"{}", b"[]", None])
-@pytest.mark.parametrize("name", ["f32", EXPECTED, VERDICT])
+@pytest.mark.parametrize("name", ["f32.net", EXPECTED, VERDICT])
 def test_a_damaged_cache_is_made_anew(model, converted, copying, entry_of, tmp_path, name, damage):
     """A disk that was full, a process that was killed."""
     copy = tmp_path / "cache"
@@ -111,8 +118,10 @@ def test_outputs_that_differ_in_this_process_are_passed_over(model, converted, e
     copy = tmp_path / "cache"
     shutil.copytree(converted, copy)
     entry = entry_of(copy)
-    np.save(entry / EXPECTED, np.load(entry / EXPECTED) + 1)
-    write_verdict(entry, [EXPECTED, "f32"], {})
+    with np.load(entry / EXPECTED) as expected:
+        wrong = {name: outputs + 1 for name, outputs in expected.items()}
+    np.savez(entry / EXPECTED, **wrong)
+    write_verdict(entry, [EXPECTED, file_of("f32", ONLY)], {})
     assert prepare_net(model, WANTED, streams=1, cache=copy, convert=fail) == "worker"
     assert model.backend == "torch"
 

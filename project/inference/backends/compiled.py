@@ -1,15 +1,16 @@
-"""Finds the compiled net of a model in the cache, or has it converted by a child process.
+"""Finds the compiled nets of a model in the cache, or has them converted by a child process.
 
-A worker that finds it never builds the net, and so never imports torch. Native code can crash on a
-net or a processor that it does not know; a child that dies costs this backend, not the worker.
+A worker that finds them never builds the nets, and so never imports torch. Native code can crash on
+a net or a processor that it does not know; a child that dies costs this backend, not the worker.
 
 The cache has a folder for each combination of code, weights, versions and processor features. It
-holds the net as compiled for each precision, which loads six times as fast as it compiles, and the
+holds the nets as compiled for each precision, which loads six times as fast as it compiles, and the
 outputs that torch gives for the samples.
 """
 
 import fcntl
 import hashlib
+import io
 import json
 import platform
 import re
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -27,10 +29,11 @@ import numpy as np
 from loguru import logger
 
 from project.errors import BackendUnavailable
+from project.inference.backends.nets import Outputs, Samples
 from project.models import base, nets
-from project.models.base import NO_WEIGHTS, Array, BatchModel
+from project.models.base import NO_WEIGHTS, BatchModel
 
-REQUEST, EXPECTED, VERDICT = "request.json", "expected.npy", "verdict.json"
+REQUEST, EXPECTED, VERDICT = "request.json", "expected.npz", "verdict.json"
 CONVERT_SECONDS = 600.0
 ROOT = Path(__file__).parents[3]  # where the child finds this package
 CONVERT = (sys.executable, "-m", "project.inference.backends.convert")  # the child's command
@@ -41,26 +44,27 @@ Convert = Callable[[Path], None]  # see convert_in_child
 
 
 @dataclass(frozen=True)
-class CompiledNet:
-    """What the child made of a net.
+class CompiledNets:
+    """What the child made of the nets of a model.
 
-    expected: torch's outputs for the samples. nets: precision → the compiled net, of those whose
-    outputs are equal. refused: precision → why it is not served. converted: just now.
+    expected: name of a net → torch's outputs for its samples. nets: precision → name → the compiled
+    net, of the precisions in which all outputs are equal. refused: precision → why it is not
+    served. converted: just now.
     """
 
-    expected: Array
-    nets: Mapping[str, bytes]
+    expected: Outputs
+    nets: Mapping[str, Mapping[str, bytes]]
     refused: Mapping[str, str]
     converted: bool
 
 
-def compiled_net(
+def compiled_nets(
     model: BatchModel[Any, Any, Any], key: str, cache: Path, convert: Convert
-) -> CompiledNet:
-    """The compiled net of a model, from the cache or converted now.
+) -> CompiledNets:
+    """The compiled nets of a model, from the cache or converted now.
 
     key: see key_of. cache: the folder. convert: see convert_in_child. Raises BackendUnavailable
-    where it cannot be converted.
+    where one cannot be converted.
     """
     if "<" in type(model).__qualname__:
         raise BackendUnavailable(f"a child cannot import {type(model).__qualname__}")
@@ -86,12 +90,12 @@ def compiled_net(
 
 
 def is_hashable(model: BatchModel[Any, Any, Any]) -> bool:
-    """Whether the files of its weights say all about a net."""
+    """Whether the files of its weights say all about its nets."""
     return model.source is None and (bool(model.weights.files) or model.weights is NO_WEIGHTS)
 
 
-def key_of(model: BatchModel[Any, Any, Any], samples: Array, state: str = "") -> str:
-    """The hash of all that a compiled net depends on.
+def key_of(model: BatchModel[Any, Any, Any], samples: Samples, state: str = "") -> str:
+    """The hash of all that the compiled nets of a model depend on.
 
     The weights, the code, the samples, all installed packages, and the processor: it errs to one
     conversion too many, as a stale net would answer wrongly. state: of a net whose weights are no
@@ -100,22 +104,26 @@ def key_of(model: BatchModel[Any, Any, Any], samples: Array, state: str = "") ->
     digest = hashlib.sha256()
     folders = (Path(str(module.__file__)).parent for module in (base, nets))
     sources = [file for folder in (*folders, Path(__file__).parent) for file in folder.glob("*.py")]
-    own = sys.modules[type(model).__module__].__file__
+    own = [sys.modules[kind.__module__] for kind in type(model).__mro__]
+    files = {Path(file) for module in own if (file := getattr(module, "__file__", None))}
     weights = model.weights.paths if is_hashable(model) else ()
-    for path in (*weights, *sorted(sources), *([Path(own)] if own else [])):
+    for path in (*weights, *sorted(sources), *sorted(files)):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     facts = (
         type(model).__qualname__,
         model.source or "",
         state,
+        *model.precisions,
         sys.version,
         _processor_features(),
         *_installed(),
     )
     for fact in facts:
         digest.update(f"{fact}\0".encode())
-    digest.update(f"{samples.shape}{samples.dtype}".encode())
-    digest.update(np.ascontiguousarray(samples).tobytes())
+    for name, given in samples.items():
+        for array in given:
+            digest.update(f"{name}{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:32]
 
 
@@ -148,7 +156,12 @@ def _locked(cache: Path, name: str) -> Iterator[None]:
         yield
 
 
-def read_entry(entry: Path, *, converted: bool = False) -> CompiledNet | None:
+def file_of(precision: str, net: str) -> str:
+    """The name of the file that holds a compiled net."""
+    return f"{precision}.{net}"
+
+
+def read_entry(entry: Path, *, converted: bool = False) -> CompiledNets | None:
     """What a folder holds; None where it is missing or damaged."""
     try:
         verdict = json.loads((entry / VERDICT).read_text())
@@ -156,10 +169,14 @@ def read_entry(entry: Path, *, converted: bool = False) -> CompiledNet | None:
         for name, checksum in verdict["checksums"].items():
             if hashlib.sha256(content[name]).hexdigest() != checksum:
                 return None
-        expected = np.load(entry / EXPECTED, allow_pickle=False)
-        content.pop(EXPECTED)
-        return CompiledNet(expected, content, dict(verdict["refused"]), converted)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        with np.load(io.BytesIO(content.pop(EXPECTED)), allow_pickle=False) as arrays:
+            expected = dict(arrays)
+        nets: dict[str, dict[str, bytes]] = {}
+        for file, net in content.items():
+            precision, _, name = file.partition(".")
+            nets.setdefault(precision, {})[name] = net
+        return CompiledNets(expected, nets, dict(verdict["refused"]), converted)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
         return None
 
 
@@ -186,7 +203,7 @@ def _store(work: Path, entry: Path) -> None:
 
 
 def convert_in_child(work: Path, command: Sequence[str] = CONVERT) -> None:
-    """Convert the net of the request in a folder; the results are in the folder.
+    """Convert the nets of the request in a folder; the results are in the folder.
 
     command: of the child, which gets the folder's path. Raises BackendUnavailable where the child
     fails, crashes or takes too long.

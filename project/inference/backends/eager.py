@@ -1,4 +1,4 @@
-"""Runs a model's net by torch, in this process: where nothing compiled is equal, or on a GPU."""
+"""Runs a model's nets by torch, in this process: where nothing compiled is equal, or on a GPU."""
 
 import copy
 import hashlib
@@ -10,10 +10,12 @@ import torch
 from loguru import logger
 
 from project.inference.backends import torchscript
-from project.inference.backends.comparison import (
-    check_outputs,
-    outputs_for,
-    sample_arrays,
+from project.inference.backends.nets import (
+    check_all,
+    outputs_of,
+    recorded_batches,
+    samples_of,
+    use,
 )
 from project.models.base import Array, BatchModel, Net
 
@@ -49,54 +51,49 @@ def frozen(module: torch.nn.Module, example: Array) -> Net:
 FASTER: Mapping[str, Make] = {"cuda": on_cuda, "torchscript": frozen}
 
 
-def state_of(module: torch.nn.Module) -> str:
-    """The hash of a net's weights."""
+def state_of(modules: Mapping[str, torch.nn.Module]) -> str:
+    """The hash of the weights of nets."""
     digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.contiguous().cpu().numpy().tobytes())
+    for module in modules.values():
+        for name, value in sorted(module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
 def run_by_torch(
     model: BatchModel[Any, Any, Any],
-    module: torch.nn.Module,
+    modules: Mapping[str, torch.nn.Module],
     faster: Mapping[str, Make],
     passed_over: Callable[[str, str], None],
 ) -> str:
-    """Set `model.net`, by the first faster way whose outputs are equal, else by torch as it is.
+    """Set the model's nets: the first faster ones whose outputs are equal, else torch as it is.
 
-    passed_over: called with the name of a way that cannot serve, and the reason. Returns the name
-    of the backend, which is in `model.backend` too. A model whose outputs cannot be compared is run
-    by torch as it is.
+    modules: name of a net → the module. passed_over: called with the name of a way that cannot
+    serve, and the reason. Returns the name of the backend, which is in `model.backend` too. A model
+    whose outputs cannot be compared is run by torch as it is.
     """
-    plain = as_function(module)
-    recorded: list[Array] = []
-
-    def recording(batch: Array) -> Array:
-        recorded.append(batch.copy())
-        return plain(batch)
-
-    model.net, model.backend = plain, TORCH
+    plain = {name: as_function(module) for name, module in modules.items()}
+    use(model, plain)
+    model.backend = TORCH
     if not faster:
         return TORCH
     try:
-        model.net = recording
-        samples = sample_arrays(model)
-        expected = outputs_for(model, samples)
-        (first, *_) = recorded
+        samples = samples_of(model)
+        expected, batches = recorded_batches(model, plain, samples)
+        first = {name: given[0] for name, given in batches.items()}
     except Exception as error:  # noqa: BLE001 - a rejection, outputs that are no numbers, no call
-        model.net = plain
+        use(model, plain)
         logger.bind(model=model.name, reason=str(error)[:300]).info("backend_cannot_be_compared")
         return TORCH
     for name, make in faster.items():
         try:
-            model.net = make(module, first)
-            check_outputs(expected, outputs_for(model, samples))
+            nets = {it: make(module, first[it]) for it, module in modules.items()}
+            check_all(expected, outputs_of(model, nets, samples))
         except Exception as error:  # noqa: BLE001 - a backend may raise anything
             passed_over(name, str(error))
         else:
             model.backend = name
             return name
-    model.net = plain
+    use(model, plain)
     return TORCH

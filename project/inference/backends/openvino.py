@@ -2,12 +2,13 @@
 
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from project.errors import BackendUnavailable
-from project.models.base import Array
+from project.models.base import PRECISIONS, Array
 
 # It would report every start to OpenVINO's maker; without it OpenVINO uses a stub of its own.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -15,13 +16,14 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 DEVICE = "CPU"
 
 
-def precisions() -> list[str]:
-    """The precisions of this processor, fastest first.
+def precisions(wanted: Sequence[str] = PRECISIONS) -> list[str]:
+    """The precisions of this processor that a model wants, fastest first.
 
     Raises BackendUnavailable where OpenVINO is not installed.
     """
     capabilities = core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
-    return ["bf16", "f32"] if "BF16" in capabilities else ["f32"]
+    found = ["bf16", "f32"] if "BF16" in capabilities else ["f32"]
+    return [precision for precision in found if precision in wanted]
 
 
 class OpenVINONet:

@@ -1,4 +1,4 @@
-"""Selects the backend of a net: the fastest executable that gives torch's outputs.
+"""Selects the backend of a model's nets: the fastest executable that gives torch's outputs.
 
 In this order: CUDA; OpenVINO in bf16 where the processor has it, then in f32; frozen TorchScript;
 torch as it is. Each is compared with torch on sample inputs before it may serve. One that is not
@@ -7,6 +7,7 @@ imported only where a net is built in this process.
 """
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,19 @@ from loguru import logger
 
 from project.errors import BackendUnavailable
 from project.inference.backends import openvino
-from project.inference.backends.comparison import check_outputs, outputs_for, sample_arrays
 from project.inference.backends.compiled import (
     Convert,
-    compiled_net,
+    compiled_nets,
     convert_in_child,
     is_hashable,
     key_of,
+)
+from project.inference.backends.nets import (
+    build_modules,
+    check_all,
+    has_nets,
+    outputs_of,
+    samples_of,
 )
 from project.models.base import BatchModel
 from project.observability import metrics
@@ -40,28 +47,29 @@ def prepare_net(
     convert: Convert = convert_in_child,
     cuda_device: Path = CUDA_DEVICE,
 ) -> str:
-    """Set `model.net` to the fastest executable of its net; its name is in `model.backend`.
+    """Set `model.net`, or `nets`, to the fastest executable; its name is in `model.backend`.
 
     wanted: `auto`, or the one family that may be tried. streams: forward passes at a time. cache:
     folder of compiled nets. convert: see convert_in_child. cuda_device: exists where a GPU is.
     Returns where the net is from, for the log: `cache`, `child`, or `worker`, which has imported
-    torch; `model` where the model runs a net of its own. Raises what `build_net` raises.
+    torch; `model` where the model runs a net of its own. Raises what `build_net` or `build_nets`
+    raises.
     """
-    if type(model).build_net is BatchModel.build_net:
+    if not has_nets(model):
         return "model"
-    module = None
+    modules = None
     if _wants(wanted, "cuda") and cuda_device.exists():
-        module = model.build_net()
-        if _by_torch(model, module, "cuda") == "cuda":
+        modules = build_modules(model)
+        if _by_torch(model, modules, "cuda") == "cuda":
             return "worker"
     if wanted == AUTO or wanted.startswith("openvino"):
         try:
-            return _by_openvino(model, module, wanted, streams, cache, convert)
+            return _by_openvino(model, modules, wanted, streams, cache, convert)
         except BackendUnavailable as error:
             reason = error.detail[:MAX_REASON]
             logger.bind(model=model.name, reason=reason).warning("no_compiled_net")
-    module = module or model.build_net()
-    _by_torch(model, module, "torchscript" if _wants(wanted, "torchscript") else None)
+    modules = modules or build_modules(model)
+    _by_torch(model, modules, "torchscript" if _wants(wanted, "torchscript") else None)
     return "worker"
 
 
@@ -72,24 +80,25 @@ def _wants(wanted: str, backend: str) -> bool:
 
 def _by_openvino(
     model: BatchModel[Any, Any, Any],
-    module: Any,
+    modules: Mapping[str, Any] | None,
     wanted: str,
     streams: int,
     cache: Path,
     convert: Convert,
 ) -> str:
-    """Serve the compiled net. Raises BackendUnavailable where there is none that is equal."""
-    precisions = [it for it in openvino.precisions() if _wants(wanted, f"openvino-{it}")]
+    """Serve the compiled nets. Raises BackendUnavailable where there are none that are equal."""
+    possible = openvino.precisions(model.precisions)
+    precisions = [it for it in possible if _wants(wanted, f"openvino-{it}")]
     try:
-        samples = sample_arrays(model)
+        samples = samples_of(model)
     except Exception as error:
         raise BackendUnavailable(f"the samples cannot be preprocessed: {error}") from error
     state = ""
     if not is_hashable(model):
         from project.inference.backends.eager import state_of  # noqa: PLC0415 - imports torch
 
-        state = state_of(module or model.build_net())
-    compiled = compiled_net(model, key_of(model, samples, state), cache, convert)
+        state = state_of(modules or build_modules(model))
+    compiled = compiled_nets(model, key_of(model, samples, state), cache, convert)
     for precision in precisions:
         backend = f"openvino-{precision}"
         if precision not in compiled.nets:
@@ -97,8 +106,11 @@ def _by_openvino(
             _pass_over(model.name, backend, reason)
             continue
         try:
-            model.net = openvino.OpenVINONet(compiled.nets[precision], precision, streams)
-            check_outputs(compiled.expected, outputs_for(model, samples))
+            nets = {
+                name: openvino.OpenVINONet(net, precision, streams)
+                for name, net in compiled.nets[precision].items()
+            }
+            check_all(compiled.expected, outputs_of(model, nets, samples))
         except Exception as error:  # noqa: BLE001 - a backend may raise anything
             _pass_over(model.name, backend, str(error))
         else:
@@ -107,11 +119,13 @@ def _by_openvino(
     raise BackendUnavailable("no compiled net has the outputs of torch")
 
 
-def _by_torch(model: BatchModel[Any, Any, Any], module: Any, faster: str | None) -> str:
+def _by_torch(
+    model: BatchModel[Any, Any, Any], modules: Mapping[str, Any], faster: str | None
+) -> str:
     from project.inference.backends import eager  # noqa: PLC0415 - imports torch
 
     ways = {faster: eager.FASTER[faster]} if faster else {}
-    return eager.run_by_torch(model, module, ways, partial(_pass_over, model.name))
+    return eager.run_by_torch(model, modules, ways, partial(_pass_over, model.name))
 
 
 def _pass_over(model: str, backend: str, reason: str) -> None:

@@ -16,7 +16,15 @@ from project.models.base.inputs import (
     picture,
     sent_size,
 )
-from project.models.base.model import AnyModel, BatchModel, Model, Net, StepModel, Steps
+from project.models.base.model import (
+    PRECISIONS,
+    AnyModel,
+    BatchModel,
+    Model,
+    Net,
+    StepModel,
+    Steps,
+)
 from project.models.base.results import (
     Box,
     Boxes,
@@ -33,6 +41,7 @@ from project.models.base.weights import NO_WEIGHTS, Weights, WeightsFile, file_o
 
 __all__ = [
     "NO_WEIGHTS",
+    "PRECISIONS",
     "AnyModel",
     "Array",
     "BatchModel",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from project.errors import ConfigurationError
 from project.models.base.inputs import Inputs, Params, fields_of
-from project.models.base.model import BatchModel, Model, StepModel
+from project.models.base.model import PRECISIONS, BatchModel, Model, StepModel
 from project.models.base.weights import Weights
 
 RESERVED = {"quality"}  # read like a parameter where a picture is the answer
@@ -103,6 +103,8 @@ def _missing_methods(model: type[Any]) -> Iterator[str]:
         yield f"{name} has no {', '.join(sorted(model.__abstractmethods__))}"
     if issubclass(model, StepModel) and not inspect.isgeneratorfunction(model.steps):
         yield f"{name}.steps never yields; write yield 0.5 between two steps, return the result"
+    if issubclass(model, BatchModel):
+        yield from _wrong_nets(model)
     if (
         issubclass(model, BatchModel)
         and model.forward is BatchModel.forward
@@ -112,6 +114,26 @@ def _missing_methods(model: type[Any]) -> Iterator[str]:
             f"{name} has neither build_net nor forward; write def build_net(self) -> Any, which "
             "returns a torch module, or def forward(self, batch: Array) -> Sequence[Any]"
         )
+
+
+def _wrong_nets(model: type[BatchModel[Any, Any, Any]]) -> Iterator[str]:
+    """Mistakes of a cascade of nets, and of precisions."""
+    name = model.__name__
+    has_several = model.build_nets is not BatchModel.build_nets
+    if has_several and model.build_net is not BatchModel.build_net:
+        yield f"{name} has build_net and build_nets; keep build_net for one net, else build_nets"
+    if has_several and model.net_examples is BatchModel.net_examples:
+        yield (
+            f"{name} has build_nets and no net_examples; write "
+            "def net_examples(self) -> Mapping[str, Sequence[Array]], batches of each net"
+        )
+    if has_several and model.forward is BatchModel.forward:
+        yield (
+            f"{name} has build_nets and no forward; write "
+            "def forward(self, batch: Array) -> Sequence[Any], which calls self.nets"
+        )
+    if not model.precisions or not set(model.precisions) <= set(PRECISIONS):
+        yield f"{name} has precisions that there are not; write precisions = {PRECISIONS}, or one"
 
 
 def _wrong_parameters(model: type[Any]) -> Iterator[str]:

@@ -6,7 +6,7 @@ brackets name three classes: what goes in, what comes out, and what may be chose
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Generic, TypeAlias, cast, get_args, get_origin
 
 from PIL import Image
@@ -24,6 +24,7 @@ R = TypeVar("R", bound=BaseModel | Image.Image)
 P = TypeVar("P", bound=Params, default=NoParams)
 
 Net: TypeAlias = Callable[[Array], Array]
+PRECISIONS = ("bf16", "f32")  # that a net may be compiled for
 Steps: TypeAlias = Generator[float, None, T]
 
 
@@ -123,7 +124,9 @@ class BatchModel(Model[I, R, P]):
 
     slo_seconds = 0.5
     max_batch: ClassVar[int] = 8
+    precisions: ClassVar[Sequence[str]] = PRECISIONS  # that a compiled net may serve in
     net: Net  # set by the runner from build_net
+    nets: Mapping[str, Net]  # set by the runner from build_nets
 
     def build_net(self) -> Any:
         """Build a torch module that takes one tensor, a batch, and returns one; optional.
@@ -132,6 +135,21 @@ class BatchModel(Model[I, R, P]):
         arrays (inference/backends/). A compiled one needs no torch, so import torch in here.
         """
         raise NotImplementedError
+
+    def build_nets(self) -> Mapping[str, Any]:
+        """Build the torch modules of a cascade, in place of `build_net`: name → as there; optional.
+
+        The runner makes `self.nets` of them, as it makes `self.net` of one.
+        """
+        raise NotImplementedError
+
+    def net_examples(self) -> Mapping[str, Sequence[Array]]:
+        """Batches of each net of `build_nets`, the first of two or more; nothing: there is none.
+
+        Each net is compared with torch on them. It takes batches of any size, and any length along
+        the axes in which the examples differ.
+        """
+        return {}
 
     @abstractmethod
     def preprocess(self, inputs: I, params: P) -> Array:

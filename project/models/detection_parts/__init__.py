@@ -1,0 +1,1 @@
+"""Beside the faces of `detection`: detectors that DETECTION_WEIGHTS names."""

@@ -1,0 +1,1 @@
+"""What `detection` and `keypoints` share: MTCNN's cascade, its pyramid, crops and boxes."""
