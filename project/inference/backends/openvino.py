@@ -1,9 +1,11 @@
 """Runs nets that OpenVINO has compiled; it needs no torch."""
 
+import hashlib
 import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -61,6 +63,23 @@ class OpenVINONet:
         if request is None:
             request = self._local.request = self._others.create_infer_request()
         return _infer(request, array)
+
+
+def shared_net(compiled: bytes, precision: str, streams: int) -> OpenVINONet:
+    """The net of this process that was made of the same bytes, or a new one: see OpenVINONet.
+
+    Models that run the same nets, such as `detection` and `keypoints`, hold them once.
+    """
+    key = hashlib.sha256(compiled).digest(), precision, streams
+    with _sharing:
+        found = _shared.get(key)
+        if found is None:
+            found = _shared[key] = OpenVINONet(compiled, precision, streams)
+        return found
+
+
+_sharing = threading.Lock()
+_shared: WeakValueDictionary[tuple[bytes, str, int], OpenVINONet] = WeakValueDictionary()
 
 
 def options(precision: str, streams: int) -> dict[str, Any]:

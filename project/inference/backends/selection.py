@@ -107,7 +107,7 @@ def _by_openvino(
             continue
         try:
             nets = {
-                name: openvino.OpenVINONet(net, precision, streams)
+                name: openvino.shared_net(net, precision, streams)
                 for name, net in compiled.nets[precision].items()
             }
             check_all(compiled.expected, outputs_of(model, nets, samples))

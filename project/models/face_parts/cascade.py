@@ -38,6 +38,7 @@ SHAPES = (1, 1), (3, 4), (4, 3)  # height and width, in parts of the longer side
 R_SIDE, O_SIDE = 24, 48  # pixels of the crops
 CHUNK = 32  # crops in one pass; a smaller rest is filled up to a power of two
 P_SCORE, R_SCORE, O_SCORE = 0.6, 0.7, 0.1  # least scores; O_SCORE: that may be asked for
+MAX_PIXELS = 2**18  # of canvases in one pass of P-Net: its features take 100 bytes a pixel
 PIXELS_PER_CANDIDATE = 2400  # so many candidates go on: 128 of 640 x 480
 OVERLAP = 0.7
 
@@ -151,10 +152,14 @@ class FaceCascade(BatchModel[Photo, R, Search]):
         """For each picture the candidates (n, 4) that P-Net sees."""
         _, height, width, _ = batch.shape
         pyramid = pyramid_of(height, width, WINDOW / FACE)
-        maps = self.nets["pnet"](np.stack([pyramid.canvas_of(picture) for picture in batch]))
+        together = max(1, MAX_PIXELS // (pyramid.height * pyramid.width))
+        maps = [
+            self.nets["pnet"](np.stack([pyramid.canvas_of(picture) for picture in part]))
+            for part in np.split(batch, range(together, len(batch), together))
+        ]
         windows, most = pyramid.windows, height * width // PIXELS_PER_CANDIDATE
         found = []
-        for rows in maps.reshape(len(maps), 5, -1):
+        for rows in np.concatenate(maps).reshape(len(batch), 5, -1):
             scores = rows[0, windows.cells]
             likely = np.flatnonzero(scores >= P_SCORE)
             likely = likely[np.argsort(-scores[likely], kind="stable")[: 4 * most]]
