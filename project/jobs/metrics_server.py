@@ -70,7 +70,13 @@ def worker_metrics(settings: Settings) -> Callable[[], bytes]:
         return chain(queue_metrics(reader, settings.models, settings.job_seconds), drift.collect())
 
     directory = settings.prometheus_multiproc_dir
-    exposition = partial(expose, directory, observe, left_out=metrics.AT_ONCE_ALONE)
+    exposition = partial(
+        expose,
+        directory,
+        observe,
+        left_out=metrics.AT_ONCE_ALONE,
+        bounds=metrics.BOUNDS_OF_WORKERS,
+    )
     return lambda: exposition().text
 
 

@@ -4,9 +4,10 @@ Merges what all processes count with what a scrape alone observes: readiness, th
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -37,15 +38,20 @@ def expose(
     observe: Observe = lambda _families: (),
     *,
     left_out: Collection[str] = (),
+    bounds: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> Exposition:
     """Collect the metrics of all processes; reads files, so call it in a thread.
 
     directory: of their metric files, or None for this process alone. observe: given the metrics
     that the processes count, returns what this scrape observes besides. left_out: names of what
-    the processes count and no one needs here.
+    the processes count and no one needs here. bounds: name of a histogram → the `le` of the buckets
+    that are enough; as they are cumulative, leaving others out changes none.
     """
     started = time.perf_counter()
     families = [family for family in _counted(directory) if family.name not in left_out]
+    for family in families:
+        if enough := bounds.get(family.name):
+            family.samples = [it for it in family.samples if it.labels.get("le", "+Inf") in enough]
     registry = CollectorRegistry()
     registry.register(_Collected([*families, *observe(families)]))
     text = generate_latest(registry)

@@ -196,12 +196,21 @@ AT_ONCE_ALONE = frozenset(
     {
         "inference_stage_duration_seconds",
         "inference_batch_size",
+        "inference_batch_failures",
+        "inference_confidence",
         "inference_queue_depth",
         "inference_queue_limit",
         "inference_input_pixels",
         "inference_cache",
     }
 )
+
+# Dramatiq's own histogram has 19 buckets for each queue; `jobs_duration_seconds` is the fine one.
+BOUNDS_OF_WORKERS = {
+    "dramatiq_message_duration_milliseconds": frozenset(
+        {"100.0", "500.0", "2500.0", "10000.0", "60000.0", "600000.0", "+Inf"}
+    )
+}
 
 
 def exposed() -> list[Spec]:

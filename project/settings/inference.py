@@ -17,12 +17,19 @@ class InferenceSettings(BaseSettings):
     models: ModelNames = Field(
         (
             "classification",
+            "detection",
+            "keypoints",
             "background_removal",
             "style_transfer",
             "spam",
             "text_to_image",
         ),
         description="Models to serve: file names in project/models/.",
+    )
+    detection_weights: str | None = Field(
+        None,
+        min_length=1,
+        description="A transformers detector: folder or Hugging Face name; unset: faces by MTCNN.",
     )
     text_to_image_weights: str | None = Field(
         None,

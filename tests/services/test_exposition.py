@@ -123,7 +123,7 @@ def test_what_the_features_share_is_there(expositions):
     """Drift of a prediction and of a job, readiness, limits: none of them is an empty family."""
     api, workers = expositions["API"], expositions["workers"]
     checks = {s.labels["check"] for s in api.families["readiness_check_up"].samples}
-    at_once = {QUICK, LONG, "style_transfer", "spam"}
+    at_once = {QUICK, LONG, "detection", "keypoints", "style_transfer", "spam"}
     assert checks == {"database", "storage", "broker", *(f"model:{name}" for name in at_once)}
     for exposition, samples in ((api, 2), (workers, 1)):
         assert value(exposition, "drift_window_samples") == samples

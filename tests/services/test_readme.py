@@ -37,7 +37,15 @@ GUIDED = [line for line in commands_of(GUIDE) if line not in NEW]
 CURLS = [line for line in COMMANDS if "curl" in line]
 PYTHON = [line for line in COMMANDS if "-m project" in line and "jobs" not in line]
 JOBS = [line for line in COMMANDS if "-m project jobs" in line]
-SHIPPED = ("classification", "background_removal", "style_transfer", "spam", "text_to_image")
+SHIPPED = (
+    "classification",
+    "detection",
+    "keypoints",
+    "background_removal",
+    "style_transfer",
+    "spam",
+    "text_to_image",
+)
 SOURCES = {text[3:].partition(":")[0]: text for kind, text in BLOCKS if kind == "python"}
 MAKES = [line for line in COMMANDS if re.search(r"\bmake\b", line)]
 

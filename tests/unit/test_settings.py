@@ -31,6 +31,8 @@ def test_defaults_are_enough_for_a_developers_machine(loader):
     settings = loader.load()
     assert settings.models == (
         "classification",
+        "detection",
+        "keypoints",
         "background_removal",
         "style_transfer",
         "spam",
