@@ -78,6 +78,30 @@ class Forked(NetModel):
         return Two()
 
 
+class Cascade(NetModel):
+    """Two nets: one of pictures of any size, and the one of NetModel. Only f32 will do."""
+
+    precisions = ("f32",)
+    build_net = BatchModel.build_net
+
+    def build_nets(self) -> Any:
+        import torch  # noqa: PLC0415 - as authors do
+
+        torch.manual_seed(4)
+        return {"map": torch.nn.Conv2d(1, 3, 3).eval(), "small": super().build_net()}
+
+    def net_examples(self) -> Any:
+        random = np.random.default_rng(6)
+        shapes = {"map": [(2, 1, 8, 12), (1, 1, 10, 9)], "small": [(2, 1, 8, 8)]}
+        return {
+            name: [random.random(shape, dtype=np.float32) for shape in given]
+            for name, given in shapes.items()
+        }
+
+    def forward(self, batch: Array) -> Any:
+        return list(self.nets["small"](self.nets["map"](np.pad(batch, 1))[:, :1]))
+
+
 def batch(count: int) -> Array:
     return np.random.default_rng(5).random((count, 1, 8, 8), dtype=np.float32)
 

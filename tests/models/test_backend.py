@@ -12,7 +12,7 @@ from project.inference.backends.comparison import check_outputs
 from project.inference.backends.compiled import convert_in_child
 from project.inference.backends.nets import build_modules
 from project.inference.backends.selection import prepare_net
-from tests.models.nets import Choosy, Forked, NetModel, Turned, Wordy, batch
+from tests.models.nets import Cascade, Choosy, Forked, NetModel, Turned, Wordy, batch
 from tests.samples import sample
 
 FAMILIES = ["openvino", "torchscript"]
@@ -58,12 +58,13 @@ def test_a_model_without_a_net_is_left_alone(shade, cache):
     assert not hasattr(shade, "net")
 
 
-def test_a_worker_that_serves_a_compiled_net_never_imports_torch(tmp_path):
+@pytest.mark.parametrize("kind", ["NetModel", "Cascade"])
+def test_a_worker_that_serves_a_compiled_net_never_imports_torch(tmp_path, kind):
     """Not even on the first start, when a child converts it."""
     script = (
         "import sys; from pathlib import Path;"
         "from project.inference.backends.selection import prepare_net;"
-        "from tests.models.nets import NetModel;"
+        f"from tests.models.nets import {kind} as NetModel;"
         "model = NetModel(); model.load();"
         "print(prepare_net(model, 'auto', streams=1, cache=Path(sys.argv[1])));"
         "print(model.backend, 'torch' in sys.modules)"
@@ -166,3 +167,51 @@ def test_a_winner_by_a_hair_may_change_and_a_clear_one_may_not():
     check_outputs(np.array([[0.50, 0.49]]), np.array([[0.49, 0.50]]))
     with pytest.raises(BackendUnavailable, match="another class"):
         check_outputs(np.array([[10.0, 9.6]]), np.array([[9.75, 9.85]]))
+
+
+@pytest.mark.parametrize(("family", "backend"), [("auto", "openvino-f32"), ("torchscript",) * 2])
+def test_the_nets_of_a_cascade_are_prepared_together(cache, family, backend):
+    """Each for any batch, and for any length along the axes in which its examples differ."""
+    model = Cascade()
+    modules = model.build_nets()
+    prepare_net(model, family, streams=2, cache=cache)
+    assert model.backend == backend
+    random = np.random.default_rng(8)
+    for name, shape in (("map", (1, 1, 8, 12)), ("map", (3, 1, 31, 7)), ("small", (5, 1, 8, 8))):
+        given = random.random(shape, dtype=np.float32)
+        expected = eager.as_function(modules[name])(given)
+        assert np.abs(model.nets[name](given) - expected).max() < 1e-4
+
+
+def test_a_cascade_is_judged_net_by_net(cache):
+    """One net that is off costs the backend, and the log says which net it was."""
+    model = Cascade()
+    passed = []
+
+    def wrong(module, example):
+        off = example.shape[-1] == 12
+        return lambda batch: eager.as_function(module)(batch) + off
+
+    chosen = eager.run_by_torch(
+        model, build_modules(model), {"wrong": wrong}, lambda *it: passed.append(it)
+    )
+    assert chosen == model.backend == "torch"
+    ((name, reason),) = passed
+    assert name == "wrong"
+    assert reason.startswith("map differs from torch")
+
+
+def test_a_cascade_without_examples_is_left_alone(cache, monkeypatch):
+    """As where other weights are named, which the model runs by itself."""
+    model = Cascade()
+    monkeypatch.setattr(model, "net_examples", dict)
+    assert prepare_net(model, "auto", streams=1, cache=cache) == "model"
+
+
+def test_models_of_the_same_nets_hold_them_once(cache):
+    """Two of them take the memory of one."""
+    first, second = Cascade("first"), Cascade("second")
+    for model in (first, second):
+        prepare_net(model, "openvino", streams=2, cache=cache)
+    assert first.nets["map"] is second.nets["map"]
+    assert first.nets["map"] is not first.nets["small"]

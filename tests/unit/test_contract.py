@@ -61,6 +61,8 @@ BATCH = """
     def forward(self, batch): return list(batch)
     def postprocess(self, output, inputs, params): return Label(label="x")
 """
+NETS = "    def build_nets(self): return {}\n"
+EXAMPLES = "    def net_examples(self): return {}\n"
 STEPS = """
     def steps(self, inputs, params):
         yield 0.5
@@ -142,6 +144,19 @@ def test_neither_a_shipped_model_nor_the_application_imports_torch():
         (
             {"methods": BATCH.replace("forward", "onward")},
             "Flip has neither build_net nor forward; write def build_net",
+        ),
+        (
+            {"methods": BATCH + NETS + "    def build_net(self): return None\n"},
+            "Flip has build_net and build_nets; keep build_net for one net",
+        ),
+        ({"methods": BATCH + NETS}, "Flip has build_nets and no net_examples; write def net_ex"),
+        (
+            {"methods": BATCH.replace("forward", "onward") + NETS + EXAMPLES},
+            "Flip has build_nets and no forward; write def forward(self, batch: Array)",
+        ),
+        (
+            {"methods": BATCH + "    precisions = ('int8',)\n"},
+            "Flip has precisions that there are not; write precisions = ('bf16', 'f32')",
         ),
         (
             {"base": "StepModel[Photo, Picture, Choice]", "methods": BATCH},
