@@ -70,6 +70,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Image.open(photo("chelsea")) as cat:
         cat.resize((20, 20)).resize(cat.size).save(folder / "labelled" / "blurred" / "cat.png")
     shutil.copy(photo("coffee"), folder / "painting.png")
+    shutil.copy(photo("astronaut"), folder / "astronaut.png")
     (folder / "mail.txt").write_text("WHO ATE MY CAKE?")
     for command in NEW:
         subprocess.run(shlex.split(command, comments=True), cwd=folder, check=True)
