@@ -67,6 +67,7 @@ class Search(Params):
     min_face: int = Field(
         FACE,
         ge=8,
+        le=100_000,
         description="Least height of a face, pixels of the photo. Small ones cost time; none below "
         f"{FACE}/{SIDES[-1]} of the photo's longer side is found.",
     )
