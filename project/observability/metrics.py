@@ -205,6 +205,17 @@ AT_ONCE_ALONE = frozenset(
     }
 )
 
+# Of attempts, which job workers alone make: their exposition has them.
+OF_WORKERS_ALONE = frozenset({"jobs_wait_seconds", "jobs_duration_seconds"})
+
+# A stage has buckets of half a millisecond to 10 s; those between 1 and 5 and between 10 and 50 ms,
+# and the longest, are few enough to do without: there are five stages of each model.
+BOUNDS_OF_API = {
+    "inference_stage_duration_seconds": frozenset(
+        str(bound) for bound in (*_STAGE_SECONDS, "+Inf") if bound not in {0.0025, 0.025, 30.0}
+    )
+}
+
 # Dramatiq's own histogram has 19 buckets for each queue; `jobs_duration_seconds` is the fine one.
 BOUNDS_OF_WORKERS = {
     "dramatiq_message_duration_milliseconds": frozenset(

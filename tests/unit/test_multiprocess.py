@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from project.observability import multiprocess
+from project.observability import metrics, multiprocess
 from project.observability.exposition import expose
 from project.observability.metrics import CATALOGUE, gauge_modes
 
@@ -190,3 +190,19 @@ def test_one_process_and_several_expose_the_same_series(tmp_path):
     alone, together = run(script), run(script, tmp_path)
     assert ours(alone) == ours(together) == set(together)
     assert len(together) > len(names)
+
+
+def test_a_scrape_leaves_out_families_and_buckets_and_changes_no_other():
+    """Buckets are cumulative: those that are left say the same."""
+    metrics.JOBS_WAIT.labels("bounded").observe(3)
+    metrics.JOBS_DURATION.labels("bounded").observe(3)
+    bounds = {"jobs_wait_seconds": {"2.5", "10.0", "+Inf"}}
+    text = expose(None, left_out={"jobs_duration_seconds"}, bounds=bounds).text.decode()
+    lines = [line for line in text.splitlines() if "bounded" in line]
+    assert lines == [
+        'jobs_wait_seconds_bucket{le="2.5",model="bounded"} 0.0',
+        'jobs_wait_seconds_bucket{le="10.0",model="bounded"} 1.0',
+        'jobs_wait_seconds_bucket{le="+Inf",model="bounded"} 1.0',
+        'jobs_wait_seconds_count{model="bounded"} 1.0',
+        'jobs_wait_seconds_sum{model="bounded"} 3.0',
+    ]
