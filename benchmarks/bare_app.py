@@ -18,6 +18,7 @@ from project.api.readiness import ReadinessChecks
 from project.api.routes import operations
 from project.api.routes.predictions import predictions_router
 from project.api.state import Application, State
+from project.api.streams.sessions import StreamSessions
 from project.inference.runner import Runner
 from project.observability.logging import configure_logging
 from project.settings import Settings
@@ -34,6 +35,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
     async with runner:
         print("worker_ready", flush=True)
         readiness = ReadinessChecks(runner.queues, {})
+        streams = StreamSessions(settings.stream_sessions)
         yield State(
             settings=settings,
             models={model.name: model for model in served},

@@ -12,6 +12,7 @@ ProjectError 500
 ├── UnsupportedMediaType 415
 ├── RunsInBackground 400        the model is served as jobs alone
 ├── SlowUpload 408
+├── StreamIdle 408              a live stream brings no frames
 ├── ClientDisconnected 499      the client disconnected
 ├── Unauthorized 401
 ├── Forbidden 403
@@ -123,6 +124,12 @@ class SlowUpload(ProjectError):
     def headers(self) -> dict[str, str]:
         """Closes the connection: the rest of the body is not read."""
         return {"Connection": "close"}
+
+
+class StreamIdle(ProjectError):
+    """A live stream brought no frame for too long."""
+
+    status, slug, title = 408, "stream-idle", "Stream idle"
 
 
 class ClientDisconnected(ProjectError):

@@ -17,12 +17,13 @@ from project.api.jobs.services import open_job_services
 from project.api.metrics_port import MetricsPort, metrics_app
 from project.api.overload import OverloadGuard
 from project.api.readiness import ReadinessChecks
-from project.api.routes import cache, documentation, jobs, operations, web_page
+from project.api.routes import cache, documentation, jobs, operations, stream, web_page
 from project.api.routes import models as model_routes
 from project.api.routes.job_submission import submit_router
 from project.api.routes.local_files import files_router
 from project.api.routes.predictions import predictions_router
 from project.api.state import Application, State
+from project.api.streams.sessions import StreamSessions
 from project.db.engine import read_url
 from project.inference.runner import Runner
 from project.jobs.queue import JobQueue
@@ -73,7 +74,11 @@ def create_app(
                 metrics.declare(jobs=[model.name for model in served])
                 opening = open_job_services(settings, storage, make_queue)
                 job_services = await stack.enter_async_context(opening)
-            metrics.declare(slo_seconds={model.name: model.slo_seconds for model in at_once})
+            metrics.declare(
+                slo_seconds={model.name: model.slo_seconds for model in at_once},
+                streams=[model.name for model in at_once],
+            )
+            streams = StreamSessions(settings.stream_sessions)
             await stack.enter_async_context(runner)
             await stack.enter_async_context(watch_process(settings.revision))
             readiness = ReadinessChecks(runner.queues, job_services.probes if job_services else {})
@@ -86,7 +91,8 @@ def create_app(
                 runner=runner,
                 readiness=readiness,
                 job_services=job_services,
-                application=Application(guard, runner, readiness, job_services),
+                streams=streams,
+                application=Application(guard, runner, readiness, job_services, streams),
             )
 
     app = FastAPI(
@@ -122,6 +128,7 @@ def create_app(
         documentation.router,
         operations.router,
         model_routes.router,
+        stream.router,
         cache.router,
     ]
     for router in routers:

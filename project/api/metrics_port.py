@@ -21,7 +21,8 @@ class MetricsPort:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route by the local port of the connection, which no header can forge."""
         server = scope.get("server")
-        on_metrics_port = scope["type"] == "http" and server and server[1] == self._port
+        connection = scope["type"] in {"http", "websocket"}
+        on_metrics_port = connection and server and server[1] == self._port
         await (self._metrics if on_metrics_port else self._app)(scope, receive, send)
 
 

@@ -134,12 +134,12 @@ async def _project_error(_request: Request, error: ProjectError) -> Response:
     if isinstance(error, ClientDisconnected):
         return Response(status_code=error.status)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.__cause__ is not None:
-        _log_fault(error)
+        log_fault(error)
     _count_rejection("overload" if error.slug == "overloaded" else _REASONS.get(error.status))
     return problem_of(error)
 
 
-def _log_fault(error: ProjectError) -> None:
+def log_fault(error: ProjectError) -> None:
     """Log a fault of ours as an error with its cause, and what may pass as a warning."""
     about = error.about if isinstance(error, ModelFailed) else {}
     log = logger.bind(problem=error.slug, **about)

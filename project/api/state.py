@@ -8,6 +8,7 @@ from project.api.jobs.services import JobServices
 from project.api.overload import OverloadGuard
 from project.api.readiness import ReadinessChecks
 from project.api.server_interface import Headers, ServedApplication
+from project.api.streams.sessions import StreamSessions
 from project.errors import Overloaded
 from project.inference.concurrency import StepCounts
 from project.inference.runner import Runner
@@ -26,6 +27,7 @@ class State(TypedDict):
     runner: Runner
     readiness: ReadinessChecks
     job_services: JobServices | None
+    streams: StreamSessions
     application: ServedApplication
 
 
@@ -37,6 +39,7 @@ class Application:
     runner: Runner
     readiness: ReadinessChecks
     job_services: JobServices | None
+    streams: StreamSessions
 
     def overload(
         self, method: bytes, target: bytes, headers: Headers, port: int | None
@@ -53,7 +56,8 @@ class Application:
         self.readiness.begin_shutdown()
 
     def stopped_listening(self) -> None:
-        """Close the streams of job events."""
+        """Close the streams of job events, and the live streams."""
+        self.streams.close()
         if self.job_services is not None:
             self.job_services.feed.close()
 

@@ -39,11 +39,17 @@ class Admission:
         self._brief_uploads = 0
         self._slow_uploads = 0  # they released their slots
         self._received = 0  # requests whose body is complete
+        self.frames = 0  # of streams, waiting or running; they need no slot
 
     @property
     def waiting(self) -> int:
         """Requests whose body is complete, or will be at once as far as is known."""
         return self._received + self._brief_uploads + self._expected
+
+    @property
+    def ahead(self) -> int:
+        """What is answered before the next request: those that wait, and frames in between."""
+        return self.waiting + min(self.waiting, self.frames)
 
     @property
     def full(self) -> bool:

@@ -24,7 +24,9 @@ from loguru import logger
 from project.errors import ProjectError
 from project.inference.concurrency import LONG_SECONDS, ConcurrencyLimiter
 from project.inference.encoding import Encoding
+from project.inference.frames import FrameClaim
 from project.inference.pipeline import Item, Output, Pipeline, Raw
+from project.inference.task_queue import TaskQueue
 from project.models.base import BatchModel, Params
 
 STOP_SECONDS = 1.0  # at the end, for steps that run; a forward pass that hangs is not waited for
@@ -39,7 +41,8 @@ class Task:
     """One prediction that a request waits for.
 
     report: of a model of steps, called in its thread. context: what the steps run in, so that what
-    they log belongs to the request. item: set when the inputs are decoded.
+    they log belongs to the request. item: set when the inputs are decoded. claim: of a frame of a
+    stream, which has its inputs and parameters; the newest one is taken when its step begins.
     """
 
     raw: Raw
@@ -50,6 +53,18 @@ class Task:
     report: Report | None = None
     context: Context | None = None
     item: Item | None = None
+    claim: FrameClaim | None = None
+
+    @property
+    def is_frame(self) -> bool:
+        """Whether it is a frame of a stream."""
+        return self.claim is not None
+
+    def take_frame(self) -> None:
+        """Take the newest frame of a stream; its fault is raised. Nothing for a request."""
+        if self.claim is not None:
+            frame = self.claim.take()
+            self.raw, self.params = frame.raw, frame.params
 
     @property
     def is_awaited(self) -> bool:
@@ -83,7 +98,7 @@ class ModelExecutor:
         self._limiter = limiter
         self._refresh_seconds = refresh_seconds
         self._clock = clock
-        self._undecoded: deque[Task] = deque()
+        self._undecoded: TaskQueue[Task] = TaskQueue()
         self._decoded: deque[Task] = deque()  # waiting for the net
         self._lock = threading.Lock()
         self._idle: list[threading.Lock] = []  # of each thread that sleeps; released to wake it
@@ -204,6 +219,7 @@ class ModelExecutor:
     def _prepare(self, tasks: list[Task]) -> Answers:
         (task,) = tasks
         try:
+            task.take_frame()
             task.item = self.pipeline.prepare(task.raw, task.params, task.encoding)
         except ProjectError as error:
             return [(task, error)]
@@ -238,6 +254,7 @@ class ModelExecutor:
             return task.is_awaited and not self._stopping
 
         def run() -> Output | None:
+            task.take_frame()
             task.item = self.pipeline.prepare(task.raw, task.params, task.encoding)
             task.raw = {}
             report(0.0)
@@ -250,7 +267,7 @@ class ModelExecutor:
         return [(task, output)] if output else []
 
 
-def _pop_awaited(tasks: deque[Task], limit: int) -> list[Task]:
+def _pop_awaited(tasks: TaskQueue[Task] | deque[Task], limit: int) -> list[Task]:
     """Up to so many tasks that are still awaited; other threads may pop at the same time."""
     popped: list[Task] = []
     with suppress(IndexError):

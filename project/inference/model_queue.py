@@ -17,9 +17,11 @@ from project.errors import DeadlineExceeded, ModelUnavailable, Overloaded
 from project.inference.admission import Admission, Slot
 from project.inference.encoding import Encoding, is_drawing
 from project.inference.executor import Answers, ModelExecutor, Report, Task
+from project.inference.frames import FrameClaim
 from project.inference.pipeline import Output, Raw
 from project.inference.service_rate import ServiceRate
-from project.models.base import AnyModel, Params, StepModel
+from project.models.base import AnyModel, NoParams, Params, StepModel, sent_size
+from project.models.base.inputs import pictures_of
 from project.observability import metrics
 
 STUCK_DEADLINES = 3  # a step that runs for so many deadlines counts as hung
@@ -30,7 +32,7 @@ class Prediction:
     """A result, what it is sent as, and the seconds that each stage of it took.
 
     result: a Pydantic model or an image. features: of the inputs; None for a cached result.
-    cached: None without a cache.
+    cached: None without a cache. size: (width, height) of the first picture of a stream's frame.
     """
 
     result: Any
@@ -39,6 +41,7 @@ class Prediction:
     seconds: dict[str, float]
     features: dict[str, float] | None = None
     cached: bool | None = None
+    size: tuple[int, int] | None = None
 
 
 class ModelQueue:
@@ -118,8 +121,11 @@ class ModelQueue:
         return self._refusal("predictions") if late or self._admission.full else None
 
     def _estimated_wait(self) -> float:
-        """Seconds until all waiting requests are answered at the current rate."""
-        return self._service_rate.seconds_per_answer * self._admission.waiting
+        """Seconds until all waiting requests are answered at the current rate.
+
+        While frames of streams wait as well, every second answer is for one of them.
+        """
+        return self._service_rate.seconds_per_answer * self._admission.ahead
 
     def _refusal(self, what: str) -> Overloaded:
         return Overloaded(
@@ -133,14 +139,18 @@ class ModelQueue:
 
         Raises ModelUnavailable or Overloaded.
         """
+        self.check_available()
+        if overload := self.overload():
+            raise overload
+        return self._admission.acquire()
+
+    def check_available(self) -> None:
+        """Raise ModelUnavailable where the model is not loaded, or hangs."""
         if self.failure or self.is_stuck():
             raise ModelUnavailable(
                 f"model {self.model.name} does not answer; "
                 "its operators find why at /ready and in the log"
             )
-        if overload := self.overload():
-            raise overload
-        return self._admission.acquire()
 
     def confirm(self, slot: Slot) -> None:
         """Hold a slot to the end, now that the body is complete.
@@ -159,24 +169,65 @@ class ModelQueue:
         report: of a model of steps; see Task. Raises DeadlineExceeded, InvalidImage and other
         InvalidInput, ModelFailed, or what `report` raises.
         """
+        task = self._task(raw, params, encoding, report)
+        started = time.perf_counter()
+        try:
+            output = await self._serve(task)
+        finally:  # a request that gave up waited too: in a jam there is nothing else to measure
+            seconds = self._observe(task, time.perf_counter() - started)
+        features = task.item.features if task.item else None
+        return Prediction(output.result, output.body, encoding.media_type, seconds, features)
+
+    async def run_newest(self, claim: FrameClaim, encoding: Encoding) -> Prediction:
+        """Predict for the newest frame of a stream, whichever that is when its step begins.
+
+        It needs no slot: a session has one frame here at a time, and sessions are limited. Raises
+        ModelUnavailable, what `run` raises, or the frame's fault.
+        """
+        self.check_available()
+        task = self._task({}, NoParams(), encoding, claim=claim)
+        seconds: dict[str, float] = {}
+        self._admission.frames += 1
+        try:
+            output = await self._serve(task)
+        finally:
+            self._admission.frames -= 1
+            if claim.frame is not None:
+                seconds = self._observe(task, time.perf_counter() - claim.frame.received_at)
+        item = task.item
+        features = item.features if item else None
+        pictures = (
+            [getattr(item.inputs, it) for it in pictures_of(self.model.inputs)] if item else []
+        )
+        size = sent_size(pictures[0]) if pictures and pictures[0] is not None else None
+        return Prediction(
+            output.result, output.body, encoding.media_type, seconds, features, size=size
+        )
+
+    def _task(
+        self,
+        raw: Raw,
+        params: Params,
+        encoding: Encoding,
+        report: Report | None = None,
+        claim: FrameClaim | None = None,
+    ) -> Task:
         future: asyncio.Future[Output] = asyncio.get_running_loop().create_future()
-        task = Task(raw, params, encoding, future, self._clock(), report)
+        task = Task(raw, params, encoding, future, self._clock(), report, claim=claim)
         if isinstance(self.model, StepModel):
             task.context = copy_context()
-        started = time.perf_counter()
+        return task
+
+    async def _serve(self, task: Task) -> Output:
         self._executor.submit(task)
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                output = await future
+                return await task.future
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"the prediction took longer than {self._deadline_seconds:g} s; "
                 "send a smaller image or come back later"
             ) from error
-        finally:  # a request that gave up waited too: in a jam there is nothing else to measure
-            seconds = self._observe(task, time.perf_counter() - started)
-        features = task.item.features if task.item else None
-        return Prediction(output.result, output.body, encoding.media_type, seconds, features)
 
     async def encode(self, result: Any, raw: Raw, encoding: Encoding) -> bytes:
         """Encode a result that was cached; one that has to be drawn, in a thread."""

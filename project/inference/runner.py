@@ -21,6 +21,7 @@ from project.inference.drift.features import features_of
 from project.inference.drift.monitor import DriftMonitor
 from project.inference.encoding import Encoding, usual_encoding
 from project.inference.executor import ModelExecutor, Report
+from project.inference.frames import FrameClaim
 from project.inference.images.decoding import ImageLimits
 from project.inference.loading import (
     FIRST_RETRY_SECONDS,
@@ -190,6 +191,21 @@ class Runner:
         """Admit and predict; raises what `admit` and AdmittedPrediction.predict raise."""
         with self.admit(name) as slot:
             return await slot.predict(raw, params)
+
+    async def predict_newest(self, name: str, claim: FrameClaim, encoding: Encoding) -> Prediction:
+        """Predict for the newest frame of a stream, past the result cache, and count it.
+
+        Raises what ModelQueue.run_newest raises.
+        """
+        queue = self.queues[name]
+        try:
+            prediction = await queue.run_newest(claim, encoding)
+        except BaseException as error:
+            self.count_outcome(name, error)
+            raise
+        self.count_outcome(name, None)
+        self._count_result(queue.model, prediction)
+        return prediction
 
     async def run(
         self,

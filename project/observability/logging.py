@@ -32,6 +32,7 @@ _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _QUIET = (
     *("httpx", "httpx2", "urllib3", "PIL", "asyncio", "multipart", "python_multipart", "alembic"),
     "uvicorn.access",  # request_served says it without the query string
+    "uvicorn.websocket",  # stream_served says it likewise; see server/websocket.py
 )
 _SEVERITIES = (("CRITICAL", 50), ("ERROR", 40), ("WARNING", 30), ("INFO", 20))
 

@@ -91,6 +91,8 @@ LATENCY_RESULTS = ("good", "slow")
 OUTCOMES = ("ok", "invalid", "overload", "timeout", "cancelled", "error")
 STAGES = ("queue", "decode", "preprocess", "forward", "postprocess")
 REJECTIONS = ("overload", "too_large", "unauthorized", "quota", "rate", "invalid")
+STREAM_OUTCOMES = ("closed", "lost", "idle", "restart", "refused", "invalid", "error")
+FRAME_RESULTS = ("processed", "dropped", "rejected")
 EXITS = ("clean", "timeout", "killed", "crash")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BACKENDS = ("cuda", "openvino-bf16", "openvino-f32", "torchscript")
@@ -103,6 +105,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 # fmt: off
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_AGE_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 _BATCH = (1, 2, 4, 8, 16, 32)
 _CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -140,6 +143,12 @@ MODEL_LOAD_SECONDS = _gauge("model_load_duration_seconds", "Time that loading to
 MODEL_LOAD_FAILURES = _counter("model_load_failures_total", "Loads that failed.", ["model"])
 DRIFT_PSI = _observed("drift_psi", "How far the last predictions are from the model's baseline: population stability index, above 0.25 it is read as drift.", ["model", "feature"], feature=FEATURES)
 DRIFT_SAMPLES = _observed("drift_window_samples", "Predictions that drift_psi was computed from, over all workers.", ["model"])
+
+_begin("Live streams")
+STREAMS_ACTIVE = _gauge("websocket_connections_active", "Sessions of live streams that are open.", mode="livesum")
+STREAMS = _counter("websocket_connections_total", "Sessions of live streams that ended, by how; refused: no place was free, or the query was invalid.", ["model", "outcome"], outcome=STREAM_OUTCOMES)
+STREAM_FRAMES = _counter("websocket_frames_total", "Frames received, by what became of them; dropped: a newer one replaced them, or the session ended; rejected: answered with a problem.", ["model", "result"], result=FRAME_RESULTS)
+STREAM_FRAME_AGE = _histogram("websocket_frame_age_seconds", "Time from a frame's arrival to its answer.", ["model"], buckets=_AGE_SECONDS)
 
 _begin("Readiness, as the API sees it at each scrape")
 READINESS_UP = _observed("readiness_check_up", "1 where what readiness depends on is there: database, storage, broker, and model:NAME in every worker.", ["check"])
@@ -238,11 +247,13 @@ def declare(
     models: Iterable[str] = (),
     jobs: Iterable[str] = (),
     slo_seconds: Mapping[str, float] = MappingProxyType({}),
+    streams: Iterable[str] = (),
 ) -> None:
     """Create the series of the closed label sets with 0; call it once in each process.
 
     models: those that predict here. jobs: those whose jobs this process accepts or runs.
     slo_seconds: of each model whose predictions are answered here, the time that counts as good.
+    streams: of models that are served as live streams here.
     """
     for reason in REJECTIONS:
         HTTP_REJECTED.labels(reason)
@@ -256,10 +267,20 @@ def declare(
         _declare_model(model)
     for model in jobs:
         _declare_jobs(model)
+    for model in streams:
+        _declare_streams(model)
     for model, seconds in slo_seconds.items():
         MODEL_SLO_SECONDS.labels(model).set(seconds)
         for result in LATENCY_RESULTS:
             SLO_LATENCY.labels(model, result)
+
+
+def _declare_streams(model: str) -> None:
+    for outcome in STREAM_OUTCOMES:
+        STREAMS.labels(model, outcome)
+    for result in FRAME_RESULTS:
+        STREAM_FRAMES.labels(model, result)
+    STREAM_FRAME_AGE.labels(model)
 
 
 def _declare_jobs(model: str) -> None:

@@ -101,7 +101,10 @@ class RequestContext:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; pass any other scope on."""
+        """Serve one request, or the session of a WebSocket; pass any other scope on."""
+        if scope["type"] == "websocket":
+            await self._serve_session(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -133,6 +136,19 @@ class RequestContext:
                 HTTP_IN_PROGRESS.dec(counted)
                 _log_access(scope, traffic, time.perf_counter() - began)
                 REQUEST_ID.reset(token)
+
+    async def _serve_session(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give the session its ids; its route counts it, and logs it when it ends."""
+        headers = Headers(scope=scope)
+        token = REQUEST_ID.set(accept_request_id(headers.get("x-request-id")))
+        try:
+            with (
+                traced(headers.get("traceparent")),
+                sentry.request_scope(lambda: f"WEBSOCKET {handler_of(scope)}"),
+            ):
+                await self._app(scope, receive, send)
+        finally:
+            REQUEST_ID.reset(token)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, traffic: _Traffic) -> None:
         try:

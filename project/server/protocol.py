@@ -16,6 +16,7 @@ from project.api.body_limit import DISCARD_BYTES, DISCARD_SECONDS
 from project.api.server_interface import Headers
 from project.errors import Overloaded
 from project.server import rejection
+from project.server.websocket import BoundedWebSocket
 
 HEAD_BYTES = 1 << 16  # limit of a request's head, equal to that of h11, Uvicorn's other parser
 PIECE_BYTES = 1 << 20  # size of a body's piece that wakes the application
@@ -42,6 +43,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _close_after_body = False
     _discard_timer: asyncio.TimerHandle | None = None  # ends the reading of that body
     _pause_timer: asyncio.TimerHandle | None = None  # resumes reading
+    _upgraded = False  # the connection belongs to another protocol now
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the idle time-out."""
@@ -72,6 +74,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_timers(self) -> None:
         """Start those that end an idle connection, and the reading of a rejected body."""
+        if self._upgraded:  # a WebSocket has pings of its own
+            return
         cycle = self.cycle
         idle = cycle is None or (cycle.response_complete and not self.pipeline)
         if idle and self.timeout_keep_alive_task is None and not self.transport.is_closing():
@@ -88,6 +92,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._rejected = True  # what follows the last response is ignored
         elif not self._reject():
             super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to the protocol of WebSockets, which counts it as well."""
+        self._upgraded = True
+        super().handle_websocket_upgrade()
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, BoundedWebSocket):
+            protocol.on_connections_changed = self.on_connections_changed
 
     def _reject(self) -> bool:
         """Reject the request under overload, and return whether that was so.

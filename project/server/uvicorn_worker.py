@@ -26,6 +26,7 @@ from project.errors import ConfigurationError
 from project.server import shared
 from project.server.accept_balancing import Listener
 from project.server.protocol import CLOSE, BoundedProtocol
+from project.server.websocket import PING_SECONDS, BoundedWebSocket
 from project.settings.loading import load_settings
 
 LINGER_SECONDS = 1.0  # in which idle connections may send one more request, and are told to close
@@ -167,6 +168,11 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
         self.CONFIG_KWARGS = {
             "loop": "uvloop",
             "http": BoundedProtocol,
+            "ws": BoundedWebSocket,
+            "ws_max_size": load_settings().stream_frame_bytes,
+            "ws_per_message_deflate": False,  # a JPEG does not get smaller
+            "ws_ping_interval": PING_SECONDS,
+            "ws_ping_timeout": PING_SECONDS,
             "lifespan": "on",
             "server_header": False,
             "access_log": False,  # the application logs its requests itself

@@ -1,4 +1,4 @@
-"""Server settings: addresses, tokens, Gunicorn's workers, and limits of a request."""
+"""Server settings: addresses, tokens, Gunicorn's workers, limits of requests and streams."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings
 
 
 class ServerSettings(BaseSettings):
-    """Server: addresses, tokens, workers, and limits of a request."""
+    """Server: addresses, tokens, workers, limits of requests and live streams."""
 
     environment: Literal["local", "staging", "production"] = Field(
         "local",
@@ -69,4 +69,17 @@ class ServerSettings(BaseSettings):
     )
     body_timeout_seconds: float = Field(
         30, gt=0, description="A request body that takes longer to arrive gets a 408."
+    )
+
+    stream_sessions: int = Field(
+        32, ge=1, description="Live streams that a worker serves; the next is closed with 1013."
+    )
+    stream_frame_bytes: int = Field(
+        2**20, ge=1024, description="Maximum size of a message of a live stream, bytes."
+    )
+    stream_frames_per_second: float = Field(
+        30, gt=0, description="Frames of a live stream that are answered in a second, at most."
+    )
+    stream_idle_seconds: float = Field(
+        30, gt=0, description="A live stream without a frame for this long is closed with 4408."
     )

@@ -92,7 +92,7 @@ def test_closed_sets_belong_to_labels_and_gauges_have_a_mode(spec):
 @each_kept
 def test_series_of_closed_sets_are_there_from_the_start(spec):
     """An alert sees 0, not nothing, and a rate sees the first event."""
-    declare(["declared"], jobs=["declared"], slo_seconds={"declared": 0.5})
+    declare(["declared"], jobs=["declared"], slo_seconds={"declared": 0.5}, streams=["declared"])
     known = spec.values | {"model": ("declared",)}
     if not spec.values:
         return
@@ -104,7 +104,12 @@ def test_series_of_closed_sets_are_there_from_the_start(spec):
 def test_declaring_counts_nothing():
     """The series begin at 0, and declaring twice changes no value."""
     for _ in range(2):
-        declare(["untouched"], jobs=["untouched"], slo_seconds={"untouched": 0.5})
+        declare(
+            ["untouched"],
+            jobs=["untouched"],
+            slo_seconds={"untouched": 0.5},
+            streams=["untouched"],
+        )
     samples = [
         sample
         for family in REGISTRY.collect()

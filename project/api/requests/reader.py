@@ -83,7 +83,7 @@ async def read_request(
     elif media_type == JSON:
         body = await request.body()
         pictures, fields = await asyncio.to_thread(_from_json, body, inputs, max_text_length)
-        fields = _with_booleans_as_text(fields, model.params)
+        fields = with_booleans_as_text(fields, model.params)
     elif is_picture and takes_raw_picture(inputs):
         pictures[pictures_of(inputs)[0]] = await request.body()
     elif media_type == TEXT and takes_raw_text(inputs):
@@ -193,7 +193,7 @@ def unique_values(items: list[tuple[str, Any]], params: type[Params]) -> dict[st
     if repeated:
         fields = dict.fromkeys(repeated[:MAX_FIELDS], "sent more than once")
         raise InvalidInput("send each parameter once", fields=fields)
-    _check_count(len(values))
+    check_count(len(values))
     return {name: found if name in lists else found[0] for name, found in values.items()}
 
 
@@ -204,7 +204,7 @@ def _list_fields(params: type[Params]) -> frozenset[str]:
     return frozenset(name for name, schema in properties.items() if schema.get("type") == "array")
 
 
-def _with_booleans_as_text(fields: dict[str, Any], params: type[Params]) -> dict[str, Any]:
+def with_booleans_as_text(fields: dict[str, Any], params: type[Params]) -> dict[str, Any]:
     """Return the fields, with `true` for a number as text, which is none: Pydantic reads 1."""
     numbers = _number_fields(params)
     return {
@@ -228,7 +228,7 @@ def _number_fields(params: type[Params]) -> frozenset[str]:
     )
 
 
-def _check_count(fields: int) -> None:
+def check_count(fields: int) -> None:
     """Raise InvalidInput for more parameters than any model has; each would become an error."""
     if fields > MAX_FIELDS:
         raise InvalidInput(f"send at most {MAX_FIELDS} parameters; these are {fields}")
@@ -284,7 +284,7 @@ def _from_json(
             f"the object has no text {in_words(wrong)}; " if len(inputs.model_fields) > 1 else ""
         )
         raise InvalidInput(f"{fault}{json_example(inputs)}")
-    _check_count(len(fields))
+    check_count(len(fields))
     return {name: decode_base64(text, name) for name, text in given.items()}, fields
 
 

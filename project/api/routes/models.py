@@ -60,6 +60,9 @@ class ModelSummary(BaseModel):
         description="Path to POST the inputs to; with `Prefer: respond-async` as a job."
     )
     jobs: str | None = Field(description="Path to POST jobs to; null where jobs are off.")
+    stream: str | None = Field(
+        description="Path of the WebSocket for a live stream; null of a model in the background."
+    )
     inputs: list[InputView] = Field(description="What it takes; empty: parameters alone.")
     result: ResultSummary
 
@@ -151,6 +154,7 @@ def _summary(model: AnyModel, state: State) -> dict[str, Any]:
         "background": model.background,
         "predictions": f"{path}/predictions",
         "jobs": f"{path}/jobs" if state["settings"].jobs else None,
+        "stream": None if model.background else f"{path}/stream",
         "inputs": [_input(field, state) for field in fields_of(model.inputs).values()],
         "result": ResultSummary(kinds=kinds_of(model.result), media_types=list(media_types(model))),
     }

@@ -1,0 +1,120 @@
+"""WS /v1/models/{model}/stream: the live stream of every model that answers at once."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import cast
+
+from fastapi import APIRouter, WebSocket
+from loguru import logger
+from starlette.exceptions import HTTPException
+from starlette.websockets import WebSocketDisconnect
+
+from project.api.requests.reader import unique_values
+from project.api.state import State
+from project.api.streams import messages
+from project.api.streams.inputs import StreamInputs
+from project.api.streams.messages import StreamLimits
+from project.api.streams.origin import check_origin
+from project.api.streams.session import (
+    INTERNAL,
+    LOST_CLIENT,
+    POLICY,
+    SEND_SECONDS,
+    TRY_LATER,
+    Counts,
+    Ending,
+    StreamSession,
+)
+from project.errors import ModelUnavailable, Overloaded, ProjectError
+from project.models.base import AnyModel
+from project.observability import metrics
+
+PATH = "/v1/models/{model}/stream"
+SUBPROTOCOL = "vitrine.v1"
+
+router = APIRouter()
+
+
+@router.websocket(PATH)
+async def stream(socket: WebSocket, model: str) -> None:
+    """Check who asks for what; then accept, and tell every refusal as a problem.
+
+    A page learns nothing of a handshake that fails, so that only what no page of ours does is
+    answered with plain HTTP: another origin, and an unknown model.
+    """
+    state = cast("State", socket.state)
+    check_origin(socket.headers)
+    found = state["models"].get(model)
+    if found is None or found.background:
+        raise HTTPException(404)
+    began = time.perf_counter()
+    offered = socket.scope["subprotocols"]
+    with suppress(OSError):  # the client has gone
+        await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    counts = Counts()
+    ending = Ending(INTERNAL, "error")
+    try:
+        ending = await _serve(socket, found, state, counts)
+        await _close(socket, ending)
+    finally:
+        metrics.STREAMS.labels(found.name, ending.outcome).inc()
+        _log(socket, found, counts, ending, time.perf_counter() - began)
+
+
+async def _serve(socket: WebSocket, model: AnyModel, state: State, counts: Counts) -> Ending:
+    settings, runner, sessions = state["settings"], state["runner"], state["streams"]
+    limits = StreamLimits(
+        settings.stream_frame_bytes,
+        settings.stream_frames_per_second,
+        settings.stream_idle_seconds,
+    )
+    try:
+        with sessions.admit():
+            runner.queues[model.name].check_available()
+            query = unique_values(socket.query_params.multi_items(), model.params)
+            inputs = StreamInputs(model, settings.max_text_length, query)
+            session = StreamSession(socket, model, runner, inputs, limits, counts)
+            with sessions.serving(session):
+                return await session.serve()
+    except (Overloaded, ModelUnavailable) as error:
+        return Ending(TRY_LATER, "refused", error)
+    except ProjectError as error:
+        return Ending(POLICY, "refused", error)
+    except (WebSocketDisconnect, TimeoutError):
+        return LOST_CLIENT
+    except Exception as error:  # noqa: BLE001 - else the connection ends without a close frame
+        logger.opt(exception=error).bind(model=model.name).error("stream_failed")
+        return Ending(INTERNAL, "error", error)
+
+
+async def _close(socket: WebSocket, ending: Ending) -> None:
+    """Tell why, and close; without waiting for a client that does not read."""
+    if ending.gone:
+        return
+    with suppress(WebSocketDisconnect, OSError, RuntimeError, TimeoutError):
+        async with asyncio.timeout(SEND_SECONDS):
+            if ending.error is not None:
+                await socket.send_text(messages.problem(ending.error))
+            await socket.close(ending.code, ending.reason)
+
+
+def _log(
+    socket: WebSocket, model: AnyModel, counts: Counts, ending: Ending, seconds: float
+) -> None:
+    """Log the session by its template, as every request; neither path nor query is in the log."""
+    client = socket.client
+    logger.bind(
+        handler=PATH,
+        model=model.name,
+        close_code=ending.code,
+        outcome=ending.outcome,
+        frames=counts.received,
+        answered=counts.processed,
+        dropped=counts.dropped,
+        rejected=counts.rejected,
+        duration_seconds=round(seconds, 6),
+        bytes_in=counts.bytes_in,
+        bytes_out=counts.bytes_out,
+        client=client.host if client else None,
+    ).log("WARNING" if ending.outcome == "error" else "INFO", "stream_served")

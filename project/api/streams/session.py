@@ -1,0 +1,260 @@
+"""One session of a live stream: reads frames as they come, and answers the newest one in turn.
+
+One task always reads: Uvicorn stops reading, and so hears no pong and no close, until a message is
+received. Another one has the newest frame predicted and sends its answer. The session ends with
+whatever happens first: the client closes or is lost, no frame comes, the server stops, or a fault
+of ours.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from loguru import logger
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from project.api.problems import log_fault
+from project.api.streams import messages
+from project.api.streams.inputs import StreamInputs
+from project.api.streams.messages import StreamLimits
+from project.errors import InvalidInput, ProjectError, StreamIdle
+from project.inference.encoding import JSON, Encoding
+from project.inference.frames import Frame, FrameClaim, FrameSlot, Pace
+from project.inference.model_queue import Prediction
+from project.inference.pipeline import Raw
+from project.inference.runner import Runner
+from project.models.base import AnyModel, Params
+from project.observability import metrics
+from project.observability.context import REQUEST_ID
+
+SEND_SECONDS = 5.0  # a client that does not read for so long is lost
+PARSE_BYTES = 1 << 16  # a longer text is parsed in a thread
+LOG_SECONDS = 1.0  # between two log lines of failed frames: a camera sends the next one at once
+
+CLOSED, LOST, INTERNAL, RESTART, TRY_LATER = 1000, 1006, 1011, 1012, 1013
+POLICY, IDLE = 1008, 4408
+LOST_CODES = {1005, LOST}  # Uvicorn's for a connection that ended without a close frame
+INVALID_CODES = {1002, 1003, 1007, 1009}  # the library closed: the bytes were none it can take
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a session ends. code: of the close. error: told before it. gone: the client is."""
+
+    code: int
+    outcome: str
+    error: Exception | None = None
+    reason: str = ""
+    gone: bool = False
+
+
+LOST_CLIENT = Ending(LOST, "lost", gone=True)
+
+
+@dataclass
+class Counts:
+    """What became of a session's frames; received is their sum once it has ended."""
+
+    received: int = 0
+    processed: int = 0
+    dropped: int = 0
+    rejected: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+class StreamSession:
+    """Serves one accepted WebSocket; see `serve`."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        model: AnyModel,
+        runner: Runner,
+        inputs: StreamInputs,
+        limits: StreamLimits,
+        counts: Counts,
+    ) -> None:
+        self.counts = counts
+        self._socket = socket
+        self._model = model
+        self._runner = runner
+        self._inputs = inputs
+        self._limits = limits
+        self._slot = FrameSlot()
+        self._pace = Pace(limits.frames_per_second)
+        self._loop = asyncio.get_running_loop()
+        self._ending: asyncio.Future[Ending] = self._loop.create_future()
+        self._last_frame_at = self._loop.time()
+        self._fault_logged_at = 0.0
+        self._count = {
+            result: metrics.STREAM_FRAMES.labels(model.name, result).inc
+            for result in metrics.FRAME_RESULTS
+        }
+        self._observe_age = metrics.STREAM_FRAME_AGE.labels(model.name).observe
+
+    async def serve(self) -> Ending:
+        """Serve until the session ends; no task of it is left then."""
+        await self._send(
+            messages.hello(
+                REQUEST_ID.get(),
+                self._model,
+                self._inputs.frame_input,
+                self._inputs.params,
+                self._limits,
+            )
+        )
+        self._idle_timer = self._loop.call_later(self._limits.idle_seconds, self._check_idle)
+        tasks = [asyncio.create_task(self._run(part)) for part in (self._read(), self._answer())]
+        try:
+            return await self._ending
+        finally:
+            self._idle_timer.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._drop(self._slot.clear())
+
+    def restart(self) -> None:
+        """End the session, as the server stops or is replaced."""
+        self._end(Ending(RESTART, "restart", reason="the server restarts: connect again"))
+
+    def _end(self, ending: Ending) -> None:
+        if not self._ending.done():
+            self._ending.set_result(ending)
+
+    async def _run(self, part: Coroutine[Any, Any, Ending]) -> None:
+        """Run a part of the session, and end the session with it."""
+        try:
+            self._end(await part)
+        except WebSocketDisconnect:
+            self._end(LOST_CLIENT)
+        except TimeoutError:
+            logger.bind(model=self._model.name).warning("stream_client_does_not_read")
+            self._end(LOST_CLIENT)
+        except Exception as error:  # noqa: BLE001 - a fault of ours; the client must hear of it
+            logger.opt(exception=error).bind(model=self._model.name).error("stream_failed")
+            self._end(Ending(INTERNAL, "error", error))
+
+    async def _read(self) -> Ending:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return _disconnected(message.get("code"))
+            data, text = message.get("bytes"), message.get("text")
+            self.counts.bytes_in += len(data if data is not None else text or "")
+            if data is not None:
+                self._put(data)
+            else:
+                await self._read_text(text or "")
+
+    async def _read_text(self, text: str) -> None:
+        """Obey a message; one that cannot be understood has a problem as its answer."""
+        try:
+            if len(text) > PARSE_BYTES:
+                parsed = await asyncio.to_thread(self._inputs.parse, text)
+            else:
+                parsed = self._inputs.parse(text)
+            kind = parsed.get("type")
+            if kind == "frame":
+                self._put(parsed.get("inputs"))
+            elif kind == "params":
+                params = self._inputs.set_params(parsed.get("params"))
+                await self._send(messages.params_accepted(params))
+            elif kind == "inputs":
+                await asyncio.to_thread(self._inputs.hold, parsed.get("inputs"))
+            else:
+                raise InvalidInput("`type` must be params, inputs or frame")
+        except ProjectError as error:
+            await self._send(messages.problem(error))
+
+    def _put(self, given: Any) -> None:
+        """Have a frame wait in place of the one before. given: a picture's bytes, or an object."""
+        self._last_frame_at = self._loop.time()
+        received_at = time.perf_counter()
+        self.counts.received += 1
+        raw: Raw
+        params: Params
+        fault: ProjectError | None = None
+        try:
+            if isinstance(given, bytes):
+                raw, params = self._inputs.of_picture(given)
+            else:
+                raw, params = self._inputs.of_values(given)
+        except ProjectError as error:
+            raw, params, fault = {}, self._inputs.params, error
+        frame = Frame(self.counts.received, raw, params, received_at, fault)
+        self._drop(int(self._slot.put(frame)))
+
+    async def _answer(self) -> Ending:
+        while True:
+            await self._slot.wait()
+            if delay := self._pace.delay():
+                await asyncio.sleep(delay)
+            claim = self._slot.claim()
+            try:
+                prediction = await self._runner.predict_newest(
+                    self._model.name, claim, Encoding(JSON)
+                )
+            except ProjectError as error:
+                await self._reject(claim, error)
+            except BaseException:
+                self._drop(int(claim.end() is not None))
+                raise
+            else:
+                await self._send_answer(claim, prediction)
+
+    async def _send_answer(self, claim: FrameClaim, prediction: Prediction) -> None:
+        frame = claim.end()
+        if frame is None:
+            raise RuntimeError("an answer without a frame")
+        age = time.perf_counter() - frame.received_at
+        self.counts.processed += 1
+        self._count["processed"]()
+        self._observe_age(age)
+        await self._send(messages.answer(frame, prediction, age, self.counts.dropped))
+
+    async def _reject(self, claim: FrameClaim, error: ProjectError) -> None:
+        """Answer a frame with its problem; the session goes on."""
+        frame = claim.end()
+        if frame is None:
+            return
+        self.counts.rejected += 1
+        self._count["rejected"]()
+        ours = error.__cause__ is not None and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        now = self._loop.time()
+        if ours and now - self._fault_logged_at > LOG_SECONDS:
+            log_fault(error)
+            self._fault_logged_at = now
+        await self._send(messages.problem(error, frame.number))
+
+    def _drop(self, frames: int) -> None:
+        if frames:
+            self.counts.dropped += frames
+            self._count["dropped"](frames)
+
+    def _check_idle(self) -> None:
+        """End the session if no frame has come for long enough; else look again when it may be."""
+        left = self._last_frame_at + self._limits.idle_seconds - self._loop.time()
+        if left > 0:
+            self._idle_timer = self._loop.call_later(left, self._check_idle)
+            return
+        advice = f"no frame came for {self._limits.idle_seconds:g} s; connect again to go on"
+        self._end(Ending(IDLE, "idle", StreamIdle(advice)))
+
+    async def _send(self, text: str) -> None:
+        """Send a message. Raises TimeoutError where the client does not read."""
+        self.counts.bytes_out += len(text)
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._socket.send_text(text)
+
+
+def _disconnected(code: int | None) -> Ending:
+    if code is None or code in LOST_CODES:
+        return Ending(code or LOST, "lost", gone=True)
+    if code == RESTART:  # by Uvicorn itself
+        return Ending(code, "restart", gone=True)
+    return Ending(code, "invalid" if code in INVALID_CODES else "closed", gone=True)
