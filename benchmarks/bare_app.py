@@ -42,7 +42,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
             runner=runner,
             readiness=readiness,
             job_services=None,
-            application=Application(OverloadGuard(runner), runner, readiness, None),
+            streams=streams,
+            application=Application(OverloadGuard(runner), runner, readiness, None, streams),
         )
 
 

@@ -20,6 +20,7 @@ from project.api.streams.session import (
     INTERNAL,
     LOST_CLIENT,
     POLICY,
+    RESTART,
     SEND_SECONDS,
     TRY_LATER,
     Counts,
@@ -53,7 +54,7 @@ async def stream(socket: WebSocket, model: str) -> None:
     with suppress(OSError):  # the client has gone
         await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     counts = Counts()
-    ending = Ending(INTERNAL, "error")
+    ending = Ending(RESTART, "restart", gone=True)  # if it is cancelled: the server cannot wait
     try:
         ending = await _serve(socket, found, state, counts)
         await _close(socket, ending)

@@ -115,7 +115,7 @@ class StreamSession:
             self._idle_timer.cancel()
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(tasks)
             self._drop(self._slot.clear())
 
     def restart(self) -> None:
