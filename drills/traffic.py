@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import threading
 import time
 from collections import Counter
@@ -13,11 +14,15 @@ from typing import Self
 
 import httpx2
 from PIL import Image
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
 
 from drills.waiting import DEADLINE
 
 UNANSWERED = 0  # instead of a status, where the connection was refused or broke
 ACCEPTED = 202
+SWITCHED = 101
+FRAMES = 4  # of a live stream, at once
 MAX_BYTES = 65_536  # MAX_BODY_BYTES of the stack, so that a small body is too large
 BURST = 24
 HELD_SECONDS = 0.5  # how long each prediction of a burst takes
@@ -101,6 +106,24 @@ def job(body: Mapping[str, object], *, cancel: bool = False) -> Action:
     return action
 
 
+def stream(model: str) -> Action:
+    """Open a live stream, send frames that are too many and one that is broken, and close it."""
+
+    def action(client: Client) -> Statuses:
+        url = f"ws{str(client.http.base_url).removeprefix('http').rstrip('/')}"
+        with connect(f"{url}/v1/models/{model}/stream") as session:
+            session.recv(timeout=DEADLINE)
+            for _ in range(FRAMES):
+                session.send(client.picture())
+            session.recv(timeout=DEADLINE)
+            session.send(b"no image at all")
+            while json.loads(session.recv(timeout=DEADLINE))["type"] != "problem":
+                pass
+        return [SWITCHED]
+
+    return action
+
+
 def get(path: str) -> Action:
     """GET a path."""
     return lambda client: [client.http.get(path).status_code]
@@ -113,6 +136,7 @@ def healthy(model: str = "drill") -> dict[str, Action]:
         "metadata": get("/metadata"),
         "models": get("/v1/models"),
         "unknown": get("/v1/no/such/route"),
+        "stream": stream(model),
         "job": job(PROMPT),
         "cancelled_job": job(PROMPT, cancel=True),
     }
@@ -173,7 +197,7 @@ class Traffic:
                 began = time.monotonic()
                 try:
                     statuses = action(client)
-                except httpx2.TransportError:
+                except (httpx2.TransportError, WebSocketException, OSError):
                     statuses = [UNANSWERED]
                 with self._changed:
                     self.outcomes.update((name, status) for status in statuses)

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models import dashboard as dash
 
-from grafana.build import common, confidence, limits, models, traffic
+from grafana.build import common, confidence, limits, models, streams, traffic
 from grafana.build.figures import number
 from grafana.build.frame import choice, source
 from grafana.build.graphs import Lines, graph, heat
@@ -63,6 +63,7 @@ def inference() -> dash.Dashboard:
             _objectives(),
             _requests(),
             _saturation(),
+            streams.section(*HERE),
             confidence.section(*HERE),
             models.inside(HERE, ANYWHERE),
         ],

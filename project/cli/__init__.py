@@ -5,13 +5,23 @@ Slow imports (torch, NumPy, an HTTP client, Rich) are inside the commands that u
 
 import typer
 
-from project.cli import drift, jobs, models, new, predicting, setup_commands, trace_command
+from project.cli import (
+    drift,
+    jobs,
+    models,
+    new,
+    predicting,
+    setup_commands,
+    streaming,
+    trace_command,
+)
 from project.cli.evaluation import command as evaluation
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("models")(models.list_models)
 app.command()(new.new)
 app.command()(predicting.predict)
+app.command()(streaming.stream)
 app.command()(evaluation.evaluate)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(drift.app, name="drift")

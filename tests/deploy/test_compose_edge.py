@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 
 import httpx2
@@ -80,6 +81,21 @@ def test_events_pass_one_by_one(edge, api):
         assert "id: 1" in next(parts)
         api.resume.set()
         assert "id: 2" in "".join(parts)
+
+
+def test_a_websocket_passes_and_no_other_upgrade(edge, api):
+    """With the host as the client wrote it, which the API compares with Origin."""
+    host = f"127.0.0.1:{edge.base_url.port}"
+    lines = (f"Host: {host}", "Upgrade: websocket", "Connection: Upgrade", "", "")
+    head = "\r\n".join(("GET /v1/models/detection/stream HTTP/1.1", *lines))
+    with socket.create_connection(("127.0.0.1", edge.base_url.port), DEADLINE) as stream:
+        stream.sendall(head.encode())
+        assert b" 101 " in stream.recv(1000)
+        stream.sendall(b"frame")
+        assert stream.recv(100) == b"frame"
+    assert api.requests[-1].headers["Host"] == host
+    answer = edge.get("/", headers={"Upgrade": "h2c", "Connection": "Upgrade"})
+    assert not {"Upgrade", "Connection"} & set(answer.json()["headers"])
 
 
 def test_without_an_api_the_answer_is_a_problem_document_until_one_is_back(edge, port):

@@ -15,7 +15,7 @@ WORKER = 'job="vitrine-worker"'
 WRONG = {
     f"sum(rate(http_requests_total{{{API}}}[5m])": "does not parse",
     f"rate(http_request_total{{{API}}}[5m])": "nobody emits or records that",
-    f"increase(websocket_frames_total{{{API}}}[5m])": "nobody emits or records that",
+    f"increase(websocket_bytes_total{{{API}}}[5m])": "nobody emits or records that",
     f"http_requests_total{{{API}}} > 5": "is a counter",
     f"max_over_time(jobs_wait_seconds_sum{{{WORKER}}}[5m])": "is a counter",
     f"rate(jobs_queue_messages{{{WORKER}}}[5m])": "is no counter",

@@ -105,6 +105,7 @@ def _log(
 ) -> None:
     """Log the session by its template, as every request; neither path nor query is in the log."""
     client = socket.client
+    level = "WARNING" if ending.outcome == "error" else "INFO"
     logger.bind(
         handler=PATH,
         model=model.name,
@@ -118,4 +119,4 @@ def _log(
         bytes_in=counts.bytes_in,
         bytes_out=counts.bytes_out,
         client=client.host if client else None,
-    ).log("WARNING" if ending.outcome == "error" else "INFO", "stream_served")
+    ).log(level, "stream_served")
