@@ -1,0 +1,264 @@
+"""Live streams beside a plain FastAPI server: `python -m benchmarks.streams classification`.
+
+One stream that sends the next frame on each answer; 20 cameras; 20 cameras beside four clients of
+predictions; and sessions that come and go. The age of an answer is measured by the client, from
+sending a frame to its answer.
+"""
+
+import argparse
+import asyncio
+import io
+import json
+import re
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import httpx2
+from PIL import Image
+from websockets.asyncio.client import ClientConnection, connect
+
+from benchmarks.paths import CORES, PHOTO, VAR, environment
+from benchmarks.processes import Server, ask, free_port, running
+from benchmarks.stats import median, quantile
+from benchmarks.subjects import product
+
+SIZE = (640, 480)
+QUALITY = 80
+CAMERAS = 20
+FPS = 24
+CALLERS = 4
+SESSIONS = 2000
+AT_ONCE = 8
+ROUNDS = 3
+RESULTS = VAR / "streams.json"
+SUBJECTS = ("vitrine", "queue per socket")
+OPEN = re.compile(r"^websocket_connections_active(?:\{\})? ([\d.]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A server under test. stream, predict: its paths."""
+
+    server: Server
+    stream: str
+    predict: str
+    says_hello: bool
+
+    def session(self) -> connect:
+        """A new session."""
+        url = f"ws://127.0.0.1:{self.server.port}{self.stream}"
+        return connect(url, compression=None, max_size=None)
+
+
+@dataclass
+class Seen:
+    """What came back. ages, latencies: seconds, of answers and of requests."""
+
+    ages: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    by_camera: list[int] = field(default_factory=list)
+    refused: int = 0
+    sent: int = 0
+
+
+@contextmanager
+def subject(name: str, model: str) -> Iterator[Subject]:
+    """A server, ready."""
+    if name == SUBJECTS[0]:
+        settings = {"MODELS": model, "JOBS": "off", "STREAM_FRAMES_PER_SECOND": 1000}
+        with product("streams", **settings) as server:
+            path = f"/v1/models/{model}"
+            yield Subject(server, f"{path}/stream", f"{path}/predictions", says_hello=True)
+        return
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "uvicorn", "benchmarks.peers.fastapi.streams_app:app"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", str(CORES)),
+        *("--no-access-log", "--log-level", "warning"),
+    ]
+    with running(
+        command,
+        port=port,
+        variables=environment(BENCH_MODEL=model),
+        name="streams-peer",
+        ready=lambda server: (
+            server.log().count("model_ready") >= CORES
+            and ask(server.port, "GET", "/openapi.json").status > 0
+        ),
+    ) as server:
+        yield Subject(server, "/stream", "/predict", says_hello=False)
+
+
+def frame() -> bytes:
+    """A camera's picture."""
+    buffer = io.BytesIO()
+    with Image.open(PHOTO) as photo:
+        photo.convert("RGB").resize(SIZE).save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
+
+
+@asynccontextmanager
+async def opened(tested: Subject) -> AsyncIterator[ClientConnection]:
+    """A session whose hello is read."""
+    async with tested.session() as session:
+        if tested.says_hello:
+            hello = json.loads(await session.recv())
+            if hello["type"] != "hello":
+                raise RuntimeError(hello)
+        yield session
+
+
+async def closed_loop(tested: Subject, data: bytes, seconds: float) -> Seen:
+    """One stream whose next frame is sent on the answer to the last."""
+    seen, end = Seen(), time.perf_counter() + seconds
+    async with opened(tested) as session:
+        while (before := time.perf_counter()) < end:
+            await session.send(data)
+            await session.recv()
+            seen.ages.append(time.perf_counter() - before)
+    return seen
+
+
+async def camera(tested: Subject, data: bytes, seconds: float, phase: float, seen: Seen) -> None:
+    """A steady rate of frames, whatever comes back."""
+    sent: dict[int, float] = {}
+    answers = 0
+    async with opened(tested) as session:
+
+        async def read() -> None:
+            nonlocal answers
+            async for message in session:
+                now, answer = time.perf_counter(), json.loads(message)
+                if answer["type"] == "answer":
+                    answers += 1
+                    seen.ages.append(now - sent[answer["frame"]])
+
+        reading = asyncio.create_task(read())
+        began = time.perf_counter() + phase
+        for number in count(1):
+            due = began + (number - 1) / FPS
+            if due - began >= seconds:
+                break
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            sent[number] = time.perf_counter()
+            await session.send(data)
+        seen.sent += len(sent)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    seen.by_camera.append(answers)
+
+
+async def caller(tested: Subject, data: bytes, end: float, seen: Seen) -> None:
+    """A client of predictions, which sends the next request on the answer to the last."""
+    base = f"http://127.0.0.1:{tested.server.port}"
+    async with httpx2.AsyncClient(base_url=base, timeout=60) as client:
+        while (before := time.perf_counter()) < end:
+            headers = {"Content-Type": "image/jpeg"}
+            answer = await client.post(tested.predict, content=data, headers=headers)
+            if answer.status_code == httpx2.codes.OK:
+                seen.latencies.append(time.perf_counter() - before)
+            else:
+                seen.refused += 1
+
+
+async def crowd(
+    tested: Subject, data: bytes, seconds: float, *, cameras: int, callers: int
+) -> Seen:
+    """Cameras and clients of predictions at the same time."""
+    seen, end = Seen(), time.perf_counter() + seconds
+    await asyncio.gather(
+        *(camera(tested, data, seconds, it / cameras / FPS, seen) for it in range(cameras)),
+        *(caller(tested, data, end, seen) for _ in range(callers)),
+    )
+    return seen
+
+
+async def churn(tested: Subject, data: bytes) -> float:
+    """Sessions that open, send a frame and leave; half of them without a word. Returns seconds."""
+    gate, before = asyncio.Semaphore(AT_ONCE), time.perf_counter()
+
+    async def one(number: int) -> None:
+        async with gate, opened(tested) as session:
+            await session.send(data)
+            if number % 2:
+                session.transport.abort()
+
+    await asyncio.gather(*map(one, range(SESSIONS)))
+    return time.perf_counter() - before
+
+
+def measure(tested: Subject, seconds: float) -> dict[str, float]:
+    """All figures of one round."""
+    data = frame()
+    asyncio.run(closed_loop(tested, data, 1))  # the first frames prepare the net
+    alone = asyncio.run(closed_loop(tested, data, seconds))
+    many = asyncio.run(crowd(tested, data, seconds, cameras=CAMERAS, callers=0))
+    requests = asyncio.run(crowd(tested, data, seconds, cameras=0, callers=CALLERS))
+    both = asyncio.run(crowd(tested, data, seconds, cameras=CAMERAS, callers=CALLERS))
+    before = tested.server.memory()[0]
+    churned = asyncio.run(churn(tested, data))
+    return {
+        "1 stream: answers/s": len(alone.ages) / seconds,
+        "1 stream: age p50, ms": 1000 * quantile(alone.ages, 0.5),
+        "20 streams: answers/s": len(many.ages) / seconds,
+        "20 streams: age p50, ms": 1000 * quantile(many.ages, 0.5),
+        "20 streams: age p95, ms": 1000 * quantile(many.ages, 0.95),
+        "20 streams: fewest answers of a stream": min(many.by_camera),
+        "4 callers alone: requests/s": len(requests.latencies) / seconds,
+        "4 callers alone: p95, ms": 1000 * quantile(requests.latencies, 0.95),
+        "20 streams and 4 callers: answers/s": len(both.ages) / seconds,
+        "20 streams and 4 callers: age p95, ms": 1000 * quantile(both.ages, 0.95),
+        "20 streams and 4 callers: requests/s": len(both.latencies) / seconds,
+        "20 streams and 4 callers: request p95, ms": 1000 * quantile(both.latencies, 0.95),
+        "20 streams and 4 callers: refused": both.refused,
+        "2,000 sessions: opens and closes/s": SESSIONS / churned,
+        "2,000 sessions: MiB gained": (tested.server.memory()[0] - before) / 2**20,
+        "2,000 sessions: still open": _still_open(tested),
+    }
+
+
+def _still_open(tested: Subject) -> float:
+    """Sessions that the server still counts a second later; NaN where it counts none."""
+    if not tested.says_hello:
+        return float("nan")
+    time.sleep(1)
+    found = OPEN.search(ask(tested.server.port, "GET", "/metrics").body.decode())
+    return float(found[1]) if found else float("nan")
+
+
+def report(found: dict[str, list[dict[str, float]]]) -> str:
+    """The table: the median of each figure, and ours divided by the other's."""
+    ours, other = (found[name] for name in SUBJECTS)
+    lines = [f"| | {SUBJECTS[0]} | {SUBJECTS[1]} | ratio |", "| --- | --- | --- | --- |"]
+    for name in ours[0]:
+        left, right = (median(it[name] for it in rounds) for rounds in (ours, other))
+        ratio = f"{left / right:.2f}" if right and left == left and right == right else ""  # noqa: PLR0124 - NaN
+        lines.append(f"| {name} | {left:.1f} | {right:.1f} | {ratio} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure both servers in turn, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.streams", description=__doc__)
+    parser.add_argument("model", help="a model of pictures that answers at once")
+    parser.add_argument("--seconds", type=float, default=8, help="length of each load")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    given = parser.parse_args()
+    found: dict[str, Any] = {name: [] for name in SUBJECTS}
+    for number in range(given.rounds):
+        for name in SUBJECTS:
+            with subject(name, given.model) as tested:
+                found[name].append(measure(tested, given.seconds))
+            print(f"round {number + 1}, {name}: {found[name][-1]}", flush=True)
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
+            RESULTS.write_text(json.dumps({"model": given.model, "rounds": found}, indent=1) + "\n")
+    print(report(found))
+
+
+if __name__ == "__main__":
+    main()
