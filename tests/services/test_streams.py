@@ -221,6 +221,8 @@ def test_another_origin_and_an_unknown_model_are_plain_http(server, path, origin
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert "ASGI callable returned" not in server.log()
+    logged = [record["origin"] for record in server.records("stream_origin_refused")]
+    assert (origin in logged) == (status == 403)
 
 
 def test_the_own_origin_is_let_in(server):

@@ -8,6 +8,7 @@ import pytest
 from project.errors import DeadlineExceeded, ModelUnavailable, Overloaded
 from project.inference.admission import Admission
 from project.inference.encoding import Encoding
+from project.inference.frames import Frame, FrameSlot
 from project.inference.model_queue import STUCK_DEADLINES, ModelQueue
 from project.inference.pipeline import Output
 from tests.fakes import Shade, ShadeParams
@@ -115,6 +116,33 @@ async def test_a_request_that_would_wait_too_long_is_refused_at_once(make_queue,
     assert overload.retry_after == 12
     for slot in (first, second):
         slot.release()
+
+
+async def test_the_expected_wait_counts_the_frames_that_come_in_between(
+    make_queue, executor, clock
+):
+    """While streams wait as well, every second answer is for one of them; never more."""
+    queue = make_queue(max_wait=5.0)
+    await slow_down(queue, executor, clock, 1.0)
+    slots = [queue.acquire() for _ in range(3)]
+    for slot in slots:
+        queue.confirm(slot)
+    assert queue.overload() is None
+    frames = []
+    for count in range(1, 10):
+        slot = FrameSlot()
+        slot.put(Frame(1, {"image": b""}, PARAMS, 0.0))
+        frames.append(asyncio.create_task(queue.run_newest(slot.claim(), JSON)))
+        await asyncio.sleep(0)
+        refused = queue.overload()
+        assert (refused is not None) == (count >= 3)
+        assert refused is None or refused.retry_after == 6
+    for slot in slots:
+        slot.release()
+    assert queue.overload() is None
+    for frame in frames:
+        frame.cancel()
+    await asyncio.gather(*frames, return_exceptions=True)
 
 
 async def test_an_idle_hour_refuses_no_request(make_queue, executor, clock):

@@ -27,12 +27,13 @@ from project.api.streams.session import (
     Ending,
     StreamSession,
 )
-from project.errors import ModelUnavailable, Overloaded, ProjectError
+from project.errors import Forbidden, ModelUnavailable, Overloaded, ProjectError
 from project.models.base import AnyModel
 from project.observability import metrics
 
 PATH = "/v1/models/{model}/stream"
 SUBPROTOCOL = "vitrine.v1"
+MAX_NAME = 100  # characters of a header that are logged
 
 router = APIRouter()
 
@@ -45,7 +46,12 @@ async def stream(socket: WebSocket, model: str) -> None:
     answered with plain HTTP: another origin, and an unknown model.
     """
     state = cast("State", socket.state)
-    check_origin(socket.headers)
+    try:
+        check_origin(socket.headers)
+    except Forbidden:  # a proxy that changes Host is the usual reason, and both names show it
+        seen = {name: socket.headers.get(name, "")[:MAX_NAME] for name in ("origin", "host")}
+        logger.bind(handler=PATH, **seen).warning("stream_origin_refused")
+        raise
     found = state["models"].get(model)
     if found is None or found.background:
         raise HTTPException(404)
