@@ -196,8 +196,11 @@ def measure(tested: Subject, seconds: float) -> dict[str, float]:
     """All figures of one round."""
     data = frame()
     asyncio.run(closed_loop(tested, data, 1))  # the first frames prepare the net
+    began = _processor_seconds(tested)
     alone = asyncio.run(closed_loop(tested, data, seconds))
+    between = _processor_seconds(tested)
     many = asyncio.run(crowd(tested, data, seconds, cameras=CAMERAS, callers=0))
+    ended = _processor_seconds(tested)
     requests = asyncio.run(crowd(tested, data, seconds, cameras=0, callers=CALLERS))
     both = asyncio.run(crowd(tested, data, seconds, cameras=CAMERAS, callers=CALLERS))
     before = tested.server.memory()[0]
@@ -205,6 +208,8 @@ def measure(tested: Subject, seconds: float) -> dict[str, float]:
     return {
         "1 stream: answers/s": len(alone.ages) / seconds,
         "1 stream: age p50, ms": 1000 * quantile(alone.ages, 0.5),
+        "1 stream: ms of processors an answer": 1000 * (between - began) / max(1, len(alone.ages)),
+        "20 streams: ms of processors an answer": 1000 * (ended - between) / max(1, len(many.ages)),
         "20 streams: answers/s": len(many.ages) / seconds,
         "20 streams: age p50, ms": 1000 * quantile(many.ages, 0.5),
         "20 streams: age p95, ms": 1000 * quantile(many.ages, 0.95),
@@ -220,6 +225,12 @@ def measure(tested: Subject, seconds: float) -> dict[str, float]:
         "2,000 sessions: MiB gained": (tested.server.memory()[0] - before) / 2**20,
         "2,000 sessions: still open": _still_open(tested),
     }
+
+
+def _processor_seconds(tested: Subject) -> float:
+    """Processor time of all processes of the server so far: it does not depend on their share."""
+    times = [process.cpu_times() for process in tested.server.family()]
+    return sum(it.user + it.system for it in times)
 
 
 def _still_open(tested: Subject) -> float:

@@ -38,6 +38,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.testclient import TestClient
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
@@ -181,6 +182,23 @@ def test_uvicorn_answers_malformed_bytes_by_send_400_response(monkeypatch):
     monkeypatch.setattr(HttpToolsProtocol, "send_400_response", note)
     served(b"nonsense\r\n\r\n")
     assert len(messages) == 1
+
+
+def test_uvicorn_has_what_the_protocol_of_websockets_overrides():
+    """server/websocket.py; what each does is exercised by tests/unit/test_websocket_protocol.py."""
+    config = Config(lambda *_: None, ws=WebSocketsSansIOProtocol, log_config=None)
+    config.load()
+
+    async def state() -> dict[str, Any]:
+        return vars(WebSocketsSansIOProtocol(config, Server(config).server_state, {}))
+
+    attributes = {"logger", "frames", "curr_msg_data_type", "close_sent", "handshake_complete"}
+    assert attributes | {"conn", "disconnected", "loop"} <= set(asyncio.run(state()))
+    for name in (
+        *("connection_lost", "send_receive_event_to_app", "handle_parser_exception", "send"),
+        *("keepalive_timeout", "shutdown", "on_task_complete"),
+    ):
+        assert callable(getattr(WebSocketsSansIOProtocol, name))
 
 
 def test_uvicorn_starts_without_sockets_and_ticks_until_it_should_exit():

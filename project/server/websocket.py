@@ -86,9 +86,13 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self._abort_after(self.close_seconds)
 
     def _abort_after(self, seconds: float) -> None:
+        """Abort after so many seconds, or earlier where that is planned already."""
+        due = self.loop.time() + seconds
+        if self._abort_timer and self._abort_timer.when() <= due:
+            return
         if self._abort_timer:
             self._abort_timer.cancel()
-        self._abort_timer = self.loop.call_later(seconds, self.transport.abort)
+        self._abort_timer = self.loop.call_at(due, self.transport.abort)
 
     def _abort_unread(self) -> None:
         if self.transport.get_write_buffer_size():

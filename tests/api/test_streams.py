@@ -54,6 +54,28 @@ def test_a_fault_of_ours_is_told_without_its_reason_and_closed_with_1011(
             assert closed(socket) == 1011
 
 
+def test_a_session_that_begins_while_the_server_stops_gets_1012_at_once(shade):
+    """It was on its way when the others were told."""
+    with served(shade) as client:
+        client.app_state["streams"].close()
+        with client.websocket_connect(PATH) as socket:
+            assert socket.receive_json()["type"] == "hello"
+            assert closed(socket) == 1012
+
+
+def test_a_large_text_is_read_and_answered_like_a_small_one(shade):
+    """It is parsed and decoded in a thread."""
+    large = base64.b64encode(picture("BMP", size=(256, 256))).decode()
+    with served(shade) as client, client.websocket_connect(PATH) as socket:
+        socket.receive_json()
+        socket.send_json({"type": "frame", "inputs": {"image": large}})
+        answer = socket.receive_json()
+        assert (answer["frame"], answer["width"]) == (1, 256)
+        socket.send_json({"type": "frame", "inputs": {"image": large + "!"}})
+        problem = socket.receive_json()
+        assert (problem["frame"], problem["problem"]["status"]) == (2, 422)
+
+
 def test_a_frame_that_takes_too_long_is_a_problem_and_the_session_goes_on(shade):
     """Each frame has the deadline of a prediction."""
     with served(shade, prediction_deadline_seconds=0.05) as client:

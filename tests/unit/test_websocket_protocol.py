@@ -103,9 +103,11 @@ async def test_it_is_aborted_a_while_after_the_application_is_done():
         await until(lambda: not server.server_state.connections)
 
 
-async def test_it_does_not_hold_the_shutdown():
-    """Which waits for every connection."""
-    async with serving(flood, timeout_graceful_shutdown=60) as (server, _client):
+@pytest.mark.parametrize("app", [flood, fill_and_leave])
+async def test_it_does_not_hold_the_shutdown(app, monkeypatch):
+    """Which waits for every connection, also for one whose application ends meanwhile."""
+    monkeypatch.setattr(Impatient, "close_seconds", 60)
+    async with serving(app, timeout_graceful_shutdown=60) as (server, _client):
         await until(lambda: server.server_state.tasks)
         server.lifespan = server.config.lifespan_class(server.config)
         async with asyncio.timeout(SECONDS):

@@ -8,8 +8,9 @@ of ours.
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -108,7 +109,7 @@ class StreamSession:
             )
         )
         self._idle_timer = self._loop.call_later(self._limits.idle_seconds, self._check_idle)
-        tasks = [asyncio.create_task(self._run(part)) for part in (self._read(), self._answer())]
+        tasks = [asyncio.create_task(self._run(part)) for part in (self._read, self._answer)]
         try:
             return await self._ending
         finally:
@@ -126,10 +127,10 @@ class StreamSession:
         if not self._ending.done():
             self._ending.set_result(ending)
 
-    async def _run(self, part: Coroutine[Any, Any, Ending]) -> None:
+    async def _run(self, part: Callable[[], Coroutine[Any, Any, Ending]]) -> None:
         """Run a part of the session, and end the session with it."""
         try:
-            self._end(await part)
+            self._end(await part())
         except WebSocketDisconnect:
             self._end(LOST_CLIENT)
         except TimeoutError:
@@ -147,20 +148,20 @@ class StreamSession:
             data, text = message.get("bytes"), message.get("text")
             self.counts.bytes_in += len(data if data is not None else text or "")
             if data is not None:
-                self._put(data)
+                await self._put(partial(self._inputs.of_picture, data))
             else:
                 await self._read_text(text or "")
 
     async def _read_text(self, text: str) -> None:
         """Obey a message; one that cannot be understood has a problem as its answer."""
         try:
-            if len(text) > PARSE_BYTES:
-                parsed = await asyncio.to_thread(self._inputs.parse, text)
-            else:
-                parsed = self._inputs.parse(text)
+            large = len(text) > PARSE_BYTES
+            parse = partial(self._inputs.parse, text)
+            parsed = await asyncio.to_thread(parse) if large else parse()
             kind = parsed.get("type")
             if kind == "frame":
-                self._put(parsed.get("inputs"))
+                read = partial(self._inputs.of_values, parsed.get("inputs"))
+                await self._put(read, in_thread=large)
             elif kind == "params":
                 params = self._inputs.set_params(parsed.get("params"))
                 await self._send(messages.params_accepted(params))
@@ -171,8 +172,10 @@ class StreamSession:
         except ProjectError as error:
             await self._send(messages.problem(error))
 
-    def _put(self, given: Any) -> None:
-        """Have a frame wait in place of the one before. given: a picture's bytes, or an object."""
+    async def _put(
+        self, read: Callable[[], tuple[Raw, Params]], *, in_thread: bool = False
+    ) -> None:
+        """Have a frame wait in place of the one before. read: returns what it consists of."""
         self._last_frame_at = self._loop.time()
         received_at = time.perf_counter()
         self.counts.received += 1
@@ -180,12 +183,12 @@ class StreamSession:
         params: Params
         fault: ProjectError | None = None
         try:
-            if isinstance(given, bytes):
-                raw, params = self._inputs.of_picture(given)
-            else:
-                raw, params = self._inputs.of_values(given)
+            raw, params = await asyncio.to_thread(read) if in_thread else read()
         except ProjectError as error:
             raw, params, fault = {}, self._inputs.params, error
+        except BaseException:  # the session ends meanwhile
+            self._drop(1)
+            raise
         frame = Frame(self.counts.received, raw, params, received_at, fault)
         self._drop(int(self._slot.put(frame)))
 
