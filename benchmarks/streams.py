@@ -178,13 +178,12 @@ async def crowd(
     return seen
 
 
-async def churn(tested: Subject, data: bytes) -> float:
-    """Sessions that open, send a frame and leave; half of them without a word. Returns seconds."""
+async def churn(tested: Subject) -> float:
+    """Sessions that open and leave, half of them without a word. Returns seconds."""
     gate, before = asyncio.Semaphore(AT_ONCE), time.perf_counter()
 
     async def one(number: int) -> None:
         async with gate, opened(tested) as session:
-            await session.send(data)
             if number % 2:
                 session.transport.abort()
 
@@ -204,7 +203,8 @@ def measure(tested: Subject, seconds: float) -> dict[str, float]:
     requests = asyncio.run(crowd(tested, data, seconds, cameras=0, callers=CALLERS))
     both = asyncio.run(crowd(tested, data, seconds, cameras=CAMERAS, callers=CALLERS))
     before = tested.server.memory()[0]
-    churned = asyncio.run(churn(tested, data))
+    rested = _processor_seconds(tested)
+    churned = asyncio.run(churn(tested))
     return {
         "1 stream: answers/s": len(alone.ages) / seconds,
         "1 stream: age p50, ms": 1000 * quantile(alone.ages, 0.5),
@@ -222,6 +222,9 @@ def measure(tested: Subject, seconds: float) -> dict[str, float]:
         "20 streams and 4 callers: request p95, ms": 1000 * quantile(both.latencies, 0.95),
         "20 streams and 4 callers: refused": both.refused,
         "2,000 sessions: opens and closes/s": SESSIONS / churned,
+        "2,000 sessions: ms of processors a session": 1000
+        * (_processor_seconds(tested) - rested)
+        / SESSIONS,
         "2,000 sessions: MiB gained": (tested.server.memory()[0] - before) / 2**20,
         "2,000 sessions: still open": _still_open(tested),
     }
