@@ -195,10 +195,15 @@ async def test_frames_need_no_slot_and_requests_none_of_theirs(shade):
         shade.go_on.clear()
         for slot in slots:
             slot.put(frame(1, raw={"image": picture()}))
-        frames = [
-            asyncio.create_task(runner.predict_newest("shade", slot.claim(), Encoding(JSON)))
-            for slot in slots
-        ]
+
+        def predict(slot: FrameSlot) -> asyncio.Task:
+            prediction = runner.predict_newest("shade", slot.claim(), Encoding(JSON))
+            return asyncio.create_task(prediction)
+
+        frames = [predict(slots[0])]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(shade.entered.wait, DEADLINE)
+        frames += map(predict, slots[1:])
         await until_waiting(runner, 7)
         assert runner.queues["shade"].admitted == 0
         request = asyncio.create_task(runner.predict("shade", {"image": picture()}, PARAMS))
