@@ -201,7 +201,9 @@ def measure(tested: Subject, seconds: float) -> dict[str, float]:
     many = asyncio.run(crowd(tested, data, seconds, cameras=CAMERAS, callers=0))
     ended = _processor_seconds(tested)
     requests = asyncio.run(crowd(tested, data, seconds, cameras=0, callers=CALLERS))
+    mixed = _processor_seconds(tested)
     both = asyncio.run(crowd(tested, data, seconds, cameras=CAMERAS, callers=CALLERS))
+    mixed = _processor_seconds(tested) - mixed
     before = tested.server.memory()[0]
     rested = _processor_seconds(tested)
     churned = asyncio.run(churn(tested))
@@ -220,6 +222,9 @@ def measure(tested: Subject, seconds: float) -> dict[str, float]:
         "20 streams and 4 callers: age p95, ms": 1000 * quantile(both.ages, 0.95),
         "20 streams and 4 callers: requests/s": len(both.latencies) / seconds,
         "20 streams and 4 callers: request p95, ms": 1000 * quantile(both.latencies, 0.95),
+        "20 streams and 4 callers: ms of processors an answer": 1000
+        * mixed
+        / max(1, len(both.ages) + len(both.latencies)),
         "20 streams and 4 callers: refused": both.refused,
         "2,000 sessions: opens and closes/s": SESSIONS / churned,
         "2,000 sessions: ms of processors a session": 1000
