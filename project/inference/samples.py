@@ -44,5 +44,5 @@ def _sample(inputs: type[Inputs], number: int) -> Inputs:
         if field.kind == "image":
             values[name] = sample_pictures()[(number + len(values)) % SAMPLES]
         else:
-            values[name] = field.example or SAMPLE_TEXT
+            values[name] = next(iter(field.examples), SAMPLE_TEXT)
     return inputs.model_construct(**values)

@@ -16,6 +16,7 @@ from project.models.base import (
     Picture,
     StepModel,
     Steps,
+    rectangle_on,
 )
 
 MAX_PIXELS = 100_000  # that are cut: five iterations then take about a second
@@ -31,6 +32,8 @@ class Rectangle(Params):
 
     The default leaves a margin of a twentieth on all sides.
     """
+
+    model_config = rectangle_on("image", "x", "y", "width", "height")
 
     x: float = Field(0.05, ge=0, le=1, description="Left edge, as a share of the width.")
     y: float = Field(0.05, ge=0, le=1, description="Upper edge, as a share of the height.")

@@ -86,6 +86,7 @@ def _dramatiq(name: str, kind: Kind, text: str) -> None:
     FOREIGN.append(Spec(_section, name, kind, text, ("queue_name", "actor_name")))
 
 
+INPUT_ENCODINGS = ("multipart", "raw", "json", "text", "urlencoded", "query", "frame")
 CACHE_RESULTS = ("hit", "miss")
 LATENCY_RESULTS = ("good", "slow")
 OUTCOMES = ("ok", "invalid", "overload", "timeout", "cancelled", "error")
@@ -125,6 +126,7 @@ HTTP_BODY_BYTES = _histogram("http_request_body_bytes", "Size of request bodies 
 
 _begin("Inference")
 INFERENCE_REQUESTS = _counter("inference_requests_total", "Predictions asked for, by how they ended.", ["model", "outcome"], outcome=OUTCOMES)
+INFERENCE_INPUTS = _counter("inference_inputs_total", "Predictions and jobs whose inputs could be read, by how they were sent; json: pictures in base64, frame: over a WebSocket.", ["encoding"], encoding=INPUT_ENCODINGS)
 INFERENCE_STAGE = _histogram("inference_stage_duration_seconds", "Time of each stage of a prediction; the forward pass is its batch's.", ["model", "stage"], buckets=_STAGE_SECONDS, stage=STAGES)
 INFERENCE_BATCH = _histogram("inference_batch_size", "Predictions made in one forward pass.", ["model"], buckets=_BATCH)
 INFERENCE_BATCH_FAILURES = _counter("inference_batch_failures_total", "Forward passes for several pictures that failed and were run again one by one.", ["model"])
@@ -211,6 +213,7 @@ AT_ONCE_ALONE = frozenset(
         "inference_queue_limit",
         "inference_input_pixels",
         "inference_cache",
+        "inference_inputs",
     }
 )
 
@@ -257,6 +260,8 @@ def declare(
     """
     for reason in REJECTIONS:
         HTTP_REJECTED.labels(reason)
+    for encoding in INPUT_ENCODINGS:
+        INFERENCE_INPUTS.labels(encoding)
     for level in LEVELS:
         LOG_MESSAGES.labels(level)
     for signal in SIGNALS:

@@ -6,10 +6,11 @@ import json
 
 import pytest
 from PIL import Image
+from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
 from project.api.factory import create_app
-from project.observability.metrics import STAGES
+from project.observability.metrics import INPUT_ENCODINGS, STAGES
 from tests.conftest import make_settings, picture
 from tests.contract_models import Answer, Echo, Look, Pattern
 from tests.fakes import BlendModel, ShadeModel
@@ -286,10 +287,47 @@ def test_models_say_what_goes_in_and_out(client):
         ("note", "text", False),
         ("mask", "image", False),
     ]
-    assert (answer["inputs"][1]["max_length"], answer["inputs"][1]["example"]) == (20, "a fox")
+    assert (answer["inputs"][1]["max_length"], answer["inputs"][1]["examples"]) == (20, ["a fox"])
     assert answer["result"]["kinds"] == ["reason", "label"]
     look = client.get("/v1/models/look").json()
     assert look["result"]["kinds"] == ["box", "point"]
     assert look["result"]["media_types"] == [JSON, *PICTURES]
     assert look["draws"] is True
     assert look["limits"]["text_characters"] == MAX_TEXT
+
+
+def test_a_rectangle_on_a_picture_is_marked_in_the_schema_of_the_parameters():
+    """A page draws it on the picture instead of asking for four numbers."""
+    with TestClient(create_app(make_settings(models=("background_removal",)))) as client:
+        schema = client.get("/v1/models/background_removal").json()["parameters_schema"]
+    fields = ["x", "y", "width", "height"]
+    group = {"kind": "rectangle", "input": "image", "unit": "share", "fields": fields}
+    assert schema["x-groups"] == [group]
+    assert set(fields) < set(schema["properties"])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "model", "sent"),
+    [
+        ("multipart", "shade", {"files": {"image": picture()}}),
+        ("raw", "shade", raw(picture(), "image/png")),
+        ("json", "shade", {"json": {"image": B64}}),
+        ("text", "echo", raw(b"hello", TEXT)),
+        ("urlencoded", "echo", {"data": {"text": "hello"}}),
+        ("query", "echo", {"params": {"text": "hello"}}),
+    ],
+)
+def test_the_way_that_inputs_are_sent_is_counted(client, encoding, model, sent):
+    """One for each request whose inputs could be read, and none for one that could not."""
+
+    def counts():
+        return {
+            name: REGISTRY.get_sample_value("inference_inputs_total", {"encoding": name})
+            for name in INPUT_ENCODINGS
+        }
+
+    before = counts()
+    assert post(client, model, **sent).status_code == 200
+    assert counts() == {**before, encoding: before[encoding] + 1}
+    assert post(client, model, **{**sent, "params": {"text": "a", "no": 1}}).status_code == 422
+    assert counts() == {**before, encoding: before[encoding] + 1}

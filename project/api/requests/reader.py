@@ -9,6 +9,7 @@ import binascii
 import json
 import re
 import sys
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache, partial
@@ -40,6 +41,7 @@ from project.errors import InvalidImage, InvalidInput, UnsupportedMediaType
 from project.inference.encoding import QUALITY
 from project.models.base import AnyModel, Inputs, Params
 from project.models.base.inputs import pictures_of, texts_of
+from project.observability import metrics
 
 MAX_FIELDS = 32
 MAX_JSON_PARTS = 10_000
@@ -78,17 +80,23 @@ async def read_request(
     values = unique_values(request.query_params.multi_items(), model.params)
     pictures: dict[str, bytes] = {}
     fields: dict[str, Any] = {}
+    encoding = "query"
     if media_type == MULTIPART:
+        encoding = "multipart"
         pictures, fields = await _from_form(request, model)
     elif media_type == JSON:
+        encoding = "json"
         body = await request.body()
         pictures, fields = await asyncio.to_thread(_from_json, body, inputs, max_text_length)
         fields = with_booleans_as_text(fields, model.params)
     elif is_picture and takes_raw_picture(inputs):
+        encoding = "raw"
         pictures[pictures_of(inputs)[0]] = await request.body()
     elif media_type == TEXT and takes_raw_text(inputs):
+        encoding = "text"
         fields[texts_of(inputs)[0]] = _decoded(await request.body(), _charset(content_type))
     elif media_type == URLENCODED and not required_pictures(inputs):
+        encoding = "urlencoded"
         fields = unique_values(_from_text(await request.body()), model.params)
     elif media_type or required_pictures(inputs) or await request.body():  # else the query has all
         given = media_type[:100] or "missing"
@@ -102,7 +110,15 @@ async def read_request(
     )
     if values.keys() & fields.keys():
         check({**fields, **values})
-    return check({**values, **fields})
+    asked = check({**values, **fields})
+    _input_counter(encoding)()
+    return asked
+
+
+@cache
+def _input_counter(encoding: str) -> Callable[[], None]:
+    """Return what counts inputs that were sent so; cached, because every prediction needs it."""
+    return metrics.INFERENCE_INPUTS.labels(encoding).inc
 
 
 async def _from_form(request: Request, model: AnyModel) -> tuple[dict[str, bytes], dict[str, Any]]:

@@ -30,7 +30,7 @@ class InputView(BaseModel):
         description="Of a picture: pixels of the shorter side that the model can use; null: all."
     )
     max_length: int | None = Field(description="Of a text: characters.")
-    example: str | None = Field(description="Of a text.")
+    examples: list[str] = Field(description="Of a text.")
 
 
 class ResultSummary(BaseModel):

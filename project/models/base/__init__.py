@@ -14,6 +14,7 @@ from project.models.base.inputs import (
     Picture,
     TextInput,
     picture,
+    rectangle_on,
     sent_size,
 )
 from project.models.base.model import (
@@ -73,6 +74,7 @@ __all__ = [
     "file_of_ours",
     "package_file",
     "picture",
+    "rectangle_on",
     "sent_size",
     "softmax",
     "stepwise",

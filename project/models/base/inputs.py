@@ -9,7 +9,15 @@ from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    JsonValue,
+)
+from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
@@ -87,6 +95,17 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+def rectangle_on(picture: str, x: str, y: str, width: str, height: str) -> ConfigDict:
+    """The `model_config` of parameters four of which are a rectangle on a picture.
+
+    picture: the name of the input. The others: names of parameters, each a share of the picture's
+    width or height; x and y are the upper left corner. The page draws it on the picture.
+    """
+    fields: list[JsonValue] = [x, y, width, height]
+    group: JsonDict = {"kind": "rectangle", "input": picture, "unit": "share", "fields": fields}
+    return ConfigDict(json_schema_extra={"x-groups": [group]})
+
+
 class NoParams(Params):
     """For a model without parameters."""
 
@@ -98,7 +117,7 @@ def sent_size(image: Image.Image) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class InputField:
-    """One input of a model, as its class declares it. example: None for a picture."""
+    """One input of a model, as its class declares it. examples: of a text."""
 
     name: str
     kind: Literal["image", "text"]
@@ -106,7 +125,7 @@ class InputField:
     description: str
     useful_side: int | None = None
     max_length: int | None = None
-    example: str | None = None
+    examples: tuple[str, ...] = ()
 
 
 @cache
@@ -139,7 +158,7 @@ def _field(name: str, info: FieldInfo) -> InputField:
         description=info.description or "",
         useful_side=cast("int | None", extra.get(USEFUL_SIDE)),
         max_length=next((it for it in lengths if it is not None), None),
-        example=str(examples[0]) if examples else None,
+        examples=tuple(map(str, examples)),
     )
 
 
