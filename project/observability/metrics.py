@@ -258,16 +258,15 @@ def declare(
     slo_seconds: of each model whose predictions are answered here, the time that counts as good.
     streams: of models that are served as live streams here.
     """
-    for reason in REJECTIONS:
-        HTTP_REJECTED.labels(reason)
-    for encoding in INPUT_ENCODINGS:
-        INFERENCE_INPUTS.labels(encoding)
-    for level in LEVELS:
-        LOG_MESSAGES.labels(level)
-    for signal in SIGNALS:
-        TELEMETRY_DROPPED.labels(signal)
-    for reason in EXITS:
-        WORKER_EXITS.labels(reason)
+    for metric, values in (
+        (HTTP_REJECTED, REJECTIONS),
+        (INFERENCE_INPUTS, INPUT_ENCODINGS),
+        (LOG_MESSAGES, LEVELS),
+        (TELEMETRY_DROPPED, SIGNALS),
+        (WORKER_EXITS, EXITS),
+    ):
+        for value in values:
+            metric.labels(value)
     for model in models:
         _declare_model(model)
     for model in jobs:

@@ -258,7 +258,8 @@ def test_inputs_are_pictures_and_texts_required_or_not():
     assert [name for name, field in fields.items() if field.required] == ["photo", "text"]
     assert (fields["photo"].useful_side, fields["mask"].useful_side) == (256, None)
     assert fields["text"].max_length == 50
-    assert (fields["text"].example, fields["note"].example) == ("a fox", "nothing")
+    assert fields["text"].examples == ("a fox",)
+    assert fields["note"].examples == ("nothing",)
     assert fields_of(NoInputs) == {}
 
 

@@ -95,6 +95,7 @@ class StreamSession:
             result: metrics.STREAM_FRAMES.labels(model.name, result).inc
             for result in metrics.FRAME_RESULTS
         }
+        self._count_input = metrics.INFERENCE_INPUTS.labels("frame").inc
         self._observe_age = metrics.STREAM_FRAME_AGE.labels(model.name).observe
 
     async def serve(self) -> Ending:
@@ -217,6 +218,7 @@ class StreamSession:
         age = time.perf_counter() - frame.received_at
         self.counts.processed += 1
         self._count["processed"]()
+        self._count_input()
         self._observe_age(age)
         await self._send(messages.answer(frame, prediction, age, self.counts.dropped))
 
