@@ -10,10 +10,10 @@ import pytest
 from tests.deploy.cloudrun import render
 from tests.deploy.command import run
 from tests.deploy.kustomize import CUSTOM, PRODUCTION, rendered
-from tests.ops.tools import ROOT, need
+from tests.node_packages import install as install_packages
+from tests.ops.tools import need
 
 HERE = Path(__file__).parent
-OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH")
 WRONG_KINDS = [  # kind, a change of its specification, and a word of the complaint
     ("PodMonitor", lambda spec: spec.update(endpoints=[]), "endpoints"),
     ("PodMonitor", lambda spec: endpoint(spec).update(interval="15 seconds"), "interval"),
@@ -37,26 +37,9 @@ def api(spec):
 
 
 def install(name: str) -> Path:
-    """Install the packages of a folder here into var/, unless they are there; returns their folder.
-
-    Skips the test where npm cannot reach a registry.
-    """
-    npm, source, folder = need("npm"), HERE / name, ROOT / "var" / name
-    wanted = "".join(path.read_text() for path in sorted(source.glob("*.json")))
-    mark = folder / "installed"
-    if not mark.exists() or mark.read_text() != wanted:
-        shutil.copytree(source, folder, dirs_exist_ok=True)
-        verb = (
-            ["ci"] if (source / "package-lock.json").exists() else ["install", "--no-package-lock"]
-        )
-        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"]
-        options += ["--fetch-retries=0", "--fetch-timeout=20000"]
-        done = run(npm, *verb, *options, cwd=folder)
-        if any(word in done.stderr for word in OFFLINE):
-            pytest.skip(f"npm reaches no registry: {name} is not checked")
-        assert done.returncode == 0, done.stderr
-        mark.write_text(wanted)
-    shutil.copy(source / "check.mjs", folder)
+    """Install the packages of a folder here, with the program that asks them."""
+    folder = install_packages(HERE / name)
+    shutil.copy(HERE / name / "check.mjs", folder)
     return folder
 
 
