@@ -1,16 +1,25 @@
-"""The system's Chromium in front of real servers: browser, pages that keep watch, servers."""
+"""The system's Chromium in front of two real servers: browser, camera, pages that keep watch."""
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from drills.server import Server, free_port
+from drills.job_workers import run_job_workers
+from drills.server import Server
 from drills.waiting import DEADLINE
+from tests.conftest import picture
+from tests.photos import photo
 from tests.services.server import serve
+from tests.services.stack import Stack, standing
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -20,43 +29,95 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
 ]
 MILLISECONDS = DEADLINE * 1000
+CAMERA_SIZE = (640, 480)
+CAMERA_FRAMES = 8  # of a loop in which the face moves from side to side
+PRODUCT = "classification,detection,text_to_image"
 
 expect.set_options(timeout=MILLISECONDS)
 
 
+def png(name: str, colour: str, size: tuple[int, int] = (60, 40)) -> dict[str, Any]:
+    """A plain picture as a file to choose."""
+    return {
+        "name": name,
+        "mimeType": "image/png",
+        "buffer": picture(colour=colour, size=size),
+    }
+
+
+RED, BLUE = png("red.png", "red"), png("blue.png", "blue", (30, 30))
+WHITE, BLACK = png("white.png", "white"), png("black.png", "black")
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of a face, as Chromium's fake camera reads it: 30 frames a second."""
+    path = tmp_path_factory.mktemp("camera") / "face.y4m"
+    width, height = CAMERA_SIZE
+    with Image.open(photo("astronaut")) as found:
+        face = found.convert("RGB").resize((width, width)).crop((0, 0, width, height))
+    with path.open("wb") as film:
+        film.write(f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420jpeg\n".encode())
+        for index in range(CAMERA_FRAMES):
+            frame = Image.new("RGB", CAMERA_SIZE, "dimgray")
+            frame.paste(face, (round(20 * np.sin(index / CAMERA_FRAMES * 2 * np.pi)), 0))
+            light, *colours = frame.convert("YCbCr").split()
+            half = [plane.resize((width // 2, height // 2)).tobytes() for plane in colours]
+            film.write(b"FRAME\n" + light.tobytes() + b"".join(half))
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(camera_file: Path) -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("chromium is not installed; scripts/install_tools.sh installs it")
+    arguments = [*ARGUMENTS, f"--use-file-for-fake-video-capture={camera_file}"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The product as shipped, with its real weights."""
-    with serve(tmp_path_factory.mktemp("product"), app=None, WEB_CONCURRENCY=1) as server:
+    """The product as shipped, with its real weights, and a worker for its jobs."""
+    folder = tmp_path_factory.mktemp("product")
+    with (
+        standing("embedded", folder) as stack,
+        serve(folder, app=None, WEB_CONCURRENCY=1, MODELS=PRODUCT, **stack.variables) as server,
+        run_job_workers(
+            folder, ready=False, WORKER_PROCESSES=1, MODELS="text_to_image", **stack.variables
+        ),
+    ):
         yield server
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """A server with a small fake model for each kind, whose jobs no worker runs."""
+
+    server: Server
+    stack: Stack
 
 
 @pytest.fixture(scope="session")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The product with a model that is slow or fails on demand."""
-    with serve(tmp_path_factory.mktemp("quick"), WEB_CONCURRENCY=1) as server:
-        yield server
+def every_kind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinds]:
+    folder = tmp_path_factory.mktemp("kinds")
+    with standing("embedded", folder) as stack:
+        app = "tests.browser.models_app:app"
+        variables = {**stack.variables, "MAX_BODY_BYTES": 1_000_000}
+        with serve(folder, app=app, WEB_CONCURRENCY=1, **variables) as server:
+            yield Kinds(server, stack)
 
 
 @pytest.fixture(scope="session")
-def every_kind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The product with a small fake model for each kind of input and of result."""
-    folder = tmp_path_factory.mktemp("every_kind")
-    with serve(folder, app="tests.browser.models_app:app", WEB_CONCURRENCY=1) as server:
-        yield server
+def kinds(every_kind: Kinds) -> Server:
+    """The server alone."""
+    return every_kind.server
 
 
 class Watch:
@@ -77,6 +138,10 @@ class Watch:
             if not url.startswith((f"{origin}/", f"blob:{origin}/", "data:"))
         ]
 
+    def predictions(self) -> list[str]:
+        """Those for a prediction."""
+        return [url for url in self.requests if "/predictions" in url]
+
 
 class Visit:
     """A page that is open on a server."""
@@ -95,8 +160,19 @@ class Visit:
         """Go to a path; of the page itself, wait until it knows its model."""
         self.page.goto(self.server.url + path)
         if path.partition("#")[0] == "/":
-            expect(self.page.locator("#copy")).to_be_enabled()
+            expect(self.page.locator("body")).not_to_have_class("loading")
         return self
+
+    def model(self, name: str) -> "Visit":
+        """Choose another model on the same page."""
+        self.page.evaluate("name => { location.hash = name }", name)
+        expect(self.page.locator("#models [aria-current]")).to_contain_text(name)
+        expect(self.page.locator("#facts li").first).to_contain_text(name)
+        return self
+
+    def press(self, name: str) -> None:
+        """Press the button of that name."""
+        self.page.get_by_role("button", name=name, exact=True).first.click()
 
 
 Visitor = Callable[..., Visit]
@@ -104,12 +180,17 @@ Visitor = Callable[..., Visit]
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visitor]:
-    """Opens pages, with the options of a browser context; closes them at the end."""
-    contexts = []
+    """Opens pages, with the options of a browser context; closes them at the end.
 
-    def open_page(server: Server, path: str = "/", **options: Any) -> Visit:
+    script: runs in each page before its own.
+    """
+    contexts: list[BrowserContext] = []
+
+    def open_page(server: Server, path: str = "/", script: str = "", **options: Any) -> Visit:
         context = browser.new_context(**options)
         context.set_default_timeout(MILLISECONDS)
+        if script:
+            context.add_init_script(script)
         contexts.append(context)
         return Visit(context.new_page(), server).open(path)
 
@@ -118,7 +199,7 @@ def visit(browser: Browser) -> Iterator[Visitor]:
         context.close()
 
 
-@pytest.fixture
-def free_ports() -> tuple[int, int]:
-    """Two ports, one for the page and one for the metrics."""
-    return free_port(), free_port()
+def run(coroutine: Any) -> Any:
+    """Run a coroutine beside Playwright, whose own loop runs in this thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()

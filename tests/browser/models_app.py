@@ -1,9 +1,11 @@
 """The product with a small fake model for each kind of input and of result."""
 
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
+from pydantic import BaseModel
 
 from project.api.factory import create_app
 from project.models.base import (
@@ -25,12 +27,15 @@ from project.models.base import (
     Steps,
     TextLabel,
     picture,
+    rectangle_on,
 )
 from project.settings.loading import load_settings
-from tests.fakes import ShadeModel
+from tests.fakes import PaintModel
+from tests.services.quick_app import quick_model
 
 EXAMPLE = "Win a prize now"
 MAX_LENGTH = 40
+WHITE = 255
 
 
 class Mail(Inputs):
@@ -135,23 +140,34 @@ class Faces(Boxes, Points):
     """Boxes with a point each."""
 
 
-class Finder(StepModel[ImageInput, Faces]):
-    """Finds a face in the middle of every picture that is not white."""
+class Count(Params):
+    """count: of the faces that are found."""
+
+    count: int = Field(1, ge=0, le=200, description="How many faces are found.")
+
+
+class Finder(StepModel[ImageInput, Faces, Count]):
+    """Finds faces of the same size in every picture that is not white, each to the lower right."""
 
     version = "1"
     licence = "MIT"
     weights = NO_WEIGHTS
     summary = "Finds faces and noses."
 
-    def steps(self, inputs: ImageInput, params: Any) -> Steps[Faces]:
-        """Returns one face, or none."""
+    def steps(self, inputs: ImageInput, params: Count) -> Steps[Faces]:
+        """Returns as many faces as are asked for, or none."""
         yield 0.5
         width, height = inputs.image.size
-        if np.asarray(inputs.image).min() == 255:
+        if np.asarray(inputs.image).min() == WHITE:
             return Faces(boxes=[], points=[])
-        corners = (width / 4, height / 4, width * 3 / 4, height * 3 / 4)
-        nose = Point(label="nose", x=width / 2, y=height / 2, box=0)
-        return Faces(boxes=[Box.at("face", 0.9875, corners)], points=[nose])
+        boxes, points = [], []
+        for index in range(params.count):
+            shift = 0.25 + index / 1000
+            corners = (width * shift, height * shift, width * (shift + 0.5), height * (shift + 0.5))
+            boxes.append(Box.at("face", 0.9875, corners))
+            nose = (width * (shift + 0.25), height * (shift + 0.25))
+            points.append(Point(label="nose", x=nose[0], y=nose[1], box=index))
+        return Faces(boxes=boxes, points=points)
 
 
 class PictureAndQuestion(Inputs):
@@ -196,35 +212,125 @@ class Noise(StepModel[NoInputs, Picture, Size]):
         return Image.fromarray(pixels.astype(np.uint8))
 
 
-class Tags(Params):
-    """tags: a list, which no field of the page holds."""
+class Masked(Inputs):
+    """A picture, and a mask that may be left out."""
 
-    tags: list[str] = Field(examples=[["a", "b"]], description="Any tags.")
+    image: Picture
+    mask: Picture | None = picture(None, description="What is covered.")
 
 
-class Tagged(StepModel[NoInputs, Picture, Tags]):
-    """Demands a parameter that the page has no field for."""
+class Sizes(BaseModel):
+    """A result of the author's own."""
+
+    names: list[str]
+    mask: dict[str, int] | None
+
+
+class Measure(StepModel[Masked, Sizes]):
+    """Says which pictures came."""
 
     version = "1"
     licence = "MIT"
     weights = NO_WEIGHTS
-    summary = "Paints white."
+    summary = "Says which pictures came."
 
-    def steps(self, inputs: NoInputs, params: Tags) -> Steps[Image.Image]:
-        """Returns an RGB picture."""
+    def steps(self, inputs: Masked, params: Any) -> Steps[Sizes]:
+        """Returns names and the mask's size."""
         yield 0.5
-        return Image.new("RGB", (8, 8), "white")
+        if inputs.mask is None:
+            return Sizes(names=["image"], mask=None)
+        width, height = inputs.mask.size
+        return Sizes(names=["image", "mask"], mask={"width": width, "height": height})
+
+
+class Crop(Params):
+    """A rectangle on the picture."""
+
+    model_config = rectangle_on("image", "left", "top", "width", "height")
+
+    left: float = Field(0.25, ge=0, le=1)
+    top: float = Field(0.25, ge=0, le=1)
+    width: float = Field(0.5, ge=0, le=1)
+    height: float = Field(0.5, ge=0, le=1)
+
+
+class Cropped(StepModel[ImageInput, Picture, Crop]):
+    """Cuts a rectangle out."""
+
+    version = "1"
+    licence = "MIT"
+    weights = NO_WEIGHTS
+    summary = "Cuts a rectangle out of a picture."
+
+    def steps(self, inputs: ImageInput, params: Crop) -> Steps[Image.Image]:
+        """Returns an RGB picture of the rectangle's size."""
+        yield 0.5
+        width, height = inputs.image.size
+        left, top = round(params.left * width), round(params.top * height)
+        right, bottom = left + params.width * width, top + params.height * height
+        return inputs.image.crop((left, top, max(left + 1, right), max(top + 1, bottom)))
+
+
+class Mode(StrEnum):
+    """Three choices."""
+
+    FAST = "fast"
+    FINE = "fine"
+    BEST = "best"
+
+
+class Knobs(Params):
+    """A parameter of every kind that a schema can have."""
+
+    ratio: float = Field(0.5, ge=0, le=1, description="A share.")
+    count: int = Field(7, ge=0, le=100_000, description="Many steps.")
+    even: int = Field(2, ge=0, le=100, multiple_of=2)
+    seed: int | None = Field(None, ge=0, le=2**53 - 1)
+    strength: float | None = Field(None, ge=1, le=20, description="Unset: the model's own.")
+    mode: Mode = Mode.FAST
+    size: Literal["xs", "s", "m", "l", "xl"] = "m"
+    flag: bool = False
+    name: str = Field("a", min_length=1, max_length=20, pattern="^[a-z]+$", examples=["fox", "cat"])
+    note: str = Field("", max_length=500)
+    tags: list[Literal["red", "green", "blue"]] = Field(["red"])
+    words: list[str] = Field(default_factory=list)
+    options: dict[str, int] | None = None
+
+
+class Echoed(BaseModel):
+    """What came."""
+
+    values: dict[str, Any]
+
+
+class Knobbed(StepModel[NoInputs, Echoed, Knobs]):
+    """Gives its parameters back."""
+
+    version = "1"
+    licence = "MIT"
+    weights = NO_WEIGHTS
+    summary = "Gives its parameters back."
+
+    def steps(self, inputs: NoInputs, params: Knobs) -> Steps[Echoed]:
+        """Returns what was sent; refuses the name `no`."""
+        yield 0.5
+        if params.name == "no":
+            raise InvalidInput("choose another name", fields={"name": "is taken"})
+        return Echoed(values=params.model_dump(mode="json", exclude_unset=True))
 
 
 MODELS = [
-    ShadeModel(),
+    quick_model(),
     Verdict("verdict"),
     Mix("mix"),
     Clip("clip"),
     Finder("finder"),
     Answerer("answerer"),
     Noise("noise"),
-    Tagged("tagged"),
+    Measure("measure"),
+    Cropped("cropped"),
+    Knobbed("knobbed"),
+    PaintModel(),
 ]
 
 app = create_app(load_settings(), MODELS)

@@ -1,227 +1,114 @@
-// Ties the page together: the chosen model, its inputs, one prediction at a time.
+// Ties the page together: the address chooses the model, and the bench runs it.
 
-import { getJson, predict, Problem } from "./client.js";
-import { curlCommand } from "./curl.js";
-import { byId, element } from "./dom.js";
-import { canOffer, given, hasPictures, offerInputs } from "./inputs.js";
-import { watch } from "./live.js";
-import { changes, offer, values } from "./parameters.js";
-import { asJson, present } from "./result.js";
-import { showTimings } from "./timings.js";
+import { chooseModel, guarded } from "./bench.js";
+import { getJson } from "./client.js";
+import { announce, byId, element } from "./dom.js";
+import { watchReadiness } from "./readiness.js";
+import { isLive } from "./schema.js";
 
-const DRAWING = "image/png";
-const AS_JOB = { Prefer: "respond-async" };
+const LOAD_SECONDS = 2; // until a model whose weights are being read is asked for again
+const LAST = "vitrine.model";
 
 let models = []; // what /v1/models says
-let model = null; // what /v1/models/{model} says of the chosen one
-let fieldless = {}; // its parameters that are required and have no field: { name: example }
-let underWay = null; // AbortController of the prediction that runs
-
-// --- the model
+let shown = ""; // the name of the chosen model
+let waiting = null;
 
 async function start() {
   ({ models } = await getJson("/v1/models"));
-  byId("models").replaceChildren(...models.map(modelLink));
+  byId("models").replaceChildren(...models.map(modelLink), ...legend());
   byId("models").hidden = models.length < 2;
   await choose();
+  document.body.classList.remove("loading");
+  watchMonitor();
+  if (remembered("sessionStorage", "vitrine.jobs")) (await import("./jobs.js")).resume();
 }
 
-function modelLink({ name, summary, background }) {
-  const title = element("strong", {}, name);
-  if (background) title.append(element("small", {}, " as a job"));
-  return element("a", { href: `#${name}` }, title, element("span", {}, summary));
+function modelLink(model) {
+  const { name, summary, background } = model;
+  const link = element("a", { href: `#${name}`, title: summary }, name);
+  if (isLive(model)) link.append(mark("live"), element("span", { className: "unseen" }, " live"));
+  if (background) link.append(mark("job"), element("span", { className: "unseen" }, " as a job"));
+  return link;
 }
 
-/** The one that the address names, else the first that answers at once, else the first. */
+const mark = (kind) => element("i", { className: `mark ${kind}`, ariaHidden: "true" });
+
+function legend() {
+  const signs = [
+    models.some(isLive) && "live",
+    models.some(({ background }) => background) && "job",
+  ].filter(Boolean);
+  return signs.map((sign) =>
+    element("span", { className: "legend", ariaHidden: "true" }, mark(sign), sign),
+  );
+}
+
+/** The model of the address, else the last used, else the first for a camera, else one at once. */
 function wanted() {
-  const named = models.find(({ name }) => `#${name}` === location.hash);
-  return named ?? models.find(({ background }) => !background) ?? models[0];
+  const named = (name) => models.find((model) => model.name === name);
+  const finds = ({ result }) => result.kinds.some((kind) => kind === "box" || kind === "point");
+  return (
+    named(decodeURIComponent(location.hash.slice(1))) ??
+    named(remembered("localStorage", LAST)) ??
+    models.find((model) => isLive(model) && finds(model)) ??
+    models.find(({ background }) => !background) ??
+    models[0]
+  );
 }
 
 async function choose() {
+  clearTimeout(waiting);
   const { name } = wanted();
-  for (const link of byId("models").children) {
+  for (const link of byId("models").querySelectorAll("a")) {
     link.ariaCurrent = link.hash === `#${name}` ? "page" : null;
     if (link.ariaCurrent) link.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
-  const detail = await getJson(`/v1/models/${encodeURIComponent(name)}`);
+  const model = await getJson(`/v1/models/${encodeURIComponent(name)}`);
   if (wanted().name !== name) return; // another was chosen meanwhile
-  underWay?.abort();
-  model = detail;
+  remember(name);
+  if (!location.hash) history.replaceState(null, "", `#${name}`); // so that Back finds it
+  const facts = [`${model.name} ${model.version}`, model.backend, model.licence];
+  const { length } = model.labels;
+  if (length > 1) facts.push(`${length.toLocaleString("en")} labels`);
+  if (model.loaded === false) facts.push("not loaded: the weights are being read");
   byId("summary").textContent = model.summary;
-  const which = models.length > 1 ? "version" : model.name; // the links name it already
-  const facts = [`${which} ${model.version}`, model.backend, model.licence];
-  if (model.labels.length) facts.push(`${model.labels.length.toLocaleString("en")} labels`);
-  if (model.loaded === false) facts.push("not loaded");
   byId("facts").replaceChildren(...facts.map((fact) => element("li", {}, fact)));
-  fieldless = offer(byId("parameters"), model.parameters_schema);
-  const obstacle = obstacleToRun();
-  offerInputs(byId("inputs"), obstacle ? { ...model, inputs: [] } : model, inputChanged);
-  byId("obstacle").textContent = obstacle;
-  byId("obstacle").hidden = !obstacle;
-  byId("bench").hidden = Boolean(obstacle);
-  byId("run").hidden = byId("run").disabled = runsByItself(); // disabled, so Enter skips it
-  clearAnswer();
-  showCommand();
-  if (runsByItself()) await run();
+  const isNew = shown !== name;
+  shown = name;
+  if (isNew) await chooseModel(model);
+  if (model.loaded !== false) return;
+  if (isNew) announce("The weights are being read.");
+  waiting = setTimeout(() => choose().catch(() => {}), LOAD_SECONDS * 1000);
 }
 
-/** Why the page cannot run the chosen model; empty where it can. */
-function obstacleToRun() {
-  if (model.background) {
-    return (
-      `This page cannot run ${model.name} yet. It takes longer than a browser should wait, so it ` +
-      "runs as a job: this command submits one, and its answer has the job's id."
-    );
-  }
-  const unknown = model.inputs.filter((input) => !canOffer(input)).map(({ name }) => name);
-  const names = [...unknown, ...Object.keys(fieldless)].join(", ");
-  const words = `This page cannot run ${model.name} yet: it has no field for ${names}.`;
-  return names && `${words} This command sends an example.`;
-}
-
-/** A model of pictures alone runs as soon as they are there; any other at the press of a button. */
-function runsByItself() {
-  const { inputs } = model;
-  return inputs.some(({ required }) => required) && inputs.every(({ kind }) => kind === "image");
-}
-
-function inputChanged(complete) {
-  showCommand();
-  if (complete && runsByItself()) guarded(run)();
-}
-
-// --- the prediction
-
-/** Predict; a run that another has overtaken shows nothing. */
-async function run() {
-  if (!model || !byId("bench").checkVisibility()) return;
-  if (runsByItself() && !hasPictures()) return;
-  if (!byId("request").reportValidity()) return;
-  underWay?.abort();
-  const mine = (underWay = new AbortController());
-  const asked = { inputs: given(), parameters: values(byId("parameters")) };
-  const { name, result: { kinds, media_types: [accept] }, draws } = model;
-  const description = describe(name, asked.inputs);
-  byId("answer").ariaBusy = "true";
+/** Storage may be forbidden, and then remembers nothing. */
+function remembered(storage, key) {
   try {
-    const answer = await predict(model, asked, accept, mine.signal);
-    const drawing = draws ? await predict(model, asked, DRAWING, mine.signal) : null;
-    const { result, stages, roundTrip } = answer;
-    const found = { kinds, result, drawing: drawing?.result, description, name };
-    const { parts, sentence } = await present(found);
-    if (mine.signal.aborted) return;
-    clearAnswer();
-    byId("waiting").hidden = true;
-    byId("result").replaceChildren(...parts);
-    byId("announcement").textContent = sentence;
-    byId("json").hidden = result instanceof Blob;
-    byId("json-text").textContent = result instanceof Blob ? "" : asJson(result);
-    showTimings(stages, roundTrip);
-  } catch (error) {
-    if (!mine.signal.aborted) throw error;
-  } finally {
-    if (underWay === mine) byId("answer").ariaBusy = "false";
-  }
-}
-
-/** A picture in words: which model made it, and of what. */
-function describe(name, inputs) {
-  const sources = inputs.map(({ value }) => value.name ?? value);
-  const changed = Object.entries(changes(byId("parameters"))).map((pair) => pair.join(" "));
-  return [`Picture by ${name}`, ...sources, ...changed].join(", ");
-}
-
-/** That function, with what it throws shown on the page. */
-function guarded(action) {
-  return async (...given) => {
-    try {
-      await action(...given);
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      showProblem(error, () => guarded(action)(...given));
-    }
-  };
-}
-
-function clearAnswer() {
-  for (const { src } of byId("result").querySelectorAll("img")) URL.revokeObjectURL(src);
-  byId("problem").replaceChildren();
-  byId("announcement").textContent = "";
-  byId("result").replaceChildren();
-  byId("json").hidden = true;
-  byId("timings").hidden = true;
-  byId("waiting").hidden = false;
-}
-
-function showProblem(problem, again) {
-  const parts = [element("h3", {}, problem.title), element("p", {}, problem.detail)];
-  const faults = Object.entries(problem.errors).map(([name, fault]) =>
-    element("li", {}, element("code", {}, name), ` ${fault}`),
-  );
-  if (faults.length) parts.push(element("ul", {}, ...faults));
-  if (problem.requestId) {
-    const id = element("code", {}, problem.requestId);
-    parts.push(element("p", { className: "hint" }, `status ${problem.status}, request_id `, id));
-  }
-  if (problem.retry) {
-    parts.push(element("button", { type: "button", onclick: again }, "Try again"));
-  }
-  clearAnswer();
-  byId("bench").hidden = false; // the problem is shown there
-  byId("waiting").hidden = true;
-  byId("problem").replaceChildren(...parts);
-}
-
-// --- the command
-
-function showCommand() {
-  if (!model) return;
-  const url = new URL(model.predictions, location.origin);
-  const parameters = { ...changes(byId("parameters")), ...fieldless };
-  const [accept] = model.result.media_types;
-  const answer = accept.startsWith("image/")
-    ? { headers: { Accept: accept }, output: `result.${accept.split("/")[1]}` }
-    : {};
-  const how = model.background ? { headers: AS_JOB } : answer;
-  const inputs = commandInputs();
-  byId("curl").textContent = curlCommand(url, model, { inputs, parameters, ...how });
-  byId("copy").disabled = false;
-}
-
-/** The inputs that are there, and examples in place of those that the model requires besides. */
-function commandInputs() {
-  const there = new Map(given().map((input) => [input.name, input]));
-  return model.inputs
-    .filter(({ name, required }) => required || there.has(name))
-    .map((input) => there.get(input.name) ?? { ...input, value: placeholder(input) });
-}
-
-function placeholder({ name, kind, example }) {
-  if (kind !== "image") return example ?? "some text";
-  const isOnly = model.inputs.filter((input) => input.kind === "image").length === 1;
-  return new File([], isOnly ? "photo.jpg" : `${name}.jpg`, { type: "image/jpeg" });
-}
-
-byId("copy").addEventListener("click", async ({ target }) => {
-  try {
-    await navigator.clipboard.writeText(byId("curl").textContent);
-    target.textContent = "Copied";
+    return globalThis[storage].getItem(key);
   } catch {
-    getSelection().selectAllChildren(byId("curl")); // the clipboard is for https and localhost
-    target.textContent = "Selected";
+    return null;
   }
-  setTimeout(() => (target.textContent = "Copy"), 2_000);
-});
+}
 
-byId("request").addEventListener("submit", (event) => {
-  event.preventDefault();
-  guarded(run)();
-});
-byId("parameters").addEventListener("input", showCommand);
-byId("parameters").addEventListener("change", () => {
-  if (runsByItself()) guarded(run)();
-});
+function remember(name) {
+  try {
+    localStorage.setItem(LAST, name);
+  } catch {
+    // the first model it is, next time
+  }
+}
+
+/** The panel of the server costs it requests, so it begins when it is seen. */
+function watchMonitor() {
+  let monitor = null;
+  const observer = new IntersectionObserver(async (seen) => {
+    if (!monitor && !seen.at(-1).isIntersecting) return;
+    monitor ??= import("./monitor.js");
+    (await monitor).watch(seen.at(-1).isIntersecting);
+  });
+  observer.observe(byId("monitor"));
+}
+
 addEventListener("hashchange", guarded(() => models.length && choose()));
-watch();
+watchReadiness();
 guarded(start)();

@@ -1,16 +1,16 @@
-// Speaks to the API: models, predictions with their timings, and whatever goes wrong as a Problem.
+// Speaks to the API: predictions, jobs and their events; whatever goes wrong is a Problem.
 
 /** An error in the words of a problem document (RFC 9457). retry: whether trying again may help. */
 export class Problem extends Error {
-  constructor({ title, detail, status, request_id: requestId, errors }, retry = false) {
+  constructor({ title, detail, status, request_id: requestId, errors }, { retry = false, after } = {}) {
     super(detail);
-    Object.assign(this, { title, detail, status, requestId, errors: errors ?? {}, retry });
+    Object.assign(this, { title, detail, status, requestId, errors: errors ?? {}, retry, after });
   }
 }
 
 /** GET a path as JSON. Throws Problem. */
-export async function getJson(path) {
-  const answer = await send(path, { headers: { Accept: "application/json" } });
+export async function getJson(path, options = {}) {
+  const answer = await send(path, { headers: { Accept: "application/json" }, ...options });
   return await answer.json();
 }
 
@@ -20,38 +20,111 @@ export const hasOnePicture = ({ inputs }) => inputs.length === 1 && inputs[0].ki
 /** The Content-Type of a file that is meant as a picture; the server looks at its bytes. */
 export const mediaType = ({ type }) => (type.startsWith("image/") ? type : "application/octet-stream");
 
+/** [[name, text]] of parameters; a list is sent item by item. */
+export const pairs = (parameters) =>
+  Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((item) => [name, item]));
+
+/** Whether only a JSON body can hold the parameters: a form makes CRLF of the end of a line. */
+export const needsJson = (parameters) =>
+  Object.values(parameters).some((value) => (Array.isArray(value) ? false : value.json !== undefined || value.includes("\n")));
+
+/** Parameters as they stand in a JSON body: one that needs JSON is { json: its value }. */
+export const plain = (parameters) =>
+  Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, value.json ?? value]));
+
 /**
  * POST inputs to a model: [{ name, kind, value: File or string }], and parameters by name.
  * accept: the media type of the answer.
  * Returns { result: a Blob where it is a picture, else what the JSON says, stages: [{ name,
  * milliseconds }], roundTrip: milliseconds }. Throws Problem, or AbortError where the signal said so.
  */
-export async function predict(model, { inputs, parameters }, accept, signal) {
-  const [path, body, type] = hasOnePicture(model)
-    ? pictureBody(model.predictions, inputs, parameters)
-    : [model.predictions, formBody(inputs, parameters)];
-  const headers = { Accept: accept, ...(type && { "Content-Type": type }) };
+export async function predict(model, asked, accept, signal) {
+  const { path, body, headers } = await encode(model, model.predictions, asked);
   const began = performance.now();
-  const answer = await send(path, { method: "POST", body, headers, signal });
+  const options = { method: "POST", body, headers: { Accept: accept, ...headers }, signal };
+  const answer = await send(path, options);
   const isPicture = answer.headers.get("Content-Type")?.startsWith("image/");
   const result = isPicture ? await answer.blob() : await answer.json();
   const roundTrip = performance.now() - began;
   return { result, stages: parseServerTiming(answer.headers.get("Server-Timing")), roundTrip };
 }
 
-function pictureBody(path, [picture], parameters) {
-  const query = String(new URLSearchParams(parameters));
-  return [query ? `${path}?${query}` : path, picture?.value, picture && mediaType(picture.value)];
+/** POST the same as a job; the same key a second time adds no second job. Returns the job. */
+export async function submitJob(model, asked, key) {
+  const { path, body, headers } = await encode(model, model.jobs, asked);
+  const options = { method: "POST", body, headers: { ...headers, "Idempotency-Key": key } };
+  return await (await send(path, options)).json();
 }
 
-function formBody(inputs, parameters) {
+/** Cancel or retry a job. Returns the job. */
+export const changeJob = async (path, method) => (await send(path, { method })).json();
+
+/** The job at a path where it has changed since this ETag; null where it has not. */
+export async function pollJob(path, etag) {
+  const headers = etag ? { "If-None-Match": etag } : {};
+  const answer = await send(path, { headers, cache: "no-store" }, [304]);
+  return answer.status === 304 ? null : { job: await answer.json(), etag: answer.headers.get("ETag") };
+}
+
+/** Yield { id, data } of server-sent events (WHATWG HTML, section 9.2), until the stream ends. */
+export async function* events(path, lastId, signal) {
+  const headers = { Accept: "text/event-stream", ...(lastId && { "Last-Event-ID": lastId }) };
+  const answer = await send(path, { headers, signal, cache: "no-store" });
+  if (answer.status === 204) return;
+  let rest = "";
+  for await (const chunk of chunks(answer.body.pipeThrough(new TextDecoderStream()))) {
+    const blocks = (rest + chunk).split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const lines = block.split("\n").map((line) => line.match(/^(\w*): ?(.*)$/) ?? []);
+      const field = (name) => lines.filter(([, found]) => found === name).map(([, , text]) => text);
+      const data = field("data").join("\n");
+      if (data) yield { id: field("id").at(-1), data: JSON.parse(data) };
+    }
+  }
+}
+
+async function* chunks(stream) {
+  const reader = stream.getReader(); // Safari cannot iterate a stream
+  try {
+    for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+async function encode(model, path, { inputs, parameters }) {
+  if (needsJson(parameters)) {
+    const pictures = inputs.map(async ({ name, kind, value }) => [
+      name,
+      kind === "image" ? await base64(value) : value,
+    ]);
+    const fields = { ...Object.fromEntries(await Promise.all(pictures)), ...plain(parameters) };
+    return { path, body: JSON.stringify(fields), headers: { "Content-Type": "application/json" } };
+  }
+  if (hasOnePicture(model)) {
+    const query = String(new URLSearchParams(pairs(parameters)));
+    const [picture] = inputs;
+    const headers = picture ? { "Content-Type": mediaType(picture.value) } : {};
+    return { path: query ? `${path}?${query}` : path, body: picture?.value, headers };
+  }
   const body = new FormData();
   for (const { name, kind, value } of inputs) {
     if (kind === "image") body.set(name, value, value.name || "picture");
     else body.set(name, new Blob([value])); // a string's line ends would become CRLF
   }
-  for (const [name, value] of Object.entries(parameters)) body.set(name, value);
-  return body;
+  for (const [name, value] of pairs(parameters)) body.append(name, value);
+  return { path, body, headers: {} };
+}
+
+/** The bytes of a file in base64. */
+export function base64(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
 }
 
 /** `decode;dur=4.8, forward;dur=100` → [{ name, milliseconds }]; what has no duration is left out. */
@@ -63,7 +136,7 @@ export function parseServerTiming(header) {
   });
 }
 
-async function send(path, options) {
+async function send(path, options, expected = []) {
   let answer;
   try {
     answer = await fetch(path, options);
@@ -71,17 +144,18 @@ async function send(path, options) {
     if (error.name === "AbortError") throw error;
     throw await unreachable(options.body !== undefined);
   }
-  if (!answer.ok) throw await asProblem(answer);
-  return answer;
+  if (answer.ok || expected.includes(answer.status)) return answer;
+  throw await asProblem(answer);
 }
 
 async function asProblem(answer) {
-  const retry = answer.status >= 500;
+  const after = Number(answer.headers.get("Retry-After")) || undefined;
+  const options = { retry: answer.status >= 500 || answer.status === 429, after };
   const type = answer.headers.get("Content-Type") ?? "";
-  if (type.startsWith("application/problem+json")) return new Problem(await answer.json(), retry);
+  if (type.startsWith("application/problem+json")) return new Problem(await answer.json(), options);
   const title = `Unexpected answer, status ${answer.status}`;
   const detail = "it did not come from the API itself; look at what stands between here and it";
-  return new Problem({ title, detail }, retry);
+  return new Problem({ title, detail, status: answer.status }, options);
 }
 
 /** A server that lives, but hung up on an upload, did not want to read it to its end. */
@@ -91,10 +165,10 @@ async function unreachable(uploading) {
     const detail =
       "the server hung up before it had all of it; most often a picture is too large, " +
       "so try a smaller one";
-    return new Problem({ title: "The upload was cut off", detail }, true);
+    return new Problem({ title: "The upload was cut off", detail }, { retry: true });
   }
   const detail =
     "the network is gone or the server has stopped; all inputs are still here, so try again " +
     "when the server is back";
-  return new Problem({ title: "No connection to the server", detail }, true);
+  return new Problem({ title: "No connection to the server", detail }, { retry: true });
 }

@@ -1,34 +1,54 @@
-// The curl command that does what the page does, safe to paste into a shell.
+// The command that does what the page does, safe to paste into a shell.
 
-import { hasOnePicture, mediaType } from "./client.js";
+import { hasOnePicture, mediaType, needsJson, pairs, plain } from "./client.js";
 
 const PLAIN = /^[\w@%+=:,./-]+$/;
 
 /**
  * model: whose inputs decide how they are sent. inputs: [{ name, kind, value: File or string }].
- * parameters: those to send, by name; a list is sent item by item. headers: { name: value }. output: the file for the answer.
+ * parameters: those to send, by name. headers: { name: value }. output: the file for the answer.
  */
 export function curlCommand(url, model, { inputs, parameters, headers = {}, output }) {
   const words = ["curl"];
   const address = new URL(url);
-  const items = Object.entries(parameters).flatMap(([name, value]) =>
-    [value].flat().map((item) => [name, item]),
-  );
-  if (hasOnePicture(model)) {
+  const asJson = needsJson(parameters);
+  if (asJson) {
+    words.push("--json", "@-");
+  } else if (hasOnePicture(model)) {
     for (const { value } of inputs) {
       words.push("--data-binary", `@${value.name}`, "-H", `Content-Type: ${mediaType(value)}`);
     }
-    for (const [name, value] of items) address.searchParams.append(name, value);
+    for (const [name, value] of pairs(parameters)) address.searchParams.append(name, value);
   } else {
     for (const { name, kind, value } of inputs) {
       words.push(...(kind === "image" ? ["-F", `${name}=@${formName(value)}`] : field(name, value)));
     }
-    for (const [name, value] of items) words.push(...field(name, value));
+    for (const [name, value] of pairs(parameters)) words.push(...field(name, value));
   }
   if (words.length === 1) words.push("-X", "POST");
   for (const [name, value] of Object.entries(headers)) words.push("-H", `${name}: ${value}`);
   if (output) words.push("-o", output);
-  return [...words, address.href].map(shell).join(" ");
+  const command = [...words, address.href].map(shell).join(" ");
+  return asJson ? `${jsonBody(inputs, plain(parameters))} | ${command}` : command;
+}
+
+/** The command for the frames of a camera or a video. */
+export function streamCommand(url, model, parameters) {
+  const items = pairs(plain(parameters)).map(([name, value]) => ` --param ${shell(`${name}=${value}`)}`);
+  return `python -m project stream ${model.name} video.mp4${items.join("")} --url ${new URL(url).origin}`;
+}
+
+/** What prints the JSON object, with pictures in base64. */
+function jsonBody(inputs, parameters) {
+  const texts = inputs.filter(({ kind }) => kind !== "image").map(({ name, value }) => [name, value]);
+  const pictures = inputs.filter(({ kind }) => kind === "image");
+  const rest = JSON.stringify({ ...Object.fromEntries(texts), ...parameters });
+  if (!pictures.length) return `printf %s ${shell(rest)}`;
+  const parts = pictures.map(({ name, value }, index) => {
+    const opening = `${index ? '",' : "{"}${JSON.stringify(name)}:"`;
+    return `printf %s ${shell(opening)}; base64 < ${shell(value.name)} | tr -d '\\n'; `;
+  });
+  return `{ ${parts.join("")}printf %s ${shell(`",${rest.slice(1)}`)}; }`;
 }
 
 /** -F reads `@`, `<` and `;` as its own. */

@@ -1,4 +1,8 @@
-// The few helpers that every part of the page uses: elements by id, new elements, numbers as text.
+// The few helpers that every part of the page uses: elements, numbers as text, one spoken sentence.
+
+const SETTLED = 2_000; // milliseconds that a sentence has to stand for while it may change often
+
+let pending = null;
 
 /** The element of that id. */
 export const byId = (id) => document.getElementById(id);
@@ -8,6 +12,17 @@ export function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
   return made;
+}
+
+/** A button that does something. */
+export const button = (words, onclick, className = "") =>
+  element("button", { type: "button", className, onclick }, words);
+
+/** Place an element anew: what takes the place of something else has not moved there. */
+export function replaced(node) {
+  node.style.display = "none";
+  node.getBoundingClientRect();
+  node.style.display = "";
 }
 
 /** 0.3845 → `38.5 %`; what is more than nothing never shows as nothing. */
@@ -26,4 +41,29 @@ export function milliseconds(value) {
 export function bytes(size) {
   if (size < 1000) return `${size} B`;
   return size < 1e6 ? `${Math.round(size / 1000)} kB` : `${(size / 1e6).toFixed(1)} MB`;
+}
+
+/** Have a screen reader say a sentence; live: only once it has stood for two seconds. */
+export function announce(words, { live = false } = {}) {
+  if (live && words === pending?.words) return;
+  clearTimeout(pending?.timer);
+  const say = () => {
+    const region = byId("announcement");
+    if (region.textContent !== words) region.textContent = words;
+  };
+  pending = { words, timer: setTimeout(say, live ? SETTLED : 0) };
+}
+
+/** Put a text on the clipboard; what was pressed says so. shown: is selected where that fails. */
+export async function copy(pressed, text, shown) {
+  const words = pressed.dataset.words ?? pressed.textContent;
+  pressed.dataset.words = words;
+  try {
+    await navigator.clipboard.writeText(text);
+    pressed.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(shown); // the clipboard is for https and localhost
+    pressed.textContent = "Selected";
+  }
+  setTimeout(() => (pressed.textContent = words), 2_000);
 }

@@ -1,32 +1,34 @@
 // A model's inputs: a zone for each picture, a field for each text. Both survive a change of model.
 
-import { byId, bytes, element } from "./dom.js";
+import { button, element } from "./dom.js";
+import { pictureZone } from "./zone.js";
 
 const KINDS = { image: pictureInput, text: textInput };
-const pictures = []; // { file, url } of the first, second, … picture of whatever model is chosen
+const pictures = []; // what the first, second, … zone of whatever model is chosen holds
 const texts = []; // likewise
 
-let offered = []; // of the chosen model: { name, kind, required, root, value(), take(file) }
+let offered = []; // of the chosen model: { name, kind, required, root, value(), … }
 let zones = []; // those of offered that are pictures
 
-/** Whether the page has a zone or a field for an input. */
-export const canOffer = ({ kind }) => kind in KINDS;
-
 /**
- * Fill the element with a zone or a field for each input.
- * limits: those of the model. onChange(complete): an input has changed; complete: it is chosen and
- * not being typed.
+ * Fill the element with a zone or a field for each input. An input of an unknown kind is a text.
+ * limits: those of the model. hooks: { onChange(complete): an input has changed; complete: it is
+ * chosen and not being typed, onCamera(zone) }.
  */
-export function offerInputs(into, { inputs, limits }, onChange) {
+export function offerInputs(into, { inputs, limits }, hooks) {
   const places = { image: 0, text: 0 };
   offered = inputs.map((input) => {
-    const offer = KINDS[input.kind](input, places[input.kind]++, limits, onChange);
-    const plain = inputs.length === 1 && input.kind === "image" && !input.description;
-    if (!plain) offer.root.prepend(heading(input));
-    return { ...input, ...offer };
+    const kind = input.kind in KINDS ? input.kind : "text";
+    const offer = KINDS[kind](input, places[kind]++, limits, hooks);
+    const isPlain = inputs.length === 1 && kind === "image" && !input.description;
+    if (!isPlain) offer.root.prepend(heading(input));
+    return Object.assign(offer, { ...input, kind });
   });
   zones = offered.filter(({ kind }) => kind === "image");
-  into.replaceChildren(...offered.map(({ root }) => root));
+  const roots = offered.map(({ root }) => root);
+  if (zones.length === 2) roots.splice(2, 0, button("Swap the two", () => swap(hooks), "swap"));
+  into.replaceChildren(...roots);
+  into.classList.toggle("two", zones.length > 1);
   into.hidden = offered.length === 0;
 }
 
@@ -39,6 +41,27 @@ export function given() {
 /** Whether every picture that the model requires is there. */
 export const hasPictures = () => zones.every(({ required, value }) => !required || value());
 
+/** The zone of that input, or the first one; undefined for a model without pictures. */
+export const zoneOf = (name) => (name ? zones.find((zone) => zone.name === name) : zones[0]);
+
+/** Use a file as the first picture; a model without one leaves it to the next that has. */
+export async function useAsInput(file) {
+  if (zones.length) return zones[0].take(file);
+  const image = Object.assign(new Image(), { src: URL.createObjectURL(file) });
+  await image.decode();
+  const { naturalWidth: width, naturalHeight: height, src: url } = image;
+  Object.assign((pictures[0] ??= {}), { file, url, width, height, note: "" });
+}
+
+/** Write each fault at its input. Returns the names that have no input here. */
+export function showInputFaults(errors) {
+  for (const { name, say, area } of offered) {
+    if (!(name in errors)) continue;
+    area ? area.fault(errors[name]) : say(errors[name]);
+  }
+  return Object.keys(errors).filter((name) => !offered.some((one) => one.name === name));
+}
+
 function heading({ name, kind, description, required }) {
   const words = [description, required ? "" : "Optional."].filter(Boolean).join(" ");
   const parts = [element("code", {}, name), ` ${words}`];
@@ -49,52 +72,17 @@ function heading({ name, kind, description, required }) {
 
 // --- pictures
 
-function pictureInput({ name, required }, place, limits, onChange) {
-  const root = byId("picture-input").content.firstElementChild.cloneNode(true);
-  const part = (selector) => root.querySelector(selector);
-  const [picker, preview, caption] = [part("input"), part("img"), part(".caption")];
-  picker.id = part("label").htmlFor = `input-${name}`;
-  picker.ariaLabel = `Choose a picture: ${name}`;
-  picker.accept = limits.image_types.join();
-  part(".ways").id = `ways-${name}`;
-  picker.setAttribute("aria-describedby", `ways-${name}`);
+function pictureInput(input, place, limits, hooks) {
+  return pictureZone(input, (pictures[place] ??= {}), limits, hooks);
+}
 
-  const describe = (words) =>
-    caption.replaceChildren(element("strong", {}, pictures[place].file.name), ` ${words}`);
-  const reveal = (visible) => {
-    preview.hidden = part(".again").hidden = !visible;
-    part(".invitation").hidden = visible;
-  };
-  const show = () => {
-    picker.setCustomValidity(required && !pictures[place] ? "Choose a picture." : "");
-    if (!pictures[place]) return;
-    const { file, url } = pictures[place];
-    preview.src = url;
-    preview.alt = `The picture that is sent: ${file.name}`;
-    reveal(true);
-    describe(bytes(file.size));
-  };
-  const take = (file) => {
-    if (pictures[place]) URL.revokeObjectURL(pictures[place].url);
-    pictures[place] = { file, url: URL.createObjectURL(file) };
-    show();
-    onChange(true);
-  };
-  preview.addEventListener("load", () => {
-    const size = `${preview.naturalWidth} × ${preview.naturalHeight} pixels`;
-    describe(`${size}, ${bytes(pictures[place].file.size)}`);
+function swap({ onChange }) {
+  const [first, second] = zones.map(({ held }) => ({ ...held }));
+  [second, first].forEach((picture, index) => {
+    zones[index].held.url = null; // it moves, and is not given up
+    zones[index].put(picture);
   });
-  preview.addEventListener("error", () => {
-    reveal(false);
-    describe(`${bytes(pictures[place].file.size)}, which this browser cannot show`);
-  });
-  picker.addEventListener("change", () => {
-    const [file] = picker.files;
-    picker.value = ""; // the same file may be chosen again
-    if (file) take(file);
-  });
-  show();
-  return { root, take, value: () => pictures[place]?.file };
+  onChange(true);
 }
 
 /** The zone that this node is in, else the first empty one, else the first. */
@@ -103,14 +91,16 @@ function zoneAt(node) {
   return zones.find(({ root }) => root.contains(node)) ?? empty ?? zones[0];
 }
 
-/** Several files fill the zones in order. */
+/** Several files fill the zones in order; what is left over is named. */
 function takeAll(files, first) {
-  const from = zones.indexOf(first);
-  zones.slice(from, from + files.length).forEach((zone, index) => zone.take(files[index]));
+  if (!first) return;
+  const into = zones.slice(zones.indexOf(first)).slice(0, files.length);
+  const rest = `took ${into.length} of ${files.length}; for folders: python -m project predict`;
+  into.forEach((zone, index) => zone.take(files[index], files.length > into.length ? rest : ""));
 }
 
 function mark(over) {
-  for (const zone of zones) zone.root.classList.toggle("over", zone === over);
+  for (const { root } of zones) root.classList.toggle("over", root === over?.root);
 }
 
 document.addEventListener("paste", (event) => {
@@ -120,10 +110,11 @@ document.addEventListener("paste", (event) => {
   takeAll(files, zoneAt());
 });
 
-const hasFiles = (event) => event.dataTransfer.types.includes("Files");
+const carries = (event, type) => event.dataTransfer.types.includes(type);
+const isOurs = (event) => carries(event, "Files") || (zones.length && carries(event, "text/uri-list"));
 
 document.addEventListener("dragover", (event) => {
-  if (!hasFiles(event)) return;
+  if (!isOurs(event)) return;
   event.preventDefault(); // else a drop beside the frame would leave the page
   mark(zoneAt(event.target));
 });
@@ -131,18 +122,20 @@ document.addEventListener("dragleave", (event) => {
   if (!event.relatedTarget) mark(null);
 });
 document.addEventListener("drop", (event) => {
-  if (!hasFiles(event)) return;
+  if (!isOurs(event)) return;
   event.preventDefault();
   mark(null);
-  takeAll(event.dataTransfer.files, zoneAt(event.target));
+  const { files } = event.dataTransfer;
+  if (files.length) takeAll(files, zoneAt(event.target));
+  else zoneAt(event.target).say("That is an address: drop the file itself.");
 });
 
 // --- texts
 
-function textInput({ name, required, example, max_length: ownMax }, place, limits, onChange) {
+function textInput({ name, required, examples = [], max_length: ownMax }, place, limits, hooks) {
   const max = Math.min(ownMax ?? Infinity, limits.text_characters);
   const value = texts[place] ?? "";
-  const area = element("textarea", { id: `input-${name}`, rows: 6, required, value });
+  const area = element("textarea", { id: `input-${name}`, rows: 10, required, value });
   const counter = element("p", { id: `count-${name}`, className: "caption" });
   area.setAttribute("aria-describedby", counter.id);
   const count = () => {
@@ -150,28 +143,34 @@ function textInput({ name, required, example, max_length: ownMax }, place, limit
     const length = [...area.value].length; // characters, as the server counts them
     const beyond = length - max;
     counter.textContent = `${length.toLocaleString("en")} of ${max.toLocaleString("en")} characters`;
+    counter.classList.toggle("fault", beyond > 0);
     area.ariaInvalid = String(beyond > 0);
     area.setCustomValidity(beyond > 0 ? `Leave out ${beyond.toLocaleString("en")} characters.` : "");
   };
+  area.fault = (words) => {
+    counter.textContent = words;
+    counter.classList.add("fault");
+    area.ariaInvalid = "true";
+    area.focus();
+  };
   area.addEventListener("input", () => {
     count();
-    onChange(false);
+    hooks.onChange(false);
   });
   area.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) area.form.requestSubmit();
   });
   count();
   const root = element("div", { className: "input text" }, area, counter);
-  if (example) root.append(chip(example, area));
-  return { root, value: () => area.value };
+  if (examples.length) {
+    const chips = examples.map((example) => button(example, () => use(area, example), "chip"));
+    root.append(element("p", { className: "hint chips" }, "Example ", ...chips));
+  }
+  return { root, area, value: () => area.value };
 }
 
-function chip(example, area) {
-  const use = () => {
-    area.value = example;
-    area.dispatchEvent(new Event("input"));
-    area.form.requestSubmit();
-  };
-  const button = element("button", { type: "button", className: "chip", onclick: use }, example);
-  return element("p", { className: "hint" }, "Example ", button);
+function use(area, example) {
+  area.value = example;
+  area.dispatchEvent(new Event("input"));
+  area.form.requestSubmit();
 }

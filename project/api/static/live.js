@@ -1,120 +1,320 @@
-// The live strip: every two seconds /ready and /metrics are read, and what changed is shown.
+// The camera on a stage: frames go to the model, and each answer is painted with its own frame.
 
-import { byId, milliseconds } from "./dom.js";
-import { buckets, increase, parse, quantile, sum } from "./prometheus.js";
-import { draw } from "./sparkline.js";
+import { cameras, openCamera, remember, sentence, settingsOf, stopCamera } from "./camera.js";
+import { base64, pairs, Problem } from "./client.js";
+import { announce, button, element } from "./dom.js";
+import { given } from "./inputs.js";
+import { paint } from "./overlay.js";
+import { isLive, resultKinds } from "./schema.js";
+import { open } from "./stream.js";
 
-const EVERY = 2_000; // milliseconds
-const SPAN = 120_000; // what the sparklines show
-const PATIENCE = 10_000; // a read that takes longer has failed
-const OFF = {
-  401: "Live figures are off here: /metrics asks for a token.",
-  404: "Live figures are off here: /metrics is not on this port.",
-};
+const SIDES = [640, 480, 320]; // pixels of the longer side that are sent
+const QUALITY = 0.8;
+const LARGER_AFTER = 10_000; // milliseconds without a frame held back
+const HIDDEN_STOPS = 60_000; // of a hidden tab, until its camera is stopped
+const FIGURES_EVERY = 500;
 
-const history = { rate: [], latency: [], predictions: [] };
-let previous = null; // the last scrape: { at, samples }
-let metricsOff = false;
-let timer = null;
-let reading = false;
+/**
+ * Start the camera on a zone's stage; with a model that has a stream, its frames are answered.
+ * hooks: { parameters(), onAnswer({ result, seconds }), onProblem(problem), onSnapshot(file), onStop() }.
+ * Returns { isStream, setParameters(values), stop() }, or null where there is no camera.
+ */
+export async function startLive(zone, model, hooks) {
+  const path = isLive(model) ? model.stream : null;
+  const video = Object.assign(document.createElement("video"), { muted: true, autoplay: true });
+  video.playsInline = true;
+  const canvas = element("canvas", { hidden: true, ariaHidden: "true" });
+  const note = element("span", { className: "unanalysed" }, "starting");
+  const figures = element("p", { className: "figures" }, "\u00a0");
+  const select = element("select", { ariaLabel: "Camera" });
+  const mirror = element("input", { type: "checkbox", checked: true });
+  const encode = encoder();
+  const answers = []; // times of the last second
+  let [camera, socket, state, fresh, encoding, lastSent, side, held, heldAt, isOver] =
+    [null, null, "", false, 0, 0, 0, [], 0, false];
+  let [minGap, dropped, latency, hiddenTimer, figuresAt] = [1000 / 30, 0, 0, null, 0];
 
-/** Begin, and rest while nobody looks. */
-export function watch() {
-  document.addEventListener("visibilitychange", () => {
-    clearTimeout(timer);
-    previous = null; // what happened meanwhile was not in two seconds
-    if (!document.hidden) tick();
+  // --- states
+
+  function setState(next, words) {
+    if (state === next) return;
+    state = next;
+    zone.setState(next);
+    note.textContent = next === "live" || next === "frozen" ? "" : "not analysed";
+    note.hidden = !path || next === "live" || next === "frozen";
+    canvas.hidden = next !== "live" && next !== "frozen";
+    if (canvas.hidden) zone.layer.replaceChildren();
+    freeze.textContent = next === "frozen" ? "Go on" : "Freeze";
+    if (words) announce(words);
+  }
+
+  async function openOne(id) {
+    stopCamera(camera);
+    setState("asking");
+    camera = await openCamera(id);
+    if (isOver) return stopCamera(camera);
+    const { mirrored } = settingsOf(camera);
+    mirror.checked = mirrored;
+    showMirror();
+    video.srcObject = camera;
+    camera.getVideoTracks()[0].addEventListener("ended", () => stop(sentence("gone")));
+    await video.play().catch(() => {});
+    setState(path ? "starting" : "preview", path ? "The camera starts." : "The camera is on.");
+    await listCameras();
+    nextFrame();
+  }
+
+  async function listCameras() {
+    const found = await cameras();
+    const { id } = settingsOf(camera);
+    select.replaceChildren(
+      ...found.map((one) => element("option", { value: one.id, selected: one.id === id }, one.label)),
+    );
+    select.hidden = found.length < 2;
+  }
+
+  function showMirror() {
+    zone.frame.classList.toggle("mirrored", mirror.checked);
+  }
+
+  // --- frames
+
+  function nextFrame() {
+    if (isOver || !camera) return;
+    const mine = camera;
+    const arrived = () => {
+      if (isOver || camera !== mine) return;
+      fresh = true;
+      const { videoWidth, videoHeight } = video; // a rotation swaps them
+      if (videoWidth && state !== "live" && state !== "frozen") zone.setSize(videoWidth, videoHeight);
+      pump();
+      nextFrame();
+    };
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(arrived);
+    else requestAnimationFrame(arrived);
+  }
+
+  async function pump() {
+    if (!fresh || !socket?.isOpen() || state === "frozen" || encoding) return;
+    const now = performance.now();
+    if (now - lastSent < minGap * 0.9 || !video.videoWidth) return;
+    adapt(now);
+    if (!socket.ready()) return;
+    [fresh, encoding, lastSent] = [false, 1, now];
+    try {
+      const scale = Math.min(1, SIDES[side] / Math.max(video.videoWidth, video.videoHeight));
+      const resized = {
+        resizeWidth: Math.round(video.videoWidth * scale),
+        resizeHeight: Math.round(video.videoHeight * scale),
+      };
+      const bitmap = await createImageBitmap(video, resized);
+      const frame = await encode(bitmap, QUALITY);
+      if (isOver || !socket || document.hidden) frame.bitmap.close();
+      else socket.send(frame.bytes, { bitmap: frame.bitmap, captured: now });
+    } catch {
+      // the camera has stopped meanwhile, or the bitmap is gone
+    }
+    encoding = 0;
+    pump();
+  }
+
+  /** Smaller frames where the network held back three of the last ten. */
+  function adapt(now) {
+    held = [...held, socket.isBuffered()].slice(-10);
+    if (held.filter(Boolean).length >= 3 && side < SIDES.length - 1) {
+      [side, held, heldAt] = [side + 1, [], now];
+    } else if (held.some(Boolean)) {
+      heldAt = now;
+    } else if (side && now - heldAt > LARGER_AFTER) {
+      [side, heldAt] = [side - 1, now];
+    }
+  }
+
+  function show(answer, { bitmap, captured }) {
+    if (state === "frozen" || isOver) return bitmap.close();
+    const { width, height } = answer;
+    if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
+      [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+    }
+    canvas.getContext("2d", { alpha: false }).drawImage(bitmap, 0, 0);
+    bitmap.close();
+    zone.setSize(width, height);
+    setState("live", "Live.");
+    const { found } = resultKinds(model.result.schema ?? {}, answer.result);
+    const shapes = { boxes: found.box, points: found.point };
+    paint(zone.layer, shapes, { width, height, mirrored: mirror.checked });
+    const now = performance.now();
+    latency = latency ? latency + 0.2 * (now - captured - latency) : now - captured;
+    dropped = answer.dropped ?? 0;
+    answers.push(now);
+    while (answers[0] < now - 1000) answers.shift();
+    if (now - figuresAt > FIGURES_EVERY) {
+      figuresAt = now;
+      const words = ` ${answers.length}/s · ${Math.round(latency)} ms · ${dropped} dropped`;
+      figures.replaceChildren(element("span", { className: "dot-live", ariaHidden: "true" }, "●"), words);
+    }
+    hooks.onAnswer({ result: answer.result, seconds: answer.seconds ?? {} });
+    pump();
+  }
+
+  // --- the socket
+
+  function connect() {
+    socket = open(path, () => pairs(hooks.parameters()), {
+      onAnswer: show,
+      onDrop: ({ bitmap }) => bitmap?.close(),
+      async onHello({ frame_input: input, limits }) {
+        if (limits?.frames_per_second) minGap = 1000 / limits.frames_per_second;
+        const others = given().filter(({ name }) => name !== (input ?? zone.name));
+        const texts = await Promise.all(
+          others.map(async ({ name, kind, value }) => [name, kind === "image" ? await base64(value) : value]),
+        );
+        if (texts.length) socket?.tell({ type: "inputs", inputs: Object.fromEntries(texts) });
+        pump();
+      },
+      onProblem(problem, frame) {
+        frame?.bitmap?.close();
+        hooks.onProblem(new Problem(problem));
+        pump();
+      },
+      onLost({ action, delay, problem }) {
+        if (action === "stop") return stop(problem?.detail ?? "The server ended the stream.");
+        if (action === "smaller") {
+          if (side === SIDES.length - 1) return stop("The frames are too large for this server.");
+          side += 1;
+        }
+        if (action === "wait") return setFrozen(true, "Nothing was sent for a while: press Go on.");
+        setState(state === "starting" ? "starting" : "reconnecting", "The connection is lost; trying again.");
+        const seconds = Math.ceil((delay ?? 0) / 1000);
+        figures.textContent = `Connecting again${seconds > 1 ? ` in ${seconds} s` : ""}…`;
+      },
+    });
+  }
+
+  // --- controls
+
+  function setFrozen(on, words) {
+    if (on) setState("frozen", words ?? "Frozen.");
+    else {
+      setState("starting");
+      socket?.reopen();
+      fresh = true;
+      pump();
+    }
+  }
+
+  async function snapshot() {
+    const picture = element("canvas", { width: video.videoWidth, height: video.videoHeight });
+    picture.getContext("2d").drawImage(video, 0, 0); // as the camera sees it, at full size
+    const blob = await new Promise((done) => picture.toBlob(done, "image/jpeg", 0.92));
+    stop();
+    if (blob) hooks.onSnapshot(new File([blob], "camera.jpg", { type: "image/jpeg" }));
+  }
+
+  function onHidden() {
+    clearTimeout(hiddenTimer);
+    if (document.hidden) {
+      socket?.close();
+      socket = null;
+      hiddenTimer = setTimeout(() => stop(), HIDDEN_STOPS);
+    } else if (path && !socket && state !== "frozen" && !isOver) {
+      setState("starting");
+      connect();
+    }
+  }
+
+  function stop(words) {
+    if (isOver) return;
+    isOver = true;
+    const hadFocus = zone.tools.contains(document.activeElement);
+    clearTimeout(hiddenTimer);
+    document.removeEventListener("visibilitychange", onHidden);
+    navigator.mediaDevices?.removeEventListener("devicechange", listCameras);
+    socket?.close();
+    stopCamera(camera);
+    encode.end();
+    for (const part of [video, canvas, note, controls]) part.remove();
+    zone.frame.classList.remove("mirrored");
+    zone.setOnAir(false);
+    zone.show();
+    if (words) zone.fail(words);
+    if (hadFocus) zone.root.querySelector(".picker").focus();
+    announce(words ?? "The camera is off.");
+    hooks.onStop();
+  }
+
+  const freeze = button("Freeze", () => setFrozen(state !== "frozen"));
+  const parts = [button(path ? "Snapshot" : "Take the photo", snapshot), button("Stop", () => stop())];
+  const label = element("label", { className: "option" }, mirror, "Mirror");
+  const controls = element("div", { className: "controls" });
+  controls.append(...(path ? [figures, freeze] : []), ...parts, select, label);
+  select.hidden = true;
+  select.addEventListener("change", () => {
+    remember(select.value);
+    openOne(select.value).catch((error) => failed(error));
   });
-  tick();
-}
+  mirror.addEventListener("change", () => {
+    showMirror();
+    zone.layer.replaceChildren();
+  });
 
-async function tick() {
-  if (reading || document.hidden) return;
-  reading = true;
-  await Promise.all([readState(), metricsOff ? null : readMetrics()]);
-  reading = false;
-  clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(tick, EVERY);
-}
+  function failed({ kind, permission, message }) {
+    stop(sentence(kind ?? message));
+    if (kind !== "denied" || !permission) return;
+    permission.onchange = () => {
+      permission.onchange = null;
+      if (permission.state === "granted") zone.root.querySelector(".camera").click();
+    };
+  }
 
-async function readState() {
+  zone.frame.prepend(video, canvas);
+  zone.stage.append(note);
+  zone.tools.append(controls);
+  zone.setOnAir(true);
+  parts[1].focus();
+  document.addEventListener("visibilitychange", onHidden);
+  navigator.mediaDevices?.addEventListener("devicechange", listCameras);
   try {
-    const answer = await read("/ready");
-    const { status, checks } = await answer.json();
-    const failing = Object.keys(checks).filter((name) => !checks[name].ok);
-    if (answer.ok) showState("good", "Ready");
-    else showState("bad", `Not ready: ${failing.join(", ") || status}`);
-  } catch {
-    showState("bad", "No answer");
+    await openOne();
+  } catch (error) {
+    failed(error);
+    return null;
   }
+  if (isOver) return null;
+  if (path) connect();
+  return {
+    isStream: Boolean(path),
+    setParameters: (values) => socket?.tell({ type: "params", params: Object.fromEntries(plainPairs(values)) }),
+    stop,
+  };
 }
 
-function showState(state, words) {
-  const pill = byId("state");
-  if (pill.textContent === words) return; // a screen reader speaks at a change alone
-  pill.textContent = words;
-  pill.dataset.state = state;
-}
+const plainPairs = (values) => Object.entries(values).map(([name, value]) => [name, value.json ?? value]);
 
-async function readMetrics() {
-  try {
-    const answer = await read("/metrics");
-    if (OFF[answer.status]) turnOff(answer.status);
-    else if (answer.ok) take(Date.now(), parse(await answer.text()));
-    else previous = null;
-  } catch {
-    previous = null; // the server is gone; the state says so
+/** Encode in a worker, or on the page's thread where there is none. */
+function encoder() {
+  const waiting = new Map();
+  let worker = null;
+  let count = 0;
+  if (typeof OffscreenCanvas !== "undefined") {
+    worker = new Worker("/static/encoder.js");
+    worker.onmessage = ({ data }) => {
+      waiting.get(data.id)?.(data);
+      waiting.delete(data.id);
+    };
   }
-}
-
-const read = (path) => fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-
-function turnOff(status) {
-  metricsOff = true;
-  byId("live-off").textContent = OFF[status];
-  byId("live-off").hidden = false;
-  byId("tiles").hidden = true;
-  byId("metrics-link").hidden = status === 404;
-}
-
-function take(at, samples) {
-  const made = sum(samples, "inference_requests_total", { outcome: "ok" });
-  if (previous) {
-    const seconds = (at - previous.at) / 1000;
-    const gains = increase(previous.samples, samples);
-    const latency = quantile(0.95, buckets(gains, "http_request_duration_seconds"));
-    keep("rate", at, sum(gains, "http_requests_total") / seconds);
-    keep("latency", at, latency * 1000);
-    keep("predictions", at, sum(gains, "inference_requests_total", { outcome: "ok" }));
-    show(at);
-  }
-  byId("predictions").querySelector(".value").textContent = made.toLocaleString("en");
-  previous = { at, samples };
-}
-
-function keep(name, at, value) {
-  history[name] = [...history[name].filter((point) => at - point.at < SPAN), { at, value }];
-}
-
-function show(now) {
-  const last = (name) => history[name].findLast(({ value }) => Number.isFinite(value));
-  const rate = last("rate").value;
-  tile("rate", rate ? rate.toFixed(1) : "0", "probes and scrapes not counted", now);
-  const latency = last("latency");
-  if (latency) tile("latency", milliseconds(latency.value), `all routes, ${age(now, latency)}`, now);
-  else tile("latency", "–", "no request in this time", now);
-  const gained = history.predictions.reduce((total, { value }) => total + value, 0);
-  tile("predictions", null, `${gained.toLocaleString("en")} in the time shown`, now);
-}
-
-function age(now, { at }) {
-  const seconds = Math.round((now - at) / 1000);
-  return seconds < EVERY / 1000 ? "now" : `${seconds} s ago`;
-}
-
-function tile(id, words, note, now) {
-  const into = byId(id);
-  if (words !== null) into.querySelector(".value").textContent = words;
-  into.querySelector(".note").textContent = note;
-  draw(into.querySelector("svg"), history[id], now - SPAN, now);
+  const encode = (bitmap, quality) =>
+    new Promise((done, fail) => {
+      if (worker) {
+        waiting.set(++count, done);
+        worker.postMessage({ id: count, bitmap, quality }, [bitmap]);
+        return;
+      }
+      const canvas = element("canvas", { width: bitmap.width, height: bitmap.height });
+      canvas.getContext("2d").drawImage(bitmap, 0, 0);
+      const finish = async (blob) => (blob ? done({ bytes: await blob.arrayBuffer(), bitmap }) : fail());
+      canvas.toBlob(finish, "image/jpeg", quality);
+    });
+  encode.end = () => worker?.terminate();
+  return encode;
 }

@@ -1,85 +1,109 @@
-// A model's parameters as form fields, made from their JSON Schema.
+// A model's parameters as form fields, made from their JSON Schema; faults stand at their field.
 
-import { element } from "./dom.js";
+import { button, element } from "./dom.js";
+import { MAKERS } from "./fields.js";
+import { parameterKinds, rectangleOf } from "./schema.js";
 
-/**
- * Fill the fieldset with a field for each parameter that a field can hold.
- * Returns { name: example } of those that are required and have none.
- */
+let fields = []; // { name, read(), write(value), standard: as read() gives it, fault(words), target }
+
+/** Fill the fieldset with a field for each parameter. */
 export function offer(fieldset, schema) {
-  const required = schema.required ?? [];
-  const fields = Object.entries(schema.properties ?? {}).flatMap(([name, property]) =>
-    field(name, resolve(property, schema.$defs ?? {}), required.includes(name)),
-  );
-  fieldset.replaceChildren(...fields);
+  fields = parameterKinds(schema).map(field);
+  const group = rectangleOf(schema);
+  const inGroup = ({ name }) => group?.fields.includes(name);
+  const roots = fields.filter((one) => !inGroup(one)).map(({ root }) => root);
+  const grouped = fields.filter(inGroup).map(({ root }) => root);
+  if (grouped.length) {
+    const words = "Rectangle: draw it on the picture, or write it as numbers";
+    roots.unshift(element("details", { className: "group" }, element("summary", {}, words), ...grouped));
+  }
+  const reset = button("Reset", () => resetAll(fieldset), "quiet");
+  reset.id = "reset";
+  fieldset.replaceChildren(...roots, reset);
   fieldset.hidden = fields.length === 0;
-  const fieldless = required.filter((name) => !fieldset.elements.namedItem(name));
-  return Object.fromEntries(fieldless.map((name) => [name, schema.properties[name].examples?.[0]]));
+  showReset(fieldset);
 }
 
-/** The values as they stand, by name; a field left empty is left out. */
-export function values(fieldset) {
-  const controls = [...fieldset.elements].filter((control) => control.name);
-  const pairs = controls.map((control) => [
-    control.name,
-    control.type === "checkbox" ? String(control.checked) : control.value.trim(),
-  ]);
-  return Object.fromEntries(pairs.filter(([, value]) => value !== ""));
+/** Show or hide Reset: it is there once something differs. */
+export function showReset(fieldset) {
+  fieldset.querySelector("#reset").classList.toggle("away", fields.every(({ read, began }) => JSON.stringify(read()) === began));
+}
+
+function resetAll(fieldset) {
+  for (const { write, initial } of fields) write(initial);
+  showFaults({});
+  fieldset.dispatchEvent(new Event("input", { bubbles: true }));
+  fieldset.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+/** The values as they stand, by name: text, list of texts, or { json }; what is unset is left out. */
+export function values() {
+  const pairs = fields.map(({ name, read }) => [name, read()]);
+  return Object.fromEntries(pairs.filter(([, value]) => value !== undefined));
 }
 
 /** Those values that are not the defaults. */
-export function changes(fieldset) {
-  const given = Object.entries(values(fieldset));
-  const standard = (name) => fieldset.elements.namedItem(name).dataset.default;
-  return Object.fromEntries(given.filter(([name, value]) => value !== standard(name)));
+export function changes() {
+  const isStandard = (name, value) =>
+    JSON.stringify(value) === fields.find((one) => one.name === name).standard;
+  return Object.fromEntries(Object.entries(values()).filter(([name, value]) => !isStandard(name, value)));
 }
 
-/** Pydantic writes an enum as a reference and an optional value as one of two: look through. */
-function resolve(property, definitions) {
-  const other = property.anyOf?.find((choice) => choice.type !== "null") ?? property.allOf?.[0];
-  const reference = (property.$ref ?? other?.$ref)?.split("/").at(-1);
-  return { ...definitions[reference], ...other, ...property };
+/** Write values into fields of those names, as one who types them. */
+export function write(given) {
+  for (const one of fields) if (one.name in given) one.write(given[one.name]);
 }
 
-function field(name, property, required) {
-  const control = controlFor(property);
-  if (!control) return [];
+/** Write each fault at its field, and focus the first. Returns the names that have no field. */
+export function showFaults(errors) {
+  for (const { name, fault } of fields) fault(errors[name] ?? "");
+  const first = fields.find(({ name }) => name in errors);
+  if (first) first.target.closest("details")?.setAttribute("open", "");
+  first?.target.focus();
+  return Object.keys(errors).filter((name) => !fields.some((one) => one.name === name));
+}
+
+function field(parameter) {
+  const { name, kind, nullable, initial, standard } = parameter;
   const id = `parameter-${name}`;
-  const standard = property.default ?? (property.type === "boolean" ? false : "");
-  const initial = required ? (property.examples?.[0] ?? standard) : standard;
-  Object.assign(control, { id, name, required });
-  control.dataset.default = String(standard);
-  if (control.type === "checkbox") control.checked = Boolean(initial);
-  else control.value = String(initial);
-  control.setAttribute("aria-describedby", `${id}-hint`);
-  const label = element("label", { htmlFor: id }, name);
-  const hint = element("p", { id: `${id}-hint`, className: "hint" }, describe(property));
-  return [element("div", { className: "field" }, label, control, hint)];
-}
-
-function controlFor({ type, enum: choices, ...bounds }) {
-  if (choices) {
-    const options = choices.map((choice) => element("option", {}, String(choice)));
-    return element("select", {}, ...options);
+  const made = MAKERS[kind]({ ...parameter, id });
+  const hint = element("p", { id: `${id}-hint`, className: "hint" }, describe(parameter));
+  const words = hint.textContent;
+  const isGroup = made.targets.length > 1 && kind !== "range";
+  const label = element(isGroup ? "span" : "label", { className: "name", id: `${id}-label` }, name);
+  if (isGroup) made.root.setAttribute("aria-labelledby", label.id);
+  else label.htmlFor = id;
+  for (const target of made.targets) target.setAttribute("aria-describedby", hint.id);
+  let isSet = null; // of a slider that may be unset
+  if (kind === "range" && nullable) {
+    isSet = element("input", { type: "checkbox", ariaLabel: `Set ${name}` });
+    isSet.addEventListener("change", () => made.enable(isSet.checked));
+    made.root.prepend(isSet);
   }
-  if (type === "boolean") return element("input", { type: "checkbox" });
-  if (type === "string") return element("input", { type: "text" });
-  if (type !== "integer" && type !== "number") return null;
-  const control = element("input", { type: "number" });
-  control.step = type === "integer" ? String(bounds.multipleOf ?? 1) : "any";
-  control.min = bounds.minimum ?? bounds.exclusiveMinimum ?? "";
-  control.max = bounds.maximum ?? bounds.exclusiveMaximum ?? "";
-  return control;
+  const write = (value) => {
+    if (isSet) made.enable((isSet.checked = value != null));
+    made.write(value ?? undefined);
+  };
+  const read = () => (isSet && !isSet.checked ? undefined : made.read());
+  const fault = (text) => {
+    hint.textContent = text || words;
+    hint.classList.toggle("fault", Boolean(text));
+    for (const target of made.targets) target.ariaInvalid = text ? "true" : null;
+  };
+  write(standard);
+  const given = JSON.stringify(read());
+  write(initial);
+  const began = JSON.stringify(read());
+  made.root.addEventListener("input", () => fault(""));
+  const root = element("div", { className: `field ${kind}` }, label, made.root, hint);
+  return { name, root, read, write, initial, began, standard: given, fault, target: made.targets[0] };
 }
 
-function describe({ description = "", ...property }) {
-  const least = property.minimum ?? property.exclusiveMinimum;
-  const most = property.maximum ?? property.exclusiveMaximum;
-  const above = property.minimum === undefined ? "above" : "from";
-  const below = property.maximum === undefined ? "below" : "to";
-  const bounds = [
-    least === undefined ? "" : `${above} ${least}`,
-    most === undefined ? "" : `${below} ${most}`,
-  ].filter(Boolean);
-  return [description, bounds.length ? `(${bounds.join(" ")})` : ""].filter(Boolean).join(" ");
+function describe({ kind, description, min, max }) {
+  const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 10 });
+  const [least, most] = [min !== undefined, max !== undefined && max < 1e9];
+  const bounds = [least && `from ${number(min)}`, most && `to ${number(max)}`];
+  const range = bounds.filter(Boolean).join(" ");
+  const how = { lines: "One a line.", json: "Written as JSON." }[kind] ?? "";
+  return [description, how, range && `(${range})`].filter(Boolean).join(" ");
 }

@@ -2,7 +2,7 @@
 
 import { byId, element, milliseconds } from "./dom.js";
 
-/** stages: [{ name, milliseconds }] in order; roundTrip: what the browser measured. */
+/** stages: [{ name, milliseconds }] in order; roundTrip: what the browser measured, or null. */
 export function showTimings(stages, roundTrip) {
   byId("timings").hidden = stages.length === 0;
   const total = stages.reduce((sum, stage) => sum + stage.milliseconds, 0);
@@ -23,6 +23,6 @@ export function showTimings(stages, roundTrip) {
   byId("legend").replaceChildren(...entries);
   byId("total").replaceChildren(
     element("strong", {}, milliseconds(total)),
-    ` in the server, ${milliseconds(roundTrip)} round trip`,
+    ` in the server${roundTrip === null ? "" : `, ${milliseconds(roundTrip)} round trip`}`,
   );
 }

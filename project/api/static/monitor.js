@@ -1,0 +1,171 @@
+// The panel of the server: while it is seen, /metrics is read every two seconds, and what changed shown.
+
+import { byId, element, milliseconds } from "./dom.js";
+import { buckets, increase, parse, quantile, select, sum } from "./prometheus.js";
+import { draw } from "./sparkline.js";
+
+const EVERY = 2_000; // milliseconds
+const SPAN = 120_000; // what the sparklines show
+const TIMEOUT = 10_000; // a read that takes longer has failed
+const MAX_BARS = 5;
+const OFF = {
+  401: "Live figures are off here: /metrics asks for a token.",
+  404: "Live figures are off here: /metrics is not on this port.",
+};
+const ENCODINGS = { multipart: "form", raw: "raw body", json: "JSON", text: "plain text" };
+const TILES = {
+  rate: "Requests per second",
+  latency: "95th percentile latency",
+  errors: "Errors",
+  queue: "Predictions in the queue",
+  workers: "Workers",
+  predictions: "Predictions made",
+};
+const BARS = { labels: "Predictions by label", encodings: "Predictions by way of sending" };
+
+const history = Object.fromEntries(Object.keys(TILES).map((name) => [name, []]));
+let previous = null; // the last scrape: { at, samples }
+let isOff = false;
+let isSeen = false;
+let isPaused = false;
+let timer = null;
+let reading = false;
+
+/** Begin, or rest; it rests too while the tab is hidden or the panel is paused. */
+export function watch(seen) {
+  isSeen = seen;
+  if (!byId("tiles").children.length) build();
+  resume();
+}
+
+const rests = () => isOff || isPaused || !isSeen || document.hidden;
+
+function resume() {
+  clearTimeout(timer);
+  if (rests()) previous = null; // what happens meanwhile is not in two seconds
+  else tick();
+}
+
+async function tick() {
+  if (reading || rests()) return;
+  reading = true;
+  await read();
+  reading = false;
+  clearTimeout(timer);
+  if (!rests()) timer = setTimeout(tick, EVERY);
+}
+
+async function read() {
+  try {
+    const answer = await fetch("/metrics", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+    if (OFF[answer.status]) turnOff(answer.status);
+    else if (answer.ok) take(Date.now(), parse(await answer.text()));
+    else previous = null;
+  } catch {
+    previous = null; // the server is gone; the pill says so
+  }
+}
+
+function turnOff(status) {
+  isOff = true;
+  byId("monitor-off").textContent = OFF[status];
+  byId("monitor-off").hidden = false;
+  byId("tiles").hidden = byId("pause").hidden = true;
+  byId("metrics-link").hidden = status === 404;
+}
+
+function build() {
+  const tiles = Object.entries(TILES).map(([id, title]) => {
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    svg.setAttribute("aria-hidden", "true");
+    const parts = [element("h3", {}, title), element("p", { className: "value" }, "–"), svg];
+    return element("div", { className: "tile", id }, ...parts, element("p", { className: "note" }, "reading"));
+  });
+  const bars = Object.entries(BARS).map(([id, title]) =>
+    element("div", { className: "tile bars" }, element("h3", {}, title), element("ol", { id, className: "ranking" })),
+  );
+  byId("tiles").replaceChildren(...tiles, ...bars);
+  byId("pause").addEventListener("click", ({ target }) => {
+    isPaused = !isPaused;
+    target.ariaPressed = String(isPaused);
+    target.textContent = isPaused ? "Go on" : "Pause";
+    resume();
+  });
+  document.addEventListener("visibilitychange", resume);
+}
+
+function take(at, samples) {
+  const total = (name, labels) => sum(samples, name, labels);
+  const made = total("inference_requests_total", { outcome: "ok" });
+  const [depth, limit] = [total("inference_queue_depth"), total("inference_queue_limit")];
+  const [workers, expected] = [total("server_workers"), total("server_workers_expected")];
+  keep("queue", at, depth);
+  keep("workers", at, workers);
+  if (previous) takeGains(at, increase(previous.samples, samples), (at - previous.at) / 1000);
+  previous = { at, samples };
+  tile("queue", depth.toLocaleString("en"), `of ${limit.toLocaleString("en")} that may be admitted`, at);
+  tile("workers", String(workers), expected ? `of ${expected} that should serve` : "", at);
+  const gained = history.predictions.reduce((sum, { value }) => sum + value, 0);
+  const note = `${gained.toLocaleString("en")} in the time shown`;
+  tile("predictions", made.toLocaleString("en"), note, at);
+  bars("labels", countsBy(samples, "inference_predictions_total", "label"));
+  bars("encodings", countsBy(samples, "inference_inputs_total", "encoding", ENCODINGS));
+}
+
+function takeGains(at, gains, seconds) {
+  const requests = sum(gains, "http_requests_total");
+  const failed = select(gains, "http_requests_total").filter(({ labels }) => labels.status >= "500");
+  const errors = failed.reduce((sum, { value }) => sum + value, 0);
+  const latency = quantile(0.95, buckets(gains, "http_request_duration_seconds"));
+  keep("rate", at, requests / seconds);
+  keep("latency", at, latency * 1000);
+  keep("errors", at, errors / seconds);
+  keep("predictions", at, sum(gains, "inference_requests_total", { outcome: "ok" }));
+  tile("rate", requests ? (requests / seconds).toFixed(1) : "0", "probes and scrapes not counted", at);
+  tile("errors", requests ? `${((errors / requests) * 100).toFixed(0)} %` : "0 %", "of requests, status 5xx", at);
+  const last = history.latency.findLast(({ value }) => Number.isFinite(value));
+  if (last) tile("latency", milliseconds(last.value), `all routes, ${age(at, last)}`, at);
+  else tile("latency", "–", "no request in this time", at);
+}
+
+/** [[words, count]] of what is counted under a label, the largest first. */
+function countsBy(samples, name, label, words = {}) {
+  const counts = new Map();
+  for (const { labels, value } of select(samples, name)) {
+    const key = words[labels[label]] ?? labels[label];
+    counts.set(key, (counts.get(key) ?? 0) + value);
+  }
+  return [...counts].filter(([, count]) => count > 0).sort(([, a], [, b]) => b - a).slice(0, MAX_BARS);
+}
+
+function keep(name, at, value) {
+  history[name] = [...history[name].filter((point) => at - point.at < SPAN), { at, value }];
+}
+
+function age(now, { at }) {
+  const seconds = Math.round((now - at) / 1000);
+  return seconds < EVERY / 1000 ? "now" : `${seconds} s ago`;
+}
+
+function tile(id, words, note, now) {
+  const into = byId(id);
+  into.querySelector(".value").textContent = words;
+  into.querySelector(".note").textContent = note;
+  draw(into.querySelector("svg"), history[id], now - SPAN, now);
+}
+
+function bars(id, counts) {
+  const most = Math.max(...counts.map(([, count]) => count), 1);
+  const items = counts.map(([words, count]) => {
+    const fill = element("i");
+    fill.style.setProperty("--share", count / most);
+    return element(
+      "li",
+      {},
+      element("span", { className: "label" }, words.split(", ")[0]),
+      element("span", { className: "share" }, count.toLocaleString("en")),
+      element("span", { className: "bar", ariaHidden: "true" }, fill),
+    );
+  });
+  byId(id).replaceChildren(...(items.length ? items : [element("li", { className: "note" }, "None yet.")]));
+}

@@ -1,0 +1,154 @@
+// The socket of a live model: frames go out, answers come in; it opens itself again.
+
+const PROTOCOL = "vitrine.v1";
+const MAX_WINDOW = 3; // unanswered frames
+const MAX_BACKOFF = 10_000; // milliseconds
+const LONG_SESSION = 60_000; // one that lived so long was cut by a proxy's limit
+const GOOD_SESSION = 10_000; // with answers for so long, the next failure is the first one
+const CONNECT_TIMEOUT = 10_000;
+const DEAD_AFTER = 5_000; // at least, without an answer to a frame
+const SETTLE = 0.2; // of a running mean
+
+/** How many frames may be unanswered: as many as are on the way while the server computes one. */
+export function windowFor(roundTrip, age) {
+  if (!(roundTrip > 0) || !(age > 0)) return 1;
+  return Math.min(Math.max(Math.round(1 + (roundTrip - age) / age), 1), MAX_WINDOW);
+}
+
+/** Milliseconds to wait before try k = 0, 1, …; chance: 0 to 1. */
+export const backoff = (k, chance = Math.random()) =>
+  chance * Math.min(MAX_BACKOFF, 500 * 2 ** Math.min(k, 10));
+
+/**
+ * What to do after a close. lived: milliseconds of the session. tries: failures before.
+ * Returns { action: again, smaller, wait or stop, delay: milliseconds }.
+ */
+export function afterClose(code, { lived, tries, retryAfter = 0 }) {
+  if ([1000, 1008, 4401, 4403, 4429].includes(code)) return { action: "stop" };
+  if (code === 4408) return { action: "wait" };
+  if (code === 1009) return { action: "smaller", delay: 0 };
+  if (code === 1012) return { action: "again", delay: Math.random() * 1000 };
+  if (code === 1013) return { action: "again", delay: Math.max(retryAfter * 1000, backoff(tries)) };
+  return { action: "again", delay: lived > LONG_SESSION ? 0 : backoff(tries) };
+}
+
+const mean = (old, value) => (old ? old + SETTLE * (value - old) : value);
+
+/**
+ * Open the stream of a model, and open it again for as long as that can help.
+ * path: of the stream. parameters(): for its query. hooks: { onHello(hello), onAnswer(answer, frame),
+ * onProblem(problem, frame), onDrop(frame): it will not be answered, onLost({ delay, action, problem }) }.
+ * Returns { send(bytes, frame), ready(): whether a frame may be sent, tell(message), close() }.
+ */
+export function open(path, parameters, hooks) {
+  let socket = null;
+  let hello = null;
+  let opened = 0;
+  let tries = 0;
+  let sent = 0; // frames of this session
+  let timer = null;
+  let problem = null; // the last one that concerns the session
+  let answering = 0; // since when
+  const pending = new Map(); // number → frame
+  const state = { roundTrip: 0, age: 0 };
+
+  function connect() {
+    clearTimeout(timer);
+    const url = new URL(path, location.href);
+    url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    url.search = new URLSearchParams(parameters());
+    [hello, sent, opened, problem, answering] = [null, 0, performance.now(), null, 0];
+    socket = new WebSocket(url, [PROTOCOL]);
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = ({ data }) => receive(JSON.parse(data));
+    socket.onclose = ({ code }) => lost(code);
+    timer = setTimeout(() => hello || drop(), CONNECT_TIMEOUT);
+  }
+
+  function receive(message) {
+    const now = performance.now();
+    if (message.type === "hello") {
+      hello = message;
+      hooks.onHello(message);
+    } else if (message.type === "answer") {
+      answering ||= now;
+      if (now - answering > GOOD_SESSION) tries = 0;
+      const frame = settle(message.frame);
+      if (!frame) return;
+      state.roundTrip = mean(state.roundTrip, (now - frame.sent) / 1000);
+      state.age = mean(state.age, message.age);
+      hooks.onAnswer(message, frame);
+    } else if (message.type === "problem") {
+      if (!message.frame) problem = message.problem;
+      const frame = message.frame ? settle(message.frame) : null;
+      hooks.onProblem(message.problem, frame);
+    }
+  }
+
+  /** The answer to a frame settles all before it, too. Returns that frame. */
+  function settle(number) {
+    let found = null;
+    for (const [key, frame] of pending) {
+      if (key > number) break;
+      pending.delete(key);
+      if (key === number) found = frame;
+      else hooks.onDrop(frame);
+    }
+    return found;
+  }
+
+  function lost(code) {
+    clearTimeout(timer);
+    [socket, hello] = [null, null];
+    settle(Infinity);
+    const retryAfter = problem?.retry_after ?? problem?.["retry-after"] ?? 0;
+    const next = afterClose(code, { lived: performance.now() - opened, tries, retryAfter });
+    if (next.delay !== undefined) timer = setTimeout(connect, next.delay);
+    tries += 1;
+    hooks.onLost({ ...next, problem });
+  }
+
+  /** Give up a socket that is silent, without waiting for its close. */
+  function drop() {
+    const silent = socket;
+    if (!silent) return;
+    silent.onmessage = silent.onclose = null;
+    silent.close();
+    lost(1006);
+  }
+
+  const watch = setInterval(() => {
+    const [oldest] = pending.values();
+    const limit = Math.max(DEAD_AFTER, 10_000 * state.roundTrip);
+    if (oldest && performance.now() - oldest.sent > limit) drop();
+  }, 500);
+  const online = () => !socket && connect();
+  addEventListener("online", online);
+  connect();
+
+  return {
+    state,
+    ready: () =>
+      Boolean(hello) && pending.size < windowFor(state.roundTrip, state.age) && !socket.bufferedAmount,
+    isBuffered: () => Boolean(socket?.bufferedAmount),
+    isOpen: () => Boolean(hello),
+    /** Whether frames cannot be sent and no try is planned. */
+    reopen: () => socket || connect(),
+    send(bytes, frame) {
+      if (!hello) return hooks.onDrop(frame);
+      socket.send(bytes);
+      frame.sent = performance.now();
+      pending.set(++sent, frame);
+    },
+    tell: (message) => hello && socket.send(JSON.stringify(message)),
+    close() {
+      clearTimeout(timer);
+      clearInterval(watch);
+      removeEventListener("online", online);
+      if (socket) socket.onmessage = socket.onclose = null;
+      socket?.close(1000);
+      socket = hello = null;
+      settle(Infinity);
+    },
+  };
+}
