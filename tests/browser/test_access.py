@@ -4,7 +4,6 @@ import json
 import re
 import time
 
-import pytest
 from playwright.sync_api import expect
 
 from project.db.engine import open_database
@@ -14,35 +13,36 @@ from tests.browser.models_app import MODELS
 from tests.database import PROBLEM, Jobs, database_settings
 from tests.photos import photo
 
-LOOKS = [("light", 1280), ("dark", 390)]
-# The others see no style, and contrast is measured for every text besides.
+# Axe sees all of a state in light and wide; dark and narrow, what depends on that. Contrast is
+# measured for every text in both.
 OF_LOOKS = ["target-size", "scrollable-region-focusable"]
 BROKEN = {"name": "broken.png", "mimeType": "image/png", "buffer": b"no"}
 
 
-def check(tab, state, rules=()):
-    """The page as it stands, and on the narrowest screen."""
-    assert faults(tab.page, rules) == [], state
-    size = tab.page.viewport_size
-    tab.page.set_viewport_size({"width": 320, "height": 800})
-    scrolls = "() => document.documentElement.scrollWidth > innerWidth"
-    assert not tab.page.evaluate(scrolls), state
-    tab.page.set_viewport_size(size)
+WIDE, NARROW, NARROWEST = ({"width": width, "height": 900} for width in (1280, 390, 320))
 
 
-@pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_every_model_has_no_fault_empty_with_an_answer_and_with_a_problem(
-    visit, kinds, scheme, width
-):
+def check(tab, state):
+    """The page as it stands, then dark and narrow, and on the narrowest screen."""
+    page = tab.page
+    assert faults(page) == [], state
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size(NARROW)
+    assert faults(page, OF_LOOKS) == [], f"{state}, dark and narrow"
+    page.set_viewport_size(NARROWEST)
+    assert not page.evaluate("() => document.documentElement.scrollWidth > innerWidth"), state
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(WIDE)
+
+
+def test_every_model_has_no_fault_empty_with_an_answer_and_with_a_problem(visit, kinds):
     """Each kind of input and of result, with its JSON and its groups unfolded."""
-    size = {"width": width, "height": 900}
-    rules = OF_LOOKS if scheme == "dark" else ()
-    tab = visit(kinds, color_scheme=scheme, viewport=size, reduced_motion="reduce")
+    tab = visit(kinds, viewport=WIDE, reduced_motion="reduce")
     page = tab.page
     for name in (model.name for model in MODELS):
         tab.model(name)
         if name in {"mix", "paint", "knobbed"}:
-            check(tab, f"{name} empty", rules)
+            check(tab, f"{name} empty")
         for zone, file in zip(page.locator(".picker").all(), (RED, BLUE), strict=False):
             zone.set_input_files(file)
             expect(page.locator(".zone:not(.vacant)")).not_to_have_count(0)
@@ -57,47 +57,46 @@ def test_every_model_has_no_fault_empty_with_an_answer_and_with_a_problem(
         expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
         for fold in page.locator("summary:visible").all():
             fold.click()
-        check(tab, f"{name} answered", rules)
+        check(tab, f"{name} answered")
     tab.model("shade")
     tab.pick(BROKEN)
     expect(page.locator("#problem h3")).to_be_visible()
     page.locator("#monitor").scroll_into_view_if_needed()
     expect(page.locator("#workers .value")).to_have_text("1")
-    check(tab, "problem and panel", rules)
+    check(tab, "problem and panel")
     assert [error for error in tab.watch.errors if "422" not in error] == []
-    body = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
-    brightness = sum(map(int, re.findall(r"\d+", body)[:3]))
-    assert brightness > 600 if scheme == "light" else brightness < 100
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        body = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+        brightness = sum(map(int, re.findall(r"\d+", body)[:3]))
+        assert brightness > 600 if scheme == "light" else brightness < 100
 
 
-@pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_every_other_state_has_no_fault(visit, every_kind, scheme, width):
+def test_every_other_state_has_no_fault(visit, every_kind):
     """Loading, running, jobs, live, frozen, a camera that is missing, offline, 429."""
     kinds = every_kind.server
-    rules = OF_LOOKS if scheme == "dark" else ()
-    size = {"width": width, "height": 900}
-    tab = visit(kinds, "/health", color_scheme=scheme, viewport=size, permissions=["camera"])
+    tab = visit(kinds, "/health", viewport=WIDE, permissions=["camera"])
     page = tab.page
     page.route("**/v1/models", lambda route: None, times=1)
     page.goto(kinds.url)
     expect(page.locator("#state")).to_have_text("Ready")
-    check(tab, "loading", rules)
+    check(tab, "loading")
     page.goto("about:blank")
     tab.open("/#paint")
     for _ in range(2):
         with page.expect_response(lambda it: it.request.method == "POST") as answer:
             tab.press("Run as a job")
     expect(page.locator("#gallery li")).to_have_count(2)
-    check(tab, "jobs", rules)
+    check(tab, "jobs")
     settings = database_settings(every_kind.stack.database_url)
     run(fail(settings, answer.value.json()["id"]))
     expect(page.locator("#gallery li").first).to_contain_text("it broke")
-    check(tab, "a job that failed", rules)
+    check(tab, "a job that failed")
     tab.model("shade")
     page.get_by_label("seconds", exact=True).fill("5")
     tab.pick(RED)
     expect(page.locator("#cancel")).to_be_visible()
-    check(tab, "running", rules)
+    check(tab, "running")
     tab.press("Cancel")
     tab.model("finder")
     tab.press("Use the camera")
@@ -105,10 +104,10 @@ def test_every_other_state_has_no_fault(visit, every_kind, scheme, width):
     expect(stage).to_have_attribute("data-state", "live")
     tab.press("Freeze")
     expect(stage).to_have_attribute("data-state", "frozen")
-    check(tab, "frozen", rules)
+    check(tab, "frozen")
     tab.press("Go on")
     expect(stage).to_have_attribute("data-state", "live")
-    check(tab, "live", rules)
+    check(tab, "live")
     tab.press("Stop")
     page.evaluate(
         "() => { navigator.mediaDevices.getUserMedia = async () => {"
@@ -116,7 +115,7 @@ def test_every_other_state_has_no_fault(visit, every_kind, scheme, width):
     )
     tab.press("Use the camera")
     expect(stage).to_have_attribute("data-state", "camera-error")
-    check(tab, "a camera that is missing", rules)
+    check(tab, "a camera that is missing")
     refusal = {"title": "Too many requests", "detail": "10 of 10 used", "status": 429}
     page.route(
         "**/predictions*",
@@ -129,10 +128,10 @@ def test_every_other_state_has_no_fault(visit, every_kind, scheme, width):
     )
     tab.pick(RED)
     expect(page.locator("#bar-note")).to_contain_text("Again in")
-    check(tab, "429", rules)
+    check(tab, "429")
     page.context.set_offline(True)
     expect(page.locator("#banner")).to_be_visible()
-    check(tab, "offline", rules)
+    check(tab, "offline")
 
 
 async def fail(settings, job):
