@@ -284,7 +284,6 @@ def _declare_streams(model: str) -> None:
         STREAMS.labels(model, outcome)
     for result in FRAME_RESULTS:
         STREAM_FRAMES.labels(model, result)
-    STREAM_FRAME_AGE.labels(model)
 
 
 def _declare_jobs(model: str) -> None:
@@ -301,7 +300,7 @@ def _declare_model(model: str) -> None:
         INFERENCE_CACHE.labels(model, result)
     for stage in STAGES:
         INFERENCE_STAGE.labels(model, stage)
-    for metric in (INFERENCE_BATCH, INFERENCE_CONFIDENCE, INFERENCE_PIXELS):
+    for metric in (INFERENCE_BATCH, INFERENCE_PIXELS):  # not every model has a confidence
         metric.labels(model)
     MODEL_LOAD_FAILURES.labels(model)
     for backend in BACKENDS:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.sync.client import connect
 
 from drills.job_workers import run_job_workers
 from drills.server import Server
@@ -72,11 +73,15 @@ def expositions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 
 def use(server: Server) -> None:
-    """Predict, be refused, and have jobs done, one of which fails."""
+    """Predict, be refused, stream a frame, and have jobs done, one of which fails."""
     images = [photo("chelsea").read_bytes(), picture(), b"no picture"]
     predictions = f"{server.url}/v1/models/{QUICK}/predictions"
     for image in images:
         httpx2.post(predictions, files={"image": image}, timeout=DEADLINE)
+    with connect(f"ws://127.0.0.1:{server.port}/v1/models/{QUICK}/stream") as stream:
+        stream.recv(DEADLINE)
+        stream.send(images[0])
+        stream.recv(DEADLINE)
     for model in (QUICK, LONG):
         url = f"{server.url}/v1/models/{model}/jobs"
         answer = httpx2.post(url, files={"image": images[0]}, timeout=DEADLINE)
@@ -125,7 +130,7 @@ def test_what_the_features_share_is_there(expositions):
     checks = {s.labels["check"] for s in api.families["readiness_check_up"].samples}
     at_once = {QUICK, LONG, "detection", "keypoints", "style_transfer", "spam"}
     assert checks == {"database", "storage", "broker", *(f"model:{name}" for name in at_once)}
-    for exposition, samples in ((api, 2), (workers, 1)):
+    for exposition, samples in ((api, 3), (workers, 1)):
         assert value(exposition, "drift_window_samples") == samples
         assert len(exposition.families["drift_psi"].samples) == 5
         assert value(exposition, "process_memory_limit_bytes") > 2**28
