@@ -22,10 +22,11 @@ SHIFTS = """(() => {
       if (!hadRecentInput)
         window.shifts.push([value, ...sources.map(({ node }) => node?.outerHTML?.slice(0, 120))]);
   }).observe({ type: "layout-shift", buffered: true });
-  window.open_bitmaps = window.most_bitmaps = 0;
+  window.open_bitmaps = window.most_bitmaps = window.frames_taken = 0;
   const make = createImageBitmap, close = ImageBitmap.prototype.close;
   window.createImageBitmap = async (...given) => {
     const made = await make(...given);
+    window.frames_taken++;
     window.most_bitmaps = Math.max(window.most_bitmaps, ++window.open_bitmaps);
     return made;
   };
@@ -69,7 +70,7 @@ def test_nothing_moves_by_itself_and_no_picture_stays_open(visit, kinds):
     stage = tab.page.locator(".stage")
     expect(stage).to_have_attribute("data-state", "live")
     expect(tab.page.locator(".figures")).to_contain_text("dropped")
-    tab.page.wait_for_timeout(2_000)  # some frames
+    tab.page.wait_for_function("() => window.frames_taken > 20")
     tab.press("Stop")
     expect(stage).to_have_attribute("data-state", "still")
     tab.page.get_by_role("link", name="paint").click()
