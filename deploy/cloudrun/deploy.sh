@@ -10,7 +10,7 @@ source "$(dirname "$0")/common.sh"
 
 BUILD=${BUILD:-cloud}
 SMOKE_MODEL=${SMOKE_MODEL:-classification}
-SMOKE_IMAGE=${SMOKE_IMAGE:-$top/docs/images/page.png}
+SMOKE_IMAGE=${SMOKE_IMAGE:-$top/project/api/static/samples/chelsea.jpg}
 SMOKE_RETRIES=${SMOKE_RETRIES:-10} # 3 s apart
 cd "$top"
 if [ -z "${REVISION:-}" ]; then
