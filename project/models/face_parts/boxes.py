@@ -4,6 +4,8 @@ import numpy as np
 
 from project.models.base import Array
 
+ROWS = 256  # boxes that are compared with all others in one step: bounds the memory
+
 
 def without_overlaps(
     boxes: Array, scores: Array, share: float, *, of_smaller: bool = False
@@ -13,18 +15,37 @@ def without_overlaps(
     share: overlap above which the worse of two boxes goes: of their union, or of the smaller one.
     """
     order = np.argsort(-scores, kind="stable")
-    left, upper, right, lower = boxes[order].T
-    areas = (right - left).clip(0) * (lower - upper).clip(0)
-    widths = np.minimum.outer(right, right) - np.maximum.outer(left, left)
-    heights = np.minimum.outer(lower, lower) - np.maximum.outer(upper, upper)
+    kept = [order[:0]]
+    while len(order):
+        best = boxes[order[:ROWS]]
+        suppresses = np.triu(_overlap(best, boxes[order], share, of_smaller=of_smaller), 1)
+        left = np.ones(len(order), dtype=bool)
+        for better in np.flatnonzero(suppresses.any(axis=1)):
+            if left[better]:
+                left &= ~suppresses[better]
+        kept.append(order[:ROWS][left[:ROWS]])
+        order = order[ROWS:][left[ROWS:]]
+    return np.concatenate(kept)
+
+
+def _overlap(some: Array, others: Array, share: float, *, of_smaller: bool) -> Array:
+    """Whether two boxes overlap by more than the share: (n, m) for (n, 4) and (m, 4)."""
+    left, upper, right, lower = some.T
+    lefts, uppers, rights, lowers = others.T
+    widths = np.minimum.outer(right, rights) - np.maximum.outer(left, lefts)
+    heights = np.minimum.outer(lower, lowers) - np.maximum.outer(upper, uppers)
     shared = widths.clip(0) * heights.clip(0)
-    whole = np.minimum.outer(areas, areas) if of_smaller else np.add.outer(areas, areas) - shared
-    suppresses = np.triu(shared > share * whole, 1)  # row: the better box, column: the worse one
-    kept = np.ones(len(order), dtype=bool)
-    for better in np.flatnonzero(suppresses.any(axis=1)):
-        if kept[better]:
-            kept &= ~suppresses[better]
-    return order[kept]
+    areas, other_areas = _areas(some), _areas(others)
+    if of_smaller:
+        whole = np.minimum.outer(areas, other_areas)
+    else:
+        whole = np.add.outer(areas, other_areas) - shared
+    return shared > share * whole  # type: ignore[no-any-return]
+
+
+def _areas(boxes: Array) -> Array:
+    left, upper, right, lower = boxes.T
+    return (right - left).clip(0) * (lower - upper).clip(0)  # type: ignore[no-any-return]
 
 
 def squares(boxes: Array) -> Array:
