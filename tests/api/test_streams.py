@@ -76,6 +76,19 @@ def test_a_large_text_is_read_and_answered_like_a_small_one(shade):
         assert (problem["frame"], problem["problem"]["status"]) == (2, 422)
 
 
+def test_half_a_character_in_a_name_is_a_problem_and_the_session_goes_on(shade):
+    """No client can make a fault of ours."""
+    with served(shade) as client, client.websocket_connect(PATH) as socket:
+        socket.receive_json()
+        socket.send_text(r'{"type": "inputs", "inputs": {"\ud800": "x"}}')
+        assert socket.receive_json()["problem"]["status"] == 422
+        socket.send_text(r'{"type": "frame", "inputs": {"\ud800": "x"}}')
+        problem = socket.receive_json()
+        assert (problem["frame"], problem["problem"]["status"]) == (1, 422)
+        socket.send_bytes(picture())
+        assert socket.receive_json()["frame"] == 2
+
+
 def test_a_frame_that_takes_too_long_is_a_problem_and_the_session_goes_on(shade):
     """Each frame has the deadline of a prediction."""
     with served(shade, prediction_deadline_seconds=0.05) as client:

@@ -6,6 +6,7 @@ import json
 import pytest
 from starlette.datastructures import Headers
 
+from project.api.streams import messages
 from project.api.streams.inputs import StreamInputs
 from project.api.streams.origin import check_origin
 from project.errors import Forbidden, InvalidImage, InvalidInput
@@ -77,6 +78,27 @@ def test_inputs_that_do_not_exist_or_are_no_files_are_refused(values, error):
     with pytest.raises(error):
         inputs.hold(values)
     assert inputs.of_picture(b"camera")[0] == {"content": b"camera"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"\ud800": PICTURE}, {"style": "\ud800"}, {"style": {"\ud800": 1}}, {"a" * 99 + "\ud800": 1}],
+)
+def test_half_a_character_in_an_input_is_a_problem_that_can_be_sent(values):
+    """JSON can express a lone surrogate, and UTF-8 cannot."""
+    inputs = inputs_of(BlendModel())
+    for read in (inputs.hold, inputs.of_values):
+        with pytest.raises(InvalidInput) as raised:
+            read(values)
+        assert messages.problem(raised.value).encode()
+
+
+@pytest.mark.parametrize("values", [{"\ud800": 1}, {"threshold": "\ud800"}])
+def test_half_a_character_in_a_parameter_is_a_problem_that_can_be_sent(values):
+    """Likewise."""
+    with pytest.raises(InvalidInput) as raised:
+        inputs_of(ShadeModel()).set_params(values)
+    assert messages.problem(raised.value).encode()
 
 
 def test_a_text_is_a_frame_and_validated_as_a_request_is():

@@ -96,6 +96,7 @@ class StreamInputs:
         """Pictures and texts of an object. Raises InvalidInput or InvalidImage."""
         fields = fields_of(self._model.inputs)
         given = _checked_object(values, "inputs")
+        check_text(given)
         faults = {
             str(name)[:100]: "is no text"
             if name in fields
