@@ -2,7 +2,8 @@
 
 Uvicorn closes a transport and waits until what it holds is sent: a client that does not read would
 hold its socket for as long as it likes, and a shutdown with it. Here such a connection is aborted:
-at a ping that is not answered, at the shutdown, and a while after the application is done with it.
+at a ping that is not answered, at the shutdown, a while after the application is done with it, and
+where it sends pings without reading their answers.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from uvicorn.server import ServerState
 ABORT_SECONDS = 1.0  # at the shutdown, for the close frame to be read
 CLOSE_SECONDS = 12.0  # for a closing handshake, which Uvicorn itself ends after 10 s
 PING_SECONDS = 20.0  # between two pings, and for the answer to one
+MAX_UNREAD_PONGS = 1 << 18  # bytes
 INVALID_TEXT = 1007
 
 
@@ -39,6 +41,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         # Its handshake line has the path and the query, which the client chooses.
         self.logger = logging.getLogger("uvicorn.websocket")
         self._abort_timer: asyncio.TimerHandle | None = None
+        self._unread_pongs = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer, and have the connections counted again."""
@@ -47,6 +50,18 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self._abort_timer.cancel()
         if self.on_connections_changed:
             self.on_connections_changed()
+
+    def handle_ping(self) -> None:
+        """Answer a ping; abort where too many answers wait to be read.
+
+        Pongs alone count, as a client that is busy reading a large message may well send a ping.
+        """
+        unread = self.transport.get_write_buffer_size()
+        super().handle_ping()
+        pongs = self.transport.get_write_buffer_size() - unread
+        self._unread_pongs = pongs + (self._unread_pongs if unread else 0)
+        if self._unread_pongs > MAX_UNREAD_PONGS:
+            self.transport.abort()
 
     def send_receive_event_to_app(self) -> None:
         """Pass a message on; text that is no UTF-8 closes with 1007, without a line in the log."""

@@ -21,6 +21,9 @@ HANDSHAKE = (
 )
 
 
+PINGS = (b"\x89\xfd" + bytes(4 + 125)) * 1000  # masked, of 125 bytes each
+
+
 class Impatient(BoundedWebSocket):
     """Waits for less."""
 
@@ -151,3 +154,55 @@ async def test_a_handshake_that_is_answered_by_http_is_no_error(caplog):
         assert answer.startswith(b"HTTP/1.1 404")
         await until(lambda: not server.server_state.tasks)
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_client_that_sends_pings_and_reads_no_pong_is_aborted():
+    """Every ping is answered, and the answers would fill the memory."""
+    async with serving(listen) as (server, client):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+        client.settimeout(0)
+        await until(lambda: server.server_state.tasks)
+        with pytest.raises(ConnectionError):
+            await asyncio.get_running_loop().sock_sendall(client, PINGS * 128)
+        await until(lambda: not server.server_state.connections)
+
+
+async def test_a_client_that_reads_its_pongs_is_served():
+    """However many there are in the end."""
+    async with serving(listen) as (server, client):
+        client.settimeout(0)
+        await until(lambda: server.server_state.tasks)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(SECONDS):
+            handshake = await loop.sock_recv(client, 1 << 12)
+            assert handshake.startswith(b"HTTP/1.1 101")
+            for _ in range(20):
+                await loop.sock_sendall(client, PINGS)
+                left = 127_000
+                while left:
+                    pongs = await loop.sock_recv(client, left)
+                    assert pongs
+                    left -= len(pongs)
+        assert server.server_state.connections
+
+
+async def test_a_client_that_sends_a_ping_while_it_reads_a_large_message_is_served():
+    """Its own time-out of the connection is no reason to end it."""
+    served = asyncio.Event()
+
+    async def send_much(scope, receive, send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "bytes": 16 * PIECE})
+        if (await receive())["type"] == "websocket.receive":
+            served.set()
+        await receive()
+
+    async with serving(send_much) as (server, client):
+        await until(lambda: server.server_state.tasks)
+        for _ in range(3):
+            client.sendall(b"\x89\x84\0\0\0\0ping")
+        client.sendall(b"\x81\x80\0\0\0\0")
+        async with asyncio.timeout(SECONDS):
+            await served.wait()
+        assert server.server_state.connections
