@@ -1,6 +1,7 @@
 """Live streams over real sockets, with two workers: frames in, answers out, the newest one wins."""
 
 import base64
+import socket
 import time
 from collections.abc import Iterator
 
@@ -261,6 +262,23 @@ def test_of_a_flood_the_last_frame_is_answered(server):
         while answers[-1]["frame"] < 100:
             answers.append(stream.receive())
         assert answers[-1]["dropped"] == 100 - len(answers)
+
+
+def test_a_flood_of_empty_frames_does_not_hold_a_worker(server):
+    """Each worker may read a second's messages at once; then the network holds the others."""
+    with streaming(server) as flooding, streaming(server) as stream:
+        before = sum(frames(server, result) for result in ("processed", "dropped", "rejected"))
+        began = time.monotonic()
+        flooding.connection.socket.sendall(b"\x82\x80\0\0\0\0" * 20_000)
+        for number in range(1, 26):
+            answer = stream.ask(LIGHT)
+            assert (answer["type"], answer["frame"]) == ("answer", number)
+        after = sum(frames(server, result) for result in ("processed", "dropped", "rejected"))
+        assert after - before <= 25 + 200 * (2 + time.monotonic() - began)
+        flooding.connection.socket.shutdown(socket.SHUT_RDWR)  # its close would not be read
+    wait_until(
+        lambda: server.metrics().value("websocket_connections_active") == 0, "both have ended"
+    )
 
 
 def test_models_name_the_path_of_their_stream(server):

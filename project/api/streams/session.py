@@ -32,7 +32,9 @@ from project.observability import metrics
 from project.observability.context import REQUEST_ID
 
 SEND_SECONDS = 5.0  # a client that does not read for so long is lost
-PARSE_BYTES = 1 << 16  # a longer text is parsed in a thread
+PARSE_BYTES = 1 << 16  # a longer text is parsed and validated in a thread
+MESSAGES_PER_FRAME = 4  # that are read while one frame may be answered; a client sends one or two
+MIN_MESSAGES_PER_SECOND = 120.0  # that are read: a camera of 60 frames, whatever is answered of it
 LOG_SECONDS = 1.0  # between two log lines of failed frames: a camera sends the next one at once
 
 CLOSED, LOST, INTERNAL, RESTART, TRY_LATER = 1000, 1006, 1011, 1012, 1013
@@ -87,6 +89,10 @@ class StreamSession:
         self._limits = limits
         self._slot = FrameSlot()
         self._pace = Pace(limits.frames_per_second)
+        messages_per_second = max(
+            MESSAGES_PER_FRAME * limits.frames_per_second, MIN_MESSAGES_PER_SECOND
+        )
+        self._read_pace = Pace(messages_per_second, burst=round(messages_per_second))
         self._loop = asyncio.get_running_loop()
         self._ending: asyncio.Future[Ending] = self._loop.create_future()
         self._last_frame_at = self._loop.time()
@@ -142,7 +148,13 @@ class StreamSession:
             self._end(Ending(INTERNAL, "error", error))
 
     async def _read(self) -> Ending:
+        """Read messages until the client has gone, no faster than a client has reason to send.
+
+        Others wait in the network, as Uvicorn stops reading until a message is received.
+        """
         while True:
+            # Also without a delay, others run meanwhile: a queue that is full suspends nothing.
+            await asyncio.sleep(self._read_pace.delay())
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 return _disconnected(message.get("code"))
@@ -164,7 +176,8 @@ class StreamSession:
                 read = partial(self._inputs.of_values, parsed.get("inputs"))
                 await self._put(read, in_thread=large)
             elif kind == "params":
-                params = self._inputs.set_params(parsed.get("params"))
+                replace = partial(self._inputs.set_params, parsed.get("params"))
+                params = await asyncio.to_thread(replace) if large else replace()
                 await self._send(messages.params_accepted(params))
             elif kind == "inputs":
                 await asyncio.to_thread(self._inputs.hold, parsed.get("inputs"))
