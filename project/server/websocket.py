@@ -9,9 +9,9 @@ where it sends pings without reading their answers.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -74,6 +74,18 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Receive a message; a disconnection has `by_client`: whether its close frame is the cause.
+
+        Its code says nothing of that: Uvicorn has 1005 for a lost connection as for a close frame
+        without a code, and a client may close with the codes that are ours.
+        """
+        message = await super().receive()
+        if message["type"] != "websocket.disconnect":
+            return message
+        by_client = bool(self.conn.close_rcvd_then_sent) and self.conn.parser_exc is None
+        return cast("ASGIReceiveEvent", {**message, "by_client": by_client})
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send what the application sends; a complete HTTP answer ends the handshake too.

@@ -101,6 +101,36 @@ def test_two_hundred_sessions_leave_no_place_and_no_gauge(server):
     assert [it for it in server.records() if it["severity"] in {"ERROR", "WARNING"}] == []
 
 
+@pytest.mark.parametrize(
+    ("sent", "code", "outcome"),
+    [
+        (b"\x88\x80\0\0\0\0", 1005, "closed"),  # `ws.close()` of a browser
+        (b"\x88\x82\0\0\0\0\x03\xf1", 1009, "closed"),
+        (b"\x88\x82\0\0\0\0\x03\xf4", 1012, "closed"),
+        (b"\x82\x01a", 1002, "invalid"),  # without a mask
+        (None, 1006, "lost"),
+    ],
+)
+def test_a_close_of_the_client_is_told_from_the_others(server, sent, code, outcome):
+    """Whichever code it closes with, and also without one."""
+    before = outcomes(server)
+    with streaming(server) as stream:
+        session = stream.hello["session"]
+        if sent is None:
+            stream.connection.socket.shutdown(socket.SHUT_RDWR)
+        else:
+            stream.connection.socket.sendall(sent)
+        stream.await_close()
+    wait_until(lambda: (outcomes(server) - before).total() == 1, "it is counted")
+    assert outcomes(server) - before == {outcome: 1}
+
+    def records() -> list[dict]:
+        return [it for it in server.records("stream_served") if it["request_id"] == session]
+
+    wait_until(records, "the session is logged")
+    assert [(it["close_code"], it["outcome"]) for it in records()] == [(code, outcome)]
+
+
 def test_beyond_the_limit_a_session_is_told_when_to_come_back(server):
     """1013, with retry_after in the problem; a place that is given back is taken again."""
     limit = 2 * SESSIONS

@@ -112,3 +112,13 @@ async def test_parameters_of_a_large_text_are_validated_in_a_thread(shade):
             await socket.answered.wait()
         assert inputs.thread is not threading.main_thread()
         assert socket.sent[1] == {"type": "params", "params": {"threshold": 3}}
+
+
+async def test_bytes_are_counted_as_they_are_sent(shade):
+    """A text has more of them than characters."""
+    text = json.dumps({"type": "größe"}, ensure_ascii=False)
+    socket = FullSocket({"text": text}, 1, awaited=1)
+    async with session_of(shade, socket) as counts:
+        async with asyncio.timeout(DEADLINE):
+            await socket.answered.wait()
+        assert counts.bytes_in == len(text.encode())

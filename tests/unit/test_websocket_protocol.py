@@ -206,3 +206,56 @@ async def test_a_client_that_sends_a_ping_while_it_reads_a_large_message_is_serv
         async with asyncio.timeout(SECONDS):
             await served.wait()
         assert server.server_state.connections
+
+
+def close_frame(code: int | None = None) -> bytes:
+    body = b"" if code is None else code.to_bytes(2, "big")
+    return bytes([0x88, 0x80 | len(body), 0, 0, 0, 0]) + body
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "by_client"),
+    [
+        (close_frame(1000), 1000, True),
+        (close_frame(), 1005, True),
+        (close_frame(1009), 1009, True),
+        (close_frame(1012), 1012, True),
+        (b"\x81\x02a", 1002, False),  # without a mask
+        (b"\x81\x82\0\0\0\0\xff\xff", 1007, False),  # no UTF-8
+        (b"\x01\x81\0\0\0\0a" + close_frame(1000), 1002, False),  # within a message
+        (b"", 1005, False),  # the connection is lost
+    ],
+)
+async def test_a_disconnection_says_whether_the_client_closed(sent, code, by_client):
+    """Its code does not: a client may send those that are the server's."""
+    received = asyncio.get_running_loop().create_future()
+
+    async def record(scope, receive, send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        received.set_result(await receive())
+
+    async with serving(record) as (server, client):
+        await until(lambda: server.server_state.tasks)
+        client.sendall(sent) if sent else client.close()
+        async with asyncio.timeout(SECONDS):
+            message = await received
+        assert (message["code"], message["by_client"]) == (code, by_client)
+
+
+async def test_a_shutdown_is_no_close_of_the_client():
+    """Whose 1012 is the server's own."""
+    received = asyncio.get_running_loop().create_future()
+
+    async def record(scope, receive, send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        received.set_result(await receive())
+
+    async with serving(record) as (server, _client):
+        await until(lambda: server.server_state.tasks)
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        async with asyncio.timeout(SECONDS):
+            message = await received
+        assert (message["code"], message["by_client"]) == (1012, False)
