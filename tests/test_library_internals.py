@@ -196,7 +196,7 @@ def test_uvicorn_has_what_the_protocol_of_websockets_overrides():
     assert attributes | {"conn", "disconnected", "loop"} <= set(asyncio.run(state()))
     for name in (
         *("connection_lost", "send_receive_event_to_app", "handle_parser_exception", "send"),
-        *("keepalive_timeout", "shutdown", "on_task_complete"),
+        *("keepalive_timeout", "shutdown", "on_task_complete", "handle_ping", "receive"),
     ):
         assert callable(getattr(WebSocketsSansIOProtocol, name))
 
