@@ -2,7 +2,7 @@
 
 import { chooseModel, guarded } from "./bench.js";
 import { getJson } from "./client.js";
-import { announce, byId, element } from "./dom.js";
+import { announce, byId, element, store, stored } from "./dom.js";
 import { watchReadiness } from "./readiness.js";
 import { isLive } from "./schema.js";
 
@@ -20,7 +20,7 @@ async function start() {
   await choose();
   document.body.classList.remove("loading");
   watchMonitor();
-  if (remembered("sessionStorage", "vitrine.jobs")) (await import("./jobs.js")).resume();
+  if (stored("sessionStorage", "vitrine.jobs")) (await import("./jobs.js")).resume();
 }
 
 function modelLink(model) {
@@ -45,11 +45,11 @@ function legend() {
 
 /** The model of the address, else the last used, else the first for a camera, else one at once. */
 function wanted() {
-  const named = (name) => models.find((model) => model.name === name);
+  const last = stored("localStorage", LAST);
   const finds = ({ result }) => result.kinds.some((kind) => kind === "box" || kind === "point");
   return (
-    named(decodeURIComponent(location.hash.slice(1))) ??
-    named(remembered("localStorage", LAST)) ??
+    models.find(({ name }) => name === decodeURIComponent(location.hash.slice(1))) ??
+    models.find(({ name }) => name === last) ??
     models.find((model) => isLive(model) && finds(model)) ??
     models.find(({ background }) => !background) ??
     models[0]
@@ -65,7 +65,7 @@ async function choose() {
   }
   const model = await getJson(`/v1/models/${encodeURIComponent(name)}`);
   if (wanted().name !== name) return; // another was chosen meanwhile
-  remember(name);
+  store("localStorage", LAST, name);
   if (!location.hash) history.replaceState(null, "", `#${name}`); // so that Back finds it
   const facts = [`${model.name} ${model.version}`, model.backend, model.licence];
   const { length } = model.labels;
@@ -79,23 +79,6 @@ async function choose() {
   if (model.loaded !== false) return;
   if (isNew) announce("The weights are being read.");
   waiting = setTimeout(() => choose().catch(() => {}), LOAD_SECONDS * 1000);
-}
-
-/** Storage may be forbidden, and then remembers nothing. */
-function remembered(storage, key) {
-  try {
-    return globalThis[storage].getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-function remember(name) {
-  try {
-    localStorage.setItem(LAST, name);
-  } catch {
-    // the first model it is, next time
-  }
 }
 
 /** The panel of the server costs it requests, so it begins when it is seen. */

@@ -3,7 +3,7 @@
 import { asJson, show, showPicture } from "./answer.js";
 import { predict, Problem } from "./client.js";
 import { curlCommand, streamCommand } from "./curl.js";
-import { announce, button, byId, copy, element } from "./dom.js";
+import { announce, button, byId, copy, download, element } from "./dom.js";
 import { given, hasPictures, offerInputs, useAsInput, zoneOf } from "./inputs.js";
 import { light, paint } from "./overlay.js";
 import { changes, offer, showFaults, showReset, values, write } from "./parameters.js";
@@ -28,7 +28,6 @@ export async function chooseModel(detail) {
   offer(byId("parameters"), model.parameters_schema);
   offerInputs(byId("inputs"), model, { onChange: inputChanged, onCamera: startCamera });
   byId("run").hidden = false;
-  byId("run").textContent = model.background ? "Run as a job" : "Run";
   byId("as-job").hidden = model.background || !model.jobs;
   clearAnswer();
   inputChanged(true);
@@ -202,9 +201,7 @@ async function save() {
   const isPicture = result instanceof Blob;
   const blob = isPicture ? result : (await predict(sent.model, sent, DRAWING)).result;
   const suffix = blob.type.split("/")[1].replace("jpeg", "jpg");
-  const href = URL.createObjectURL(blob);
-  element("a", { href, download: `${sent.model.name}.${suffix}` }).click();
-  setTimeout(() => URL.revokeObjectURL(href), 10_000);
+  download(blob, `${sent.model.name}.${suffix}`);
 }
 
 function clearAnswer() {
@@ -266,29 +263,23 @@ async function startCamera(zone) {
     onAnswer({ result, seconds }) {
       const stages = Object.entries(seconds).map(([name, s]) => ({ name, milliseconds: s * 1000 }));
       byId("waiting").hidden = true;
-      announce(showLive(result, zone), { live: true });
+      byId("problem").replaceChildren();
+      const onLight = (number) => light(zone.layer, number);
+      const { brief } = show(byId("result"), model.result.schema, result, onLight);
+      announce(brief, { live: true });
       showTimings(stages, null);
     },
     onProblem: (problem) => showProblem(problem, null),
     onSnapshot: (file) => zone.take(file),
     onStop() {
       live = null;
-      byId("run").textContent = model.background ? "Run as a job" : "Run";
       showCommand();
     },
   });
-  if (!live) return;
-  byId("run").textContent = "Stop";
   showCommand();
 }
 
-function showLive(result, zone) {
-  byId("problem").replaceChildren();
-  const onLight = (number) => light(zone.layer, number);
-  return show(byId("result"), model.result.schema, result, onLight).brief;
-}
-
-// --- the command
+// --- the command, and what Run does
 
 function showCommand() {
   if (!model) return;
@@ -307,6 +298,7 @@ function showCommand() {
 
 /** The inputs that are there, and examples in place of those that the model requires besides. */
 function commandInputs() {
+  byId("run").textContent = live ? "Stop" : isJob ? "Run as a job" : "Run";
   const there = new Map(given().map((input) => [input.name, input]));
   return model.inputs
     .filter(({ name, required }) => required || there.has(name))

@@ -1,5 +1,7 @@
 // The camera: opening it, which ones there are, and what to do where it cannot be had.
 
+import { store, stored } from "./dom.js";
+
 const KEY = "vitrine.camera";
 const WANTED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
 const SENTENCES = {
@@ -23,7 +25,7 @@ export const sentence = (kind) => SENTENCES[kind] ?? `The camera does not start 
  * Open the chosen camera, or any. Returns its MediaStream; its picture is mirrored unless it looks
  * away from who holds it. Throws { kind, permission: PermissionStatus or null }.
  */
-export async function openCamera(chosen = remembered()) {
+export async function openCamera(chosen = stored("localStorage", KEY)) {
   if (!navigator.mediaDevices) throw { kind: "insecure", permission: null };
   const which = chosen ? { deviceId: { exact: chosen } } : { facingMode: "user" };
   try {
@@ -58,18 +60,4 @@ export function settingsOf(stream) {
 export const stopCamera = (stream) => stream?.getTracks().forEach((track) => track.stop());
 
 /** Have that camera opened the next time. */
-export function remember(id) {
-  try {
-    id ? localStorage.setItem(KEY, id) : localStorage.removeItem(KEY);
-  } catch {
-    // storage is forbidden: any camera it is
-  }
-}
-
-function remembered() {
-  try {
-    return localStorage.getItem(KEY) ?? "";
-  } catch {
-    return "";
-  }
-}
+export const remember = (id) => store("localStorage", KEY, id);

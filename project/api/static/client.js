@@ -95,11 +95,8 @@ async function* chunks(stream) {
 
 async function encode(model, path, { inputs, parameters }) {
   if (needsJson(parameters)) {
-    const pictures = inputs.map(async ({ name, kind, value }) => [
-      name,
-      kind === "image" ? await base64(value) : value,
-    ]);
-    const fields = { ...Object.fromEntries(await Promise.all(pictures)), ...plain(parameters) };
+    const texts = inputs.map(async (input) => [input.name, await inJson(input)]);
+    const fields = { ...Object.fromEntries(await Promise.all(texts)), ...plain(parameters) };
     return { path, body: JSON.stringify(fields), headers: { "Content-Type": "application/json" } };
   }
   if (hasOnePicture(model)) {
@@ -117,8 +114,10 @@ async function encode(model, path, { inputs, parameters }) {
   return { path, body, headers: {} };
 }
 
-/** The bytes of a file in base64. */
-export function base64(file) {
+/** An input as it stands in JSON: a picture in base64. */
+export const inJson = ({ kind, value }) => (kind === "image" ? base64(value) : value);
+
+function base64(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));

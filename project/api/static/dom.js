@@ -67,3 +67,35 @@ export async function copy(pressed, text, shown) {
   }
   setTimeout(() => (pressed.textContent = words), 2_000);
 }
+
+/** Save a file on the visitor's disk. */
+export function download(blob, name) {
+  const href = URL.createObjectURL(blob);
+  element("a", { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 10_000);
+}
+
+/** A picture at this size as a JPEG; null where the browser makes none. */
+export function jpeg(source, width, height, quality) {
+  const canvas = element("canvas", { width, height });
+  canvas.getContext("2d").drawImage(source, 0, 0, width, height);
+  return new Promise((done) => canvas.toBlob(done, "image/jpeg", quality));
+}
+
+/** What a storage of the browser has under a key; a forbidden one has nothing. */
+export function stored(storage, key) {
+  try {
+    return globalThis[storage].getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+/** Store a text; an empty one is forgotten. */
+export function store(storage, key, text) {
+  try {
+    text ? globalThis[storage].setItem(key, text) : globalThis[storage].removeItem(key);
+  } catch {
+    // it is forbidden
+  }
+}

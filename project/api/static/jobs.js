@@ -1,7 +1,7 @@
 // Jobs of this visit: submitted, followed by their events, cancelled, shown in a gallery.
 
 import { changeJob, events, getJson, pollJob, Problem, submitJob } from "./client.js";
-import { announce, button, byId, element } from "./dom.js";
+import { announce, button, byId, download, element, store, stored } from "./dom.js";
 import { useAsInput, zoneOf } from "./inputs.js";
 
 const MAX_JOBS = 24;
@@ -31,7 +31,7 @@ export async function submit(sent, key, onChange) {
 
 /** Show and follow the jobs that this tab remembers. */
 export async function resume() {
-  const ids = JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
+  const ids = JSON.parse(stored("sessionStorage", KEY) ?? "[]");
   const views = await Promise.allSettled(ids.map((id) => getJson(pathOf(id))));
   for (const { value } of views.reverse()) if (value && !jobs.has(value.id)) add(value);
 }
@@ -53,7 +53,7 @@ function add(view, onChange = () => {}) {
   byId("gallery").prepend(job.item);
   byId("visit").hidden = false;
   for (const old of [...jobs.keys()].slice(0, -MAX_JOBS)) forget(jobs.get(old));
-  remember();
+  store("sessionStorage", KEY, JSON.stringify([...jobs.keys()].reverse()));
   changed(job, view);
   follow();
 }
@@ -62,14 +62,6 @@ function forget(job) {
   job.stop?.();
   job.item.remove();
   jobs.delete(job.id);
-}
-
-function remember() {
-  try {
-    sessionStorage.setItem(KEY, JSON.stringify([...jobs.keys()].reverse()));
-  } catch {
-    // storage is forbidden: they are forgotten with the page
-  }
 }
 
 // --- following
@@ -155,21 +147,23 @@ function draw(job) {
   if (hadFocus) (item.querySelector("button, a") ?? byId("visit-title")).focus();
 }
 
+const thumb = (...parts) => element("div", { className: "thumb" }, ...parts);
+
 function bar(status, progress) {
   const made = element("progress", { max: 1, ariaLabel: "Progress" });
   if (status === "running") made.value = progress;
   const words = status === "running" ? `${Math.round(progress * 100)} %` : "waits for a worker";
-  return element("div", { className: "thumb" }, made, element("span", { className: "caption" }, words));
+  return thumb(made, element("span", { className: "caption" }, words));
 }
 
 function outcome(job) {
   const { status, result, problem, model } = job.view;
   if (status !== "succeeded") {
     const words = status === "failed" ? (problem?.detail ?? problem?.title ?? "failed") : "cancelled";
-    return element("div", { className: "thumb" }, element("span", { className: "caption" }, `✕ ${words}`));
+    return thumb(element("span", { className: "caption" }, `✕ ${words}`));
   }
-  if (!result) return element("div", { className: "thumb" }, "deleted by now");
-  if (!result.media_type.startsWith("image/")) return element("div", { className: "thumb" }, "✓ done");
+  if (!result) return thumb("deleted by now");
+  if (!result.media_type.startsWith("image/")) return thumb("✓ done");
   const image = element("img", { alt: `Picture by ${model}: ${summary(job.view)}`, className: "thumb" });
   const load = async () => {
     const { url } = await getJson(`${pathOf(job.id)}/result?redirect=false`);
@@ -209,9 +203,7 @@ async function retry(job) {
 
 async function saveJson({ view }) {
   const blob = new Blob([JSON.stringify(await resultOf(view), null, 2)], { type: "application/json" });
-  const href = URL.createObjectURL(blob);
-  element("a", { href, download: `${view.model}.json` }).click();
-  setTimeout(() => URL.revokeObjectURL(href), 10_000);
+  download(blob, `${view.model}.json`);
 }
 
 async function reuse({ view }) {

@@ -1,8 +1,8 @@
 // The camera on a stage: frames go to the model, and each answer is painted with its own frame.
 
 import { cameras, openCamera, remember, sentence, settingsOf, stopCamera } from "./camera.js";
-import { base64, pairs, Problem } from "./client.js";
-import { announce, button, element } from "./dom.js";
+import { inJson, pairs, Problem } from "./client.js";
+import { announce, button, element, jpeg } from "./dom.js";
 import { given } from "./inputs.js";
 import { paint } from "./overlay.js";
 import { isLive, resultKinds } from "./schema.js";
@@ -167,7 +167,7 @@ export async function startLive(zone, model, hooks) {
         if (limits?.frames_per_second) minGap = 1000 / limits.frames_per_second;
         const others = given().filter(({ name }) => name !== (input ?? zone.name));
         const texts = await Promise.all(
-          others.map(async ({ name, kind, value }) => [name, kind === "image" ? await base64(value) : value]),
+          others.map(async (other) => [other.name, await inJson(other)]),
         );
         if (texts.length) socket?.tell({ type: "inputs", inputs: Object.fromEntries(texts) });
         pump();
@@ -204,9 +204,7 @@ export async function startLive(zone, model, hooks) {
   }
 
   async function snapshot() {
-    const picture = element("canvas", { width: video.videoWidth, height: video.videoHeight });
-    picture.getContext("2d").drawImage(video, 0, 0); // as the camera sees it, at full size
-    const blob = await new Promise((done) => picture.toBlob(done, "image/jpeg", 0.92));
+    const blob = await jpeg(video, video.videoWidth, video.videoHeight, 0.92); // as the camera sees it
     stop();
     if (blob) hooks.onSnapshot(new File([blob], "camera.jpg", { type: "image/jpeg" }));
   }

@@ -1,6 +1,6 @@
 // Re-encodes a photo where the server would refuse it, and only there.
 
-import { bytes, element } from "./dom.js";
+import { bytes, jpeg } from "./dom.js";
 
 const MAX_SIDE = 4096; // pixels; the canvases of iOS end at 16.7 million
 const QUALITY = 0.92;
@@ -14,17 +14,13 @@ export async function shrink(file, image, maxBytes, maxPixels) {
   const scales = [MAX_SIDE / Math.max(width, height), Math.sqrt(maxPixels / (width * height))];
   let scale = Math.min(1, ...scales);
   for (; ; scale *= 0.7) {
-    const canvas = element("canvas", {
-      width: Math.max(1, Math.floor(width * scale)),
-      height: Math.max(1, Math.floor(height * scale)),
-    });
-    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height); // upright, by EXIF
-    const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", QUALITY));
+    const sides = [width, height].map((side) => Math.max(1, Math.floor(side * scale)));
+    const blob = await jpeg(image, ...sides, QUALITY); // upright, by EXIF
     if (!blob) return { file, note: "" };
     if (blob.size > maxBytes) continue;
     const sent = new File([blob], file.name.replace(/(\.\w+)?$/, ".jpg"), { type: "image/jpeg" });
     const original = `the original is ${width} × ${height}, ${bytes(file.size)}`;
-    const note = `sent as ${canvas.width} × ${canvas.height}, ${bytes(blob.size)}; ${original}`;
+    const note = `sent as ${sides.join(" × ")}, ${bytes(blob.size)}; ${original}`;
     return { file: sent, note };
   }
 }

@@ -10,9 +10,9 @@ let counting = null;
 export function showProblem(problem, again) {
   const { title, detail, errors, status, requestId, retry, after } = problem;
   const parts = [element("h3", {}, title), element("p", {}, detail)];
-  const faults = leftOver(errors).map((name) =>
-    element("li", {}, element("code", {}, name), ` ${errors[name]}`),
-  );
+  const withoutInput = showInputFaults(errors);
+  const withoutPlace = showFaults(errors).filter((name) => withoutInput.includes(name));
+  const faults = withoutPlace.map((name) => element("li", {}, element("code", {}, name), ` ${errors[name]}`));
   if (faults.length) parts.push(element("ul", {}, ...faults));
   if (requestId) {
     const id = element("code", {}, requestId);
@@ -24,12 +24,6 @@ export function showProblem(problem, again) {
   byId("waiting").hidden = true;
   byId("problem").replaceChildren(...parts);
   if (status === 429 && after) holdRun(after);
-}
-
-/** The names of faults that are written at neither an input nor a parameter. */
-function leftOver(errors) {
-  const atInputs = showInputFaults(errors);
-  return showFaults(errors).filter((name) => atInputs.includes(name));
 }
 
 /** Run keeps the focus while it has to wait, and enables itself. */

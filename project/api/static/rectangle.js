@@ -7,7 +7,7 @@ const CORNERS = ["nw", "ne", "sw", "se"];
 
 /**
  * Lay a rectangle over the frame of a picture. read(): [x, y, width, height] as shares.
- * write(rectangle, isDone): another one; isDone: the pointer is up. Returns { show(), remove() }.
+ * write(rectangle, isDone): another one; isDone: the pointer is up. Returns { show() }.
  */
 export function rectangle(frame, read, write) {
   const handles = CORNERS.map((corner) => element("i", { className: `handle ${corner}` }));
@@ -68,7 +68,7 @@ export function rectangle(frame, read, write) {
 
   frame.append(ground);
   show();
-  return { show, remove: () => ground.remove() };
+  return { show };
 }
 
 const clamp = (share) => Math.min(Math.max(share, 0), 1);

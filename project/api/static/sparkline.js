@@ -35,19 +35,12 @@ export function draw(svg, points, from, to) {
 
 /** Split at the gaps. */
 function runs(points) {
-  const found = [];
-  let open = false;
+  const found = [[]];
   for (const point of points) {
-    if (!Number.isFinite(point.value)) {
-      open = false;
-    } else if (open) {
-      found.at(-1).push(point);
-    } else {
-      found.push([point]);
-      open = true;
-    }
+    if (Number.isFinite(point.value)) found.at(-1).push(point);
+    else found.push([]);
   }
-  return found;
+  return found.filter(({ length }) => length);
 }
 
 function path(name, d) {

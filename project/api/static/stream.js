@@ -127,12 +127,10 @@ export function open(path, parameters, hooks) {
   connect();
 
   return {
-    state,
     ready: () =>
       Boolean(hello) && pending.size < windowFor(state.roundTrip, state.age) && !socket.bufferedAmount,
     isBuffered: () => Boolean(socket?.bufferedAmount),
     isOpen: () => Boolean(hello),
-    /** Whether frames cannot be sent and no try is planned. */
     reopen: () => socket || connect(),
     send(bytes, frame) {
       if (!hello) return hooks.onDrop(frame);

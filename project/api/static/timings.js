@@ -6,16 +6,15 @@ import { byId, element, milliseconds } from "./dom.js";
 export function showTimings(stages, roundTrip) {
   byId("timings").hidden = stages.length === 0;
   const total = stages.reduce((sum, stage) => sum + stage.milliseconds, 0);
-  const parts = stages.map((stage, index) => {
-    const part = element("i", { className: `stage-${index % 6}` });
-    part.style.setProperty("--part", stage.milliseconds / (total || 1));
-    return part;
-  });
+  const colour = (index) => `--colour: var(--stage-${index % 6})`;
+  const parts = stages.map((stage, index) =>
+    element("i", { style: `${colour(index)}; --part: ${stage.milliseconds / (total || 1)}` }),
+  );
   const entries = stages.map((stage, index) =>
     element(
       "div",
       {},
-      element("dt", { className: `stage-${index % 6}` }, stage.name),
+      element("dt", { style: colour(index) }, stage.name),
       element("dd", {}, milliseconds(stage.milliseconds)),
     ),
   );
