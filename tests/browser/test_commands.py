@@ -15,10 +15,10 @@ NAMES = ["it's; $(rm).png", 'a "b", c.png', "-x.png", "é & @ü.png"]
 
 
 def test_the_command_of_every_model_runs_as_it_stands(visit, kinds, tmp_path):
-    """With files of the names that it shows, it prints JSON or saves a picture."""
+    """It prints JSON or saves a picture; and an address that names no model shows one, too."""
     for name in ("photo.jpg", "image.jpg", "content.jpg", "style.jpg"):
         (tmp_path / name).write_bytes(picture("JPEG"))
-    tab = visit(kinds)
+    tab = visit(kinds, "/#%")
     for model in MODELS:
         command = tab.model(model.name).page.locator("#curl").inner_text()
         printed = run(command, tmp_path)

@@ -48,7 +48,7 @@ function wanted() {
   const last = stored("localStorage", LAST);
   const finds = ({ result }) => result.kinds.some((kind) => kind === "box" || kind === "point");
   return (
-    models.find(({ name }) => name === decodeURIComponent(location.hash.slice(1))) ??
+    models.find(({ name }) => location.hash === `#${encodeURIComponent(name)}`) ??
     models.find(({ name }) => name === last) ??
     models.find((model) => isLive(model) && finds(model)) ??
     models.find(({ background }) => !background) ??
