@@ -1,16 +1,17 @@
 // Jobs of this visit: submitted, followed by their events, cancelled, shown in a gallery.
 
-import { changeJob, events, getJson, pollJob, Problem, submitJob } from "./client.js";
+import { changeJob, events, getJson, pollJob, submitJob } from "./client.js";
 import { announce, button, byId, download, element, store, stored } from "./dom.js";
 import { useAsInput, zoneOf } from "./inputs.js";
 
 const MAX_JOBS = 24;
 const MAX_STREAMS = 3; // over HTTP/1.1 a browser has six connections to a host, for all its tabs
 const EVERY = 2_000; // milliseconds between two looks at a job without a stream
+const MAX_PAUSE = 30_000; // milliseconds until a stream that fails is asked for again
 const KEY = "vitrine.jobs";
 const ENDED = ["succeeded", "failed", "cancelled"];
 
-const jobs = new Map(); // id → { id, view, item, onChange, etag, lastId, stop: of its stream, asks }
+const jobs = new Map(); // id → { id, view, item, onChange, etag, lastId, stop and failures of its stream, asks }
 let streams = 0;
 let timer = null;
 
@@ -48,7 +49,7 @@ function add(view, onChange = () => {}) {
     jobs.get(view.id).onChange = onChange;
     return;
   }
-  const job = { id: view.id, item: element("li"), onChange, asks: 0 };
+  const job = { id: view.id, item: element("li"), onChange, failures: 0, asks: 0 };
   jobs.set(job.id, job);
   byId("gallery").prepend(job.item);
   byId("visit").hidden = false;
@@ -86,20 +87,22 @@ async function stream(job) {
   streams += 1;
   try {
     for await (const { id, data } of events(`${pathOf(job.id)}/events`, job.lastId, controller.signal)) {
-      job.lastId = id;
+      [job.lastId, job.failures] = [id, 0];
       changed(job, data);
     }
     if (!ENDED.includes(job.view.status)) await poll(job);
   } catch (error) {
-    if (error.name !== "AbortError" && !(error instanceof Problem)) await pause();
+    if (error.name !== "AbortError") {
+      job.failures += 1;
+      await poll(job);
+    }
   }
   streams -= 1;
-  await pause();
+  const pause = Math.min((EVERY / 4) * 2 ** job.failures, MAX_PAUSE);
+  await new Promise((done) => setTimeout(done, pause));
   job.stop = null;
   follow();
 }
-
-const pause = () => new Promise((done) => setTimeout(done, EVERY / 4));
 
 async function poll(job) {
   try {
