@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from project.settings.loading import load_settings
 from tests.browser.conftest import CAMERA_SIZE
 
 LABELS = {"live": re.compile(r"● \d+/s · \d+ ms · \d+ dropped")}
@@ -224,7 +225,7 @@ STREAM = """async ([name, ...given]) => {
 
 
 def test_the_arithmetic_of_the_stream(visit, kinds):
-    """How many frames may be on the way, when to try again, and what a close means."""
+    """How many frames may be on the way, when to try again, what a close and a silence mean."""
     tab = visit(kinds, "/health")
     window = [
         tab.page.evaluate(STREAM, ["windowFor", *pair])
@@ -248,3 +249,6 @@ def test_the_arithmetic_of_the_stream(visit, kinds):
     assert actions[1012]["delay"] <= 1000
     long = tab.page.evaluate(STREAM, ["afterClose", 1006, {"lived": 60_001, "tries": 9}])
     assert long["delay"] == 0
+    deadline = load_settings().prediction_deadline_seconds
+    assert tab.page.evaluate(STREAM, ["maxSilence", 0]) > deadline * 1000
+    assert tab.page.evaluate(STREAM, ["maxSilence", 5]) == 50_000

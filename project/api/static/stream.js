@@ -6,7 +6,7 @@ const MAX_BACKOFF = 10_000; // milliseconds
 const LONG_SESSION = 60_000; // one that lived so long was cut by a proxy's limit
 const GOOD_SESSION = 10_000; // with answers for so long, the next failure is the first one
 const CONNECT_TIMEOUT = 10_000;
-const DEAD_AFTER = 5_000; // at least, without an answer to a frame
+const MIN_SILENCE = 12_000; // longer than the server's deadline of a frame
 const SETTLE = 0.2; // of a running mean
 
 /** How many frames may be unanswered: as many as are on the way while the server computes one. */
@@ -31,6 +31,9 @@ export function afterClose(code, { lived, tries, retryAfter = 0 }) {
   if (code === 1013) return { action: "again", delay: Math.max(retryAfter * 1000, backoff(tries)) };
   return { action: "again", delay: lived > LONG_SESSION ? 0 : backoff(tries) };
 }
+
+/** Milliseconds without an answer to a frame after which the socket is given up. */
+export const maxSilence = (roundTrip) => Math.max(MIN_SILENCE, 10_000 * roundTrip);
 
 const mean = (old, value) => (old ? old + SETTLE * (value - old) : value);
 
@@ -119,8 +122,7 @@ export function open(path, parameters, hooks) {
 
   const watch = setInterval(() => {
     const [oldest] = pending.values();
-    const limit = Math.max(DEAD_AFTER, 10_000 * state.roundTrip);
-    if (oldest && performance.now() - oldest.sent > limit) drop();
+    if (oldest && performance.now() - oldest.sent > maxSilence(state.roundTrip)) drop();
   }, 500);
   const online = () => !socket && connect();
   addEventListener("online", online);
