@@ -40,6 +40,21 @@ SOCKETS = """(() => {
 })()"""
 
 
+# Workers that do not load, and that cannot encode.
+BROKEN_WORKERS = (
+    """() => {
+      const Real = Worker;
+      window.Worker = class extends Real { constructor() { super("/static/none.js"); } };
+    }""",
+    """() => {
+      window.Worker = class {
+        postMessage() { queueMicrotask(() => this.onmessage({ data: { error: "no" } })); }
+        terminate() {}
+      };
+    }""",
+)
+
+
 def stage(tab, state):
     expect(tab.page.locator(".stage").first).to_have_attribute("data-state", state)
 
@@ -167,6 +182,10 @@ def test_a_lost_connection_opens_again_and_a_hidden_tab_rests(seeing, kinds):
     stage(tab, "frozen")
     tab.press("Go on")
     stage(tab, "live")
+    for broken in BROKEN_WORKERS:  # the page encodes by itself
+        tab.press("Stop")
+        tab.page.evaluate(broken)
+        start(tab)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +237,13 @@ def test_over_plain_http_a_photo_is_taken_by_the_form(visit, kinds):
     expect(capture).to_have_attribute("capture", "environment")
 
 
+# What the worker says of a bitmap that it cannot encode.
+ENCODER = """() => new Promise((done) => {
+  const worker = new Worker("/static/encoder.js");
+  worker.onmessage = ({ data }) => done(Object.keys(data));
+  worker.postMessage({ bitmap: { width: 1, height: 1 }, quality: 0.8 });
+})"""
+
 STREAM = """async ([name, ...given]) => {
   const stream = await import("/static/stream.js");
   return stream[name](...given);
@@ -252,3 +278,4 @@ def test_the_arithmetic_of_the_stream(visit, kinds):
     deadline = load_settings().prediction_deadline_seconds
     assert tab.page.evaluate(STREAM, ["maxSilence", 0]) > deadline * 1000
     assert tab.page.evaluate(STREAM, ["maxSilence", 5]) == 50_000
+    assert tab.page.evaluate(ENCODER) == ["error"]

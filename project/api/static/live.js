@@ -101,18 +101,19 @@ export async function startLive(zone, model, hooks) {
     adapt(now);
     if (!socket.ready()) return;
     [fresh, encoding, lastSent] = [false, 1, now];
+    let bitmap = null;
     try {
       const scale = Math.min(1, SIDES[side] / Math.max(video.videoWidth, video.videoHeight));
       const resized = {
         resizeWidth: Math.round(video.videoWidth * scale),
         resizeHeight: Math.round(video.videoHeight * scale),
       };
-      const bitmap = await createImageBitmap(video, resized);
+      bitmap = await createImageBitmap(video, resized);
       const frame = await encode(bitmap, QUALITY);
       if (isOver || !socket || document.hidden) frame.bitmap.close();
       else socket.send(frame.bytes, { bitmap: frame.bitmap, captured: now });
     } catch {
-      // the camera has stopped meanwhile, or the bitmap is gone
+      bitmap?.close(); // the camera has stopped meanwhile, or the encoder failed
     }
     encoding = 0;
     pump();
@@ -289,30 +290,28 @@ export async function startLive(zone, model, hooks) {
 
 const plainPairs = (values) => Object.entries(values).map(([name, value]) => [name, value.json ?? value]);
 
-/** Encode in a worker, or on the page's thread where there is none. */
+/** Encode one bitmap at a time: in a worker, or on the page's thread where there is none that works. */
 function encoder() {
-  const waiting = new Map();
+  let waiting = null; // { done, fail } of the bitmap that the worker has
   let worker = null;
-  let count = 0;
+  const giveUp = () => {
+    worker?.terminate();
+    worker = null;
+    waiting?.fail();
+  };
   if (typeof OffscreenCanvas !== "undefined") {
     worker = new Worker("/static/encoder.js");
-    worker.onmessage = ({ data }) => {
-      waiting.get(data.id)?.(data);
-      waiting.delete(data.id);
-    };
+    worker.onmessage = ({ data }) => (data.error ? giveUp() : waiting.done(data));
+    worker.onerror = giveUp; // it does not load
   }
-  const encode = (bitmap, quality) =>
-    new Promise((done, fail) => {
-      if (worker) {
-        waiting.set(++count, done);
-        worker.postMessage({ id: count, bitmap, quality }, [bitmap]);
-        return;
-      }
-      const canvas = element("canvas", { width: bitmap.width, height: bitmap.height });
-      canvas.getContext("2d").drawImage(bitmap, 0, 0);
-      const finish = async (blob) => (blob ? done({ bytes: await blob.arrayBuffer(), bitmap }) : fail());
-      canvas.toBlob(finish, "image/jpeg", quality);
-    });
-  encode.end = () => worker?.terminate();
+  const encode = async (bitmap, quality) => {
+    if (worker) {
+      worker.postMessage({ bitmap, quality }, [bitmap]);
+      return new Promise((done, fail) => (waiting = { done, fail }));
+    }
+    const blob = await jpeg(bitmap, bitmap.width, bitmap.height, quality);
+    return { bytes: await blob.arrayBuffer(), bitmap };
+  };
+  encode.end = giveUp;
   return encode;
 }
