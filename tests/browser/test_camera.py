@@ -15,17 +15,27 @@ FAKE = """(() => {
   const devices = navigator.mediaDevices;
   const real = devices.getUserMedia.bind(devices);
   window.asked = [];
-  window.fault = null;
+  window.tracks = [];
+  window.fault = window.prompt = null;
   devices.getUserMedia = async (wanted) => {
     window.asked.push(wanted.video.deviceId?.exact ?? "");
     if (window.fault) refuse(window.fault);
     const stream = await real(wanted);
-    window.track = stream.getVideoTracks()[0];
+    await window.prompt;
+    window.tracks.push(stream.getVideoTracks()[0]);
     return stream;
   };
   navigator.permissions.query = async () => (window.permission ??= Object.assign(
     new EventTarget(), { state: window.permitted ?? "prompt" }));
 })()"""
+
+# From now on the browser asks whether the page may use the camera, until allow() is called.
+PROMPT = "() => { window.prompt = new Promise((allow) => { window.allow = allow }) }"
+
+SHOW_AS = """hidden => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 SOCKETS = """(() => {
   const Real = WebSocket;
@@ -168,17 +178,19 @@ def test_a_lost_connection_opens_again_and_a_hidden_tab_rests(seeing, kinds):
     tab.page.evaluate("() => window.sockets.at(-1).onclose({ code: 1006 })")
     tab.page.wait_for_function("() => window.sockets.length > 1")
     stage(tab, "live")
-    show_as = """hidden => {
-      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-      document.dispatchEvent(new Event("visibilitychange"));
-    }"""
-    tab.page.evaluate(show_as, True)  # noqa: FBT003
+    tab.page.evaluate(SHOW_AS, True)  # noqa: FBT003
     tab.page.wait_for_function("() => window.sockets.at(-1).readyState >= 2")
     sockets = tab.page.evaluate("() => window.sockets.length")
-    tab.page.evaluate(show_as, False)  # noqa: FBT003
+    tab.page.evaluate(SHOW_AS, False)  # noqa: FBT003
     tab.page.wait_for_function("count => window.sockets.length > count", arg=sockets)
     stage(tab, "live")
     tab.page.evaluate("() => window.sockets.at(-1).onclose({ code: 4408 })")
+    stage(tab, "frozen")
+    tab.press("Go on")
+    stage(tab, "live")
+    tab.press("Freeze")
+    for hidden in (True, False):
+        tab.page.evaluate(SHOW_AS, hidden)
     stage(tab, "frozen")
     tab.press("Go on")
     stage(tab, "live")
@@ -208,8 +220,8 @@ def test_a_camera_that_cannot_be_had_has_its_sentence(seeing, kinds, fault, perm
 
 
 def test_a_blocked_camera_starts_by_itself_once_it_is_allowed(seeing, kinds):
-    """A remembered camera that is gone is forgotten; one that ends says so."""
-    tab = seeing(kinds, "/#finder", script=FAKE)
+    """A remembered camera that is gone is forgotten; one that ends says so, one too late is off."""
+    tab = seeing(kinds, "/#finder", script=f"{FAKE};{SOCKETS}")
     tab.page.evaluate(
         "() => { window.fault = 'NotAllowedError'; window.permitted = 'denied'; "
         "localStorage.setItem('vitrine.camera', 'gone') }"
@@ -223,9 +235,35 @@ def test_a_blocked_camera_starts_by_itself_once_it_is_allowed(seeing, kinds):
     stage(tab, "live")
     asked = tab.page.evaluate("() => [window.asked, localStorage.getItem('vitrine.camera')]")
     assert asked == [["gone", "gone", ""], None]
-    tab.page.evaluate("() => window.track.dispatchEvent(new Event('ended'))")
+    tab.page.evaluate("() => window.tracks[0].dispatchEvent(new Event('ended'))")
     stage(tab, "camera-error")
     expect(tab.page.locator(".caption")).to_contain_text("The camera is gone")
+    tab.page.evaluate(PROMPT)
+    tab.press("Use the camera")
+    stage(tab, "asking")
+    for hidden in (True, False):  # connects only once there is a camera
+        tab.page.evaluate(SHOW_AS, hidden)
+    tab.page.evaluate("() => window.allow()")
+    stage(tab, "live")
+    sockets = "() => window.sockets.filter(({ readyState }) => readyState < 2).length"
+    assert tab.page.evaluate(sockets) == 1
+    tab.page.evaluate(PROMPT)
+    tab.page.evaluate(
+        "() => { for (const _ of [1, 2]) document.querySelector('.controls select')"
+        ".dispatchEvent(new Event('change')); window.allow() }"
+    )
+    live = "([all, live]) => window.tracks.length === all && window.tracks.filter("
+    live += "({ readyState }) => readyState === 'live').length === live"
+    tab.page.wait_for_function(live, arg=[4, 1])
+    stage(tab, "live")
+    tab.press("Stop")
+    tab.page.evaluate(PROMPT)
+    tab.press("Use the camera")
+    stage(tab, "asking")
+    tab.model("shade")
+    tab.page.evaluate("() => window.allow()")
+    tab.page.wait_for_function(live, arg=[5, 0])
+    stage(tab, "empty")
 
 
 def test_over_plain_http_a_photo_is_taken_by_the_form(visit, kinds):

@@ -254,11 +254,13 @@ async function showRectangle() {
 }
 
 async function startCamera(zone) {
+  const mine = model;
   const { startLive } = await import("./live.js");
+  if (mine !== model) return;
   underWay?.stop();
   live?.stop();
   clearAnswer();
-  live = await startLive(zone, model, {
+  live = startLive(zone, model, {
     parameters: values,
     onAnswer({ result, seconds }) {
       const stages = Object.entries(seconds).map(([name, s]) => ({ name, milliseconds: s * 1000 }));
@@ -294,11 +296,11 @@ function showCommand() {
     ? streamCommand(url, model, parameters)
     : curlCommand(url, model, command);
   byId("copy").disabled = false;
+  byId("run").textContent = live ? "Stop" : isJob ? "Run as a job" : "Run";
 }
 
 /** The inputs that are there, and examples in place of those that the model requires besides. */
 function commandInputs() {
-  byId("run").textContent = live ? "Stop" : isJob ? "Run as a job" : "Run";
   const there = new Map(given().map((input) => [input.name, input]));
   return model.inputs
     .filter(({ name, required }) => required || there.has(name))

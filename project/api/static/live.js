@@ -17,9 +17,9 @@ const FIGURES_EVERY = 500;
 /**
  * Start the camera on a zone's stage; with a model that has a stream, its frames are answered.
  * hooks: { parameters(), onAnswer({ result, seconds }), onProblem(problem), onSnapshot(file), onStop() }.
- * Returns { isStream, setParameters(values), stop() }, or null where there is no camera.
+ * Returns { isStream, setParameters(values), stop() } at once, while the camera is still asked for.
  */
-export async function startLive(zone, model, hooks) {
+export function startLive(zone, model, hooks) {
   const path = isLive(model) ? model.stream : null;
   const video = Object.assign(document.createElement("video"), { muted: true, autoplay: true });
   video.playsInline = true;
@@ -33,6 +33,7 @@ export async function startLive(zone, model, hooks) {
   let [camera, socket, state, fresh, encoding, lastSent, side, held, heldAt, isOver] =
     [null, null, "", false, 0, 0, 0, [], 0, false];
   let [minGap, dropped, latency, hiddenTimer, figuresAt] = [1000 / 30, 0, 0, null, 0];
+  let opening = 0; // how often a camera was asked for
 
   // --- states
 
@@ -49,23 +50,31 @@ export async function startLive(zone, model, hooks) {
   }
 
   async function openOne(id) {
+    const mine = ++opening;
     stopCamera(camera);
+    camera = null;
     setState("asking");
-    camera = await openCamera(id);
-    if (isOver) return stopCamera(camera);
+    const opened = await openCamera(id).catch((error) => {
+      if (mine === opening) failed(error);
+    });
+    if (mine !== opening) return stopCamera(opened);
+    camera = opened;
     const { mirrored } = settingsOf(camera);
     mirror.checked = mirrored;
     showMirror();
     video.srcObject = camera;
     camera.getVideoTracks()[0].addEventListener("ended", () => stop(sentence("gone")));
     await video.play().catch(() => {});
+    if (mine !== opening) return;
     setState(path ? "starting" : "preview", path ? "The camera starts." : "The camera is on.");
-    await listCameras();
     nextFrame();
+    if (path && !socket && !document.hidden) connect();
+    await listCameras();
   }
 
   async function listCameras() {
     const found = await cameras();
+    if (!camera) return;
     const { id } = settingsOf(camera);
     select.replaceChildren(
       ...found.map((one) => element("option", { value: one.id, selected: one.id === id }, one.label)),
@@ -161,6 +170,7 @@ export async function startLive(zone, model, hooks) {
   // --- the socket
 
   function connect() {
+    socket?.close();
     socket = open(path, () => pairs(hooks.parameters()), {
       onAnswer: show,
       onDrop: ({ bitmap }) => bitmap?.close(),
@@ -198,7 +208,7 @@ export async function startLive(zone, model, hooks) {
     if (on) setState("frozen", words ?? "Frozen.");
     else {
       setState("starting");
-      socket?.reopen();
+      socket ? socket.reopen() : connect();
       fresh = true;
       pump();
     }
@@ -216,7 +226,7 @@ export async function startLive(zone, model, hooks) {
       socket?.close();
       socket = null;
       hiddenTimer = setTimeout(() => stop(), HIDDEN_STOPS);
-    } else if (path && !socket && state !== "frozen" && !isOver) {
+    } else if (path && camera && !socket && state !== "frozen" && !isOver) {
       setState("starting");
       connect();
     }
@@ -225,6 +235,7 @@ export async function startLive(zone, model, hooks) {
   function stop(words) {
     if (isOver) return;
     isOver = true;
+    opening += 1;
     const hadFocus = zone.tools.contains(document.activeElement);
     clearTimeout(hiddenTimer);
     document.removeEventListener("visibilitychange", onHidden);
@@ -250,19 +261,20 @@ export async function startLive(zone, model, hooks) {
   select.hidden = true;
   select.addEventListener("change", () => {
     remember(select.value);
-    openOne(select.value).catch((error) => failed(error));
+    openOne(select.value);
   });
   mirror.addEventListener("change", () => {
     showMirror();
     zone.layer.replaceChildren();
   });
 
-  function failed({ kind, permission, message }) {
-    stop(sentence(kind ?? message));
+  function failed({ kind, permission }) {
+    stop(sentence(kind));
     if (kind !== "denied" || !permission) return;
     permission.onchange = () => {
       permission.onchange = null;
-      if (permission.state === "granted") zone.root.querySelector(".camera").click();
+      const { root } = zone;
+      if (permission.state === "granted" && root.isConnected) root.querySelector(".camera").click();
     };
   }
 
@@ -273,14 +285,7 @@ export async function startLive(zone, model, hooks) {
   parts[1].focus();
   document.addEventListener("visibilitychange", onHidden);
   navigator.mediaDevices?.addEventListener("devicechange", listCameras);
-  try {
-    await openOne();
-  } catch (error) {
-    failed(error);
-    return null;
-  }
-  if (isOver) return null;
-  if (path) connect();
+  openOne();
   return {
     isStream: Boolean(path),
     setParameters: (values) => socket?.tell({ type: "params", params: Object.fromEntries(plainPairs(values)) }),
