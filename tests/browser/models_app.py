@@ -226,7 +226,13 @@ class Sizes(BaseModel):
     mask: dict[str, int] | None
 
 
-class Measure(StepModel[Masked, Sizes]):
+class Options(Params):
+    """options: which only JSON can hold."""
+
+    options: dict[str, int] | None = None
+
+
+class Measure(StepModel[Masked, Sizes, Options]):
     """Says which pictures came."""
 
     version = "1"

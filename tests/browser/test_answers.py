@@ -158,7 +158,7 @@ def test_any_other_result_is_names_and_values_and_every_answer_is_there_as_json(
     tab.pick(WHITE, "mask")
     values = tab.page.locator("#result dd")
     expect(values).to_contain_text(["image, mask", "width60", "60", "40"])
-    tab.page.get_by_text("As JSON").click()
+    tab.page.get_by_text("As JSON", exact=True).click()
     expected = {"names": ["image", "mask"], "mask": {"width": 60, "height": 40}}
     assert json.loads(tab.page.locator("#json-text").inner_text()) == expected
     tab.page.locator("#json-copy").click()

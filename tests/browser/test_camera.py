@@ -6,8 +6,10 @@ import pytest
 from playwright.sync_api import expect
 
 from project.settings.loading import load_settings
-from tests.browser.conftest import CAMERA_SIZE
+from tests.browser.conftest import BLUE, CAMERA_SIZE, RED
 
+# In base64 more than a message of a stream may have.
+LARGE = {**RED, "name": "large.png", "buffer": RED["buffer"] + bytes(800_000)}
 LABELS = {"live": re.compile(r"● \d+/s · \d+ ms · \d+ dropped")}
 
 FAKE = """(() => {
@@ -40,15 +42,27 @@ SHOW_AS = """hidden => {
 SOCKETS = """(() => {
   const Real = WebSocket;
   window.sockets = [];
+  window.sent = [];
   window.WebSocket = class extends Real {
     constructor(...given) {
       super(...given);
       window.sockets.push(this);
       window.protocols = given[1];
     }
+    send(data) {
+      super.send(data);
+      window.sent.push(typeof data === "string" ? JSON.parse(data) : "frame");
+    }
   };
 })()"""
 
+
+# Reading a file takes longer than a frame.
+SLOW_FILES = """() => {
+  const { prototype } = FileReader;
+  const read = prototype.readAsDataURL;
+  prototype.readAsDataURL = function (file) { setTimeout(() => read.call(this, file), 100); };
+}"""
 
 # Workers that do not load, and that cannot encode.
 BROKEN_WORKERS = (
@@ -169,6 +183,36 @@ def test_a_frame_that_fails_shows_its_problem_and_the_stream_goes_on(seeing, kin
     tab.press("Use the camera")
     stage(tab, "camera-error")
     expect(tab.page.locator(".caption")).to_contain_text("correct the parameters")
+
+
+def test_other_inputs_go_before_the_frames_and_a_picture_takes_the_place_of_the_camera(
+    seeing, kinds
+):
+    """Each at once when it changes; one that no message can hold ends the stream by its name."""
+    tab = seeing(kinds, "/#measure", script=SOCKETS)
+    names = tab.page.locator("#result dd").first
+    tab.pick(BLUE, "mask")
+    tab.page.get_by_label("options").fill('{"depth": 3}')
+    tab.page.evaluate(SLOW_FILES)
+    start(tab)
+    expect(names).to_have_text("image, mask")
+    params, inputs, frame = tab.page.evaluate("() => window.sent.slice(0, 3)")
+    assert params == {"type": "params", "params": {"options": {"depth": 3}}}
+    assert (inputs["type"], list(inputs["inputs"]), frame) == ("inputs", ["mask"], "frame")
+    tab.press("Remove")
+    expect(names).to_have_text("image")
+    tab.pick(LARGE, "mask")
+    stage(tab, "camera-error")
+    expect(tab.page.locator(".caption").first).to_contain_text("The input mask is too large")
+    tab.press("Remove")
+    start(tab)
+    assert tab.watch.predictions() == []
+    with tab.page.expect_response("**/predictions*") as answer:
+        tab.pick(RED)
+    assert answer.value.status == 200
+    stage(tab, "still")
+    expect(tab.page.locator(".caption").first).to_contain_text("red.png")
+    assert tab.watch.errors == []
 
 
 def test_a_lost_connection_opens_again_and_a_hidden_tab_rests(seeing, kinds):

@@ -40,9 +40,11 @@ function runsByItself() {
   return ofPictures && !background;
 }
 
-function inputChanged(complete) {
+function inputChanged(complete, name) {
   showCommand();
+  if (live && name && name !== live.name) return live.setInput(name);
   if (!complete) return;
+  live?.stop(); // another picture has taken its stage
   showRectangle();
   if (runsByItself() && hasPictures()) guarded(run)();
 }

@@ -12,8 +12,8 @@ let zones = []; // those of offered that are pictures
 
 /**
  * Fill the element with a zone or a field for each input. An input of an unknown kind is a text.
- * limits: those of the model. hooks: { onChange(complete): an input has changed; complete: it is
- * chosen and not being typed, onCamera(zone) }.
+ * limits: those of the model. hooks: { onChange(complete, name): that input has changed, without
+ * a name several; complete: it is chosen and not being typed, onCamera(zone) }.
  */
 export function offerInputs(into, { inputs, limits }, hooks) {
   const places = { image: 0, text: 0 };
@@ -155,7 +155,7 @@ function textInput({ name, required, examples = [], max_length: ownMax }, place,
   };
   area.addEventListener("input", () => {
     count();
-    hooks.onChange(false);
+    hooks.onChange(false, name);
   });
   area.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) area.form.requestSubmit();

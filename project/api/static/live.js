@@ -1,7 +1,7 @@
 // The camera on a stage: frames go to the model, and each answer is painted with its own frame.
 
 import { cameras, openCamera, remember, sentence, settingsOf, stopCamera } from "./camera.js";
-import { inJson, pairs, Problem } from "./client.js";
+import { inJson, pairs, plain, Problem } from "./client.js";
 import { announce, button, element, jpeg } from "./dom.js";
 import { given } from "./inputs.js";
 import { paint } from "./overlay.js";
@@ -17,7 +17,8 @@ const FIGURES_EVERY = 500;
 /**
  * Start the camera on a zone's stage; with a model that has a stream, its frames are answered.
  * hooks: { parameters(), onAnswer({ result, seconds }), onProblem(problem), onSnapshot(file), onStop() }.
- * Returns { isStream, setParameters(values), stop() } at once, while the camera is still asked for.
+ * Returns { isStream, name: of the zone's input, setParameters(values), setInput(name), stop() } at
+ * once, while the camera is still asked for.
  */
 export function startLive(zone, model, hooks) {
   const path = isLive(model) ? model.stream : null;
@@ -33,7 +34,7 @@ export function startLive(zone, model, hooks) {
   let [camera, socket, state, fresh, encoding, lastSent, side, held, heldAt, isOver] =
     [null, null, "", false, 0, 0, 0, [], 0, false];
   let [minGap, dropped, latency, hiddenTimer, figuresAt] = [1000 / 30, 0, 0, null, 0];
-  let opening = 0; // how often a camera was asked for
+  let [opening, maxBytes, isPrepared] = [0, Infinity, false]; // prepared: the session has all inputs
 
   // --- states
 
@@ -104,7 +105,7 @@ export function startLive(zone, model, hooks) {
   }
 
   async function pump() {
-    if (!fresh || !socket?.isOpen() || state === "frozen" || encoding) return;
+    if (!fresh || !isPrepared || !socket?.isOpen() || state === "frozen" || encoding) return;
     const now = performance.now();
     if (now - lastSent < minGap * 0.9 || !video.videoWidth) return;
     adapt(now);
@@ -171,16 +172,17 @@ export function startLive(zone, model, hooks) {
 
   function connect() {
     socket?.close();
-    socket = open(path, () => pairs(hooks.parameters()), {
+    const query = () => pairs(hooks.parameters()).filter(([, value]) => value.json === undefined);
+    socket = open(path, query, {
       onAnswer: show,
       onDrop: ({ bitmap }) => bitmap?.close(),
       async onHello({ frame_input: input, limits }) {
-        if (limits?.frames_per_second) minGap = 1000 / limits.frames_per_second;
+        isPrepared = false;
+        [minGap, maxBytes] = [1000 / limits.frames_per_second, limits.frame_bytes];
+        setParameters(hooks.parameters());
         const others = given().filter(({ name }) => name !== (input ?? zone.name));
-        const texts = await Promise.all(
-          others.map(async (other) => [other.name, await inJson(other)]),
-        );
-        if (texts.length) socket?.tell({ type: "inputs", inputs: Object.fromEntries(texts) });
+        await Promise.all(others.map(({ name }) => setInput(name)));
+        isPrepared = true;
         pump();
       },
       onProblem(problem, frame) {
@@ -200,6 +202,18 @@ export function startLive(zone, model, hooks) {
         figures.textContent = `Connecting again${seconds > 1 ? ` in ${seconds} s` : ""}…`;
       },
     });
+  }
+
+  function setParameters(values) {
+    socket?.tell({ type: "params", params: plain(values) });
+  }
+
+  /** Send an input that all later frames have beside their own; without a value it is forgotten. */
+  async function setInput(name) {
+    const input = given().find((one) => one.name === name) ?? { value: null };
+    const message = { type: "inputs", inputs: { [name]: await inJson(input) } };
+    if (new Blob([JSON.stringify(message)]).size <= maxBytes) socket?.tell(message);
+    else stop(`The input ${name} is too large for the live camera: choose a smaller one.`);
   }
 
   // --- controls
@@ -286,14 +300,8 @@ export function startLive(zone, model, hooks) {
   document.addEventListener("visibilitychange", onHidden);
   navigator.mediaDevices?.addEventListener("devicechange", listCameras);
   openOne();
-  return {
-    isStream: Boolean(path),
-    setParameters: (values) => socket?.tell({ type: "params", params: Object.fromEntries(plainPairs(values)) }),
-    stop,
-  };
+  return { isStream: Boolean(path), name: zone.name, setParameters, setInput, stop };
 }
-
-const plainPairs = (values) => Object.entries(values).map(([name, value]) => [name, value.json ?? value]);
 
 /** Encode one bitmap at a time: in a worker, or on the page's thread where there is none that works. */
 function encoder() {

@@ -39,11 +39,12 @@ const mean = (old, value) => (old ? old + SETTLE * (value - old) : value);
 
 /**
  * Open the stream of a model, and open it again for as long as that can help.
- * path: of the stream. parameters(): for its query. hooks: { onHello(hello), onAnswer(answer, frame),
- * onProblem(problem, frame), onDrop(frame): it will not be answered, onLost({ delay, action, problem }) }.
- * Returns { send(bytes, frame), ready(): whether a frame may be sent, tell(message), close() }.
+ * path: of the stream. query(): [[name, text]] for its address. hooks: { onHello(hello),
+ * onAnswer(answer, frame), onProblem(problem, frame), onDrop(frame): it will not be answered,
+ * onLost({ delay, action, problem }) }.
+ * Returns { send(bytes, frame), ready(): whether a frame may be sent, tell(message), reopen(), … }.
  */
-export function open(path, parameters, hooks) {
+export function open(path, query, hooks) {
   let socket = null;
   let hello = null;
   let opened = 0;
@@ -59,7 +60,7 @@ export function open(path, parameters, hooks) {
     clearTimeout(timer);
     const url = new URL(path, location.href);
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-    url.search = new URLSearchParams(parameters());
+    url.search = new URLSearchParams(query());
     [hello, sent, opened, problem, answering] = [null, 0, performance.now(), null, 0];
     socket = new WebSocket(url, [PROTOCOL]);
     socket.binaryType = "arraybuffer";

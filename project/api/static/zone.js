@@ -17,7 +17,7 @@ async function prepare(file, image, { body_bytes, image_pixels, image_types }) {
 
 /**
  * Make the zone of an input. held: { file, url, width, height, … } of its picture, or {} ; it
- * outlives the zone. onChange(complete): the picture is another, or gone. onCamera(zone): the
+ * outlives the zone. onChange(complete, name): the picture is another, or gone. onCamera(zone): the
  * camera is wanted.
  */
 export function pictureZone({ name, required }, held, limits, { onChange, onCamera }) {
@@ -88,7 +88,7 @@ export function pictureZone({ name, required }, held, limits, { onChange, onCame
     if (turn !== latest) return URL.revokeObjectURL(url);
     const { naturalWidth: width = 0, naturalHeight: height = 0 } = isSeen ? decoded : {};
     zone.put({ file, url, width, height, note, words });
-    onChange(true);
+    onChange(true, name);
   };
   zone.put = (picture) => {
     if (held.url && held.url !== picture.url) URL.revokeObjectURL(held.url);
@@ -108,7 +108,7 @@ export function pictureZone({ name, required }, held, limits, { onChange, onCame
     latest++;
     zone.put({});
     picker.focus();
-    onChange(true);
+    onChange(true, name);
   });
   stage.addEventListener("click", ({ target }) => {
     if (root.classList.contains("vacant") && !target.closest("button")) picker.click();
