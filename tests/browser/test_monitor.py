@@ -67,9 +67,9 @@ def test_a_prediction_shows_in_the_panel_by_its_way_of_sending(visit, product):
     """Count, latency and rate come from the server's own metrics, with a line each."""
     tab = visit(product, "/#classification")
     show_panel(tab)
-    before = int(tab.page.locator("#predictions .value").inner_text())
+    before = int(tab.page.locator("#predictions .value").inner_text().replace(",", ""))
     tab.pick(RED)
-    expect(tab.page.locator("#predictions .value")).to_have_text(str(before + 1))
+    expect(tab.page.locator("#predictions .value")).to_have_text(f"{before + 1:,}")
     expect(tab.page.locator("#predictions .note")).to_have_text("1 in the time shown")
     expect(tab.page.locator("#latency .value")).to_have_text(re.compile(r"^[\d.]+ ms$"))
     for tile in ("rate", "latency", "errors", "queue", "workers", "predictions"):
@@ -107,7 +107,7 @@ def test_the_figures_are_what_changed_between_two_reads_and_pause_stops_them(vis
     expect(tab.page.locator("#errors .value")).to_have_text("25 %")
     expect(tab.page.locator("#predictions .value")).to_have_text(re.compile(r"^1,\d{3}$"))
     gained = tab.page.locator("#predictions .note").inner_text().removesuffix(" in the time shown")
-    assert int(gained) % 3 == 0
+    assert int(gained.replace(",", "")) % 3 == 0
     tab.press("Pause")
     tab.page.wait_for_timeout(300)  # a read that was under way has ended
     paused = next(reads)
