@@ -133,10 +133,15 @@ def register(app: FastAPI) -> None:
 async def _project_error(_request: Request, error: ProjectError) -> Response:
     if isinstance(error, ClientDisconnected):
         return Response(status_code=error.status)
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.__cause__ is not None:
+    if is_fault(error):
         log_fault(error)
     _count_rejection("overload" if error.slug == "overloaded" else _REASONS.get(error.status))
     return problem_of(error)
+
+
+def is_fault(error: ProjectError) -> bool:
+    """Whether the server is to blame, and not only busy: something went wrong beneath."""
+    return error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.__cause__ is not None
 
 
 def log_fault(error: ProjectError) -> None:

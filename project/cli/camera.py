@@ -80,14 +80,14 @@ async def play(url: str, camera: Camera, echo: Echo) -> bool:
     if not path:
         raise ConfigurationError(f"{camera.model} has no live stream: it runs in the background")
     takes = inputs_of(details)
-    messages = _messages(camera, takes)
+    held, frames = _messages(camera, takes)
     query = f"?{urlencode(camera.params)}" if camera.params else ""
     address = f"ws{server.url.removeprefix('http')}{path}{query}"
     try:
         async with connect(
             address, subprotocols=[SUBPROTOCOL], max_size=None, open_timeout=OPEN_SECONDS
         ) as connection:
-            return await _Session(connection, camera, echo).run(messages)
+            return await _Session(connection, camera, echo).run(held, frames)
     except InvalidStatus as error:
         document = json_object(bytes(error.response.body or b""))
         raise ErrorResponse(problem_line(document), code=error.response.status_code) from error
@@ -96,8 +96,8 @@ async def play(url: str, camera: Camera, echo: Echo) -> bool:
         raise Unreachable(f"no stream at {server.url}: {reason}") from error
 
 
-def _messages(camera: Camera, takes: Sequence[InputSpec]) -> list[bytes | str]:
-    """The frames of a command, and before them the inputs that all of them share.
+def _messages(camera: Camera, takes: Sequence[InputSpec]) -> tuple[list[str], list[bytes | str]]:
+    """The message with the inputs that all frames share, if there are any, and the frames.
 
     Raises ConfigurationError.
     """
@@ -107,8 +107,8 @@ def _messages(camera: Camera, takes: Sequence[InputSpec]) -> list[bytes | str]:
     own = {main.name} if main else set()
     shared = {name: value for name, value in frames[0].inputs.items() if name not in own}
     held = {name: _encoded(value, kinds[name]) for name, value in shared.items()}
-    first: list[bytes | str] = [json.dumps({"type": "inputs", "inputs": held})] if held else [""]
-    return first + [_frame({name: item.inputs[name] for name in own}, kinds) for item in frames]
+    first = [json.dumps({"type": "inputs", "inputs": held})] if held else []
+    return first, [_frame({name: item.inputs[name] for name in own}, kinds) for item in frames]
 
 
 def _frame(inputs: dict[str, Path | str], kinds: dict[str, str]) -> bytes | str:
@@ -140,20 +140,22 @@ class _Session:
         self._second = Report()
         self._sending = True
 
-    async def run(self, messages: Sequence[bytes | str]) -> bool:
-        """Send for as long as the command says; returns whether a frame failed."""
+    async def run(self, held: Sequence[str], frames: Sequence[bytes | str]) -> bool:
+        """Send frames for as long as the command says; returns whether one failed.
+
+        held: messages before them, with what all of them share.
+        """
         hello = json_object(_bytes(await self._connection.recv()))
         if hello.get("type") != "hello":
             raise ErrorResponse(problem_line(hello.get("problem") or {}), code=0)
-        frames = messages[1:]
         limit = int(hello["limits"]["frame_bytes"])
-        if too_large := [len(it) for it in messages if len(it) > limit]:
+        if too_large := [len(it) for it in (*held, *frames) if len(it) > limit]:
             raise ConfigurationError(
                 f"a frame has {max(too_large):,} bytes, and the server takes {limit:,}: scale it"
             )
         self._total = Report()
-        if messages[0]:
-            await self._connection.send(messages[0])
+        for message in held:
+            await self._connection.send(message)
         tasks = [asyncio.create_task(part) for part in (self._send(frames), self._report())]
         try:
             await self._read()

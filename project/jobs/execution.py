@@ -66,7 +66,7 @@ class ModelHost:
 
     async def __aenter__(self) -> Self:
         """Load every model, off the event loop."""
-        metrics.declare(jobs=self._models)
+        metrics.declare(jobs=self._models, attempts=self._models)
         await self._runner.__aenter__()
         return self
 

@@ -180,7 +180,7 @@ def create_broker(settings: Settings, models: Sequence[AnyModel]) -> WorkerBroke
     if settings.prometheus_multiproc_dir:
         directory = settings.prometheus_multiproc_dir
         multiprocess.prepare(directory, str(settings.worker_slot), metrics.gauge_modes())
-    metrics.declare(jobs=settings.models)  # it sweeps the jobs of all
+    metrics.declare(jobs=settings.models, attempts=settings.models)  # it sweeps the jobs of all
     process = WorkerProcess(settings, models)
     broker = make_broker(settings, [DramatiqMetrics(), process])
     for model in models:

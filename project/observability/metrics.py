@@ -105,7 +105,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 
 # fmt: off
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_STAGE_SECONDS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # few: a model has five stages
 _AGE_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 _BATCH = (1, 2, 4, 8, 16, 32)
@@ -217,17 +217,6 @@ AT_ONCE_ALONE = frozenset(
     }
 )
 
-# Of attempts, which job workers alone make: their exposition has them.
-OF_WORKERS_ALONE = frozenset({"jobs_wait_seconds", "jobs_duration_seconds"})
-
-# A stage has buckets of half a millisecond to 10 s; those between 1 and 5 and between 10 and 50 ms,
-# and the longest, are few enough to do without: there are five stages of each model.
-BOUNDS_OF_API = {
-    "inference_stage_duration_seconds": frozenset(
-        str(bound) for bound in (*_STAGE_SECONDS, "+Inf") if bound not in {0.0025, 0.025, 30.0}
-    )
-}
-
 # Dramatiq's own histogram has 19 buckets for each queue; `jobs_duration_seconds` is the fine one.
 BOUNDS_OF_WORKERS = {
     "dramatiq_message_duration_milliseconds": frozenset(
@@ -251,12 +240,13 @@ def declare(
     jobs: Iterable[str] = (),
     slo_seconds: Mapping[str, float] = MappingProxyType({}),
     streams: Iterable[str] = (),
+    attempts: Iterable[str] = (),
 ) -> None:
     """Create the series of the closed label sets with 0; call it once in each process.
 
     models: those that predict here. jobs: those whose jobs this process accepts or runs.
     slo_seconds: of each model whose predictions are answered here, the time that counts as good.
-    streams: of models that are served as live streams here.
+    streams: of models that are served as live streams here. attempts: of those whose jobs run here.
     """
     for metric, values in (
         (HTTP_REJECTED, REJECTIONS),
@@ -273,6 +263,9 @@ def declare(
         _declare_jobs(model)
     for model in streams:
         _declare_streams(model)
+    for model in attempts:
+        for attempt in (JOBS_WAIT, JOBS_DURATION):
+            attempt.labels(model)
     for model, seconds in slo_seconds.items():
         MODEL_SLO_SECONDS.labels(model).set(seconds)
         for result in LATENCY_RESULTS:
@@ -289,7 +282,7 @@ def _declare_streams(model: str) -> None:
 def _declare_jobs(model: str) -> None:
     for outcome in JOB_OUTCOMES:
         JOBS.labels(model, outcome)
-    for metric in (JOBS_ENQUEUED, JOBS_WAIT, JOBS_DURATION, JOBS_RETRIES, JOBS_DEAD_LETTERS):
+    for metric in (JOBS_ENQUEUED, JOBS_RETRIES, JOBS_DEAD_LETTERS):
         metric.labels(model)
 
 

@@ -92,7 +92,8 @@ def test_closed_sets_belong_to_labels_and_gauges_have_a_mode(spec):
 @each_kept
 def test_series_of_closed_sets_are_there_from_the_start(spec):
     """An alert sees 0, not nothing, and a rate sees the first event."""
-    declare(["declared"], jobs=["declared"], slo_seconds={"declared": 0.5}, streams=["declared"])
+    names = ["declared"]
+    declare(names, jobs=names, slo_seconds={"declared": 0.5}, streams=names, attempts=names)
     known = spec.values | {"model": ("declared",)}
     if not spec.values:
         return
@@ -109,6 +110,7 @@ def test_declaring_counts_nothing():
             jobs=["untouched"],
             slo_seconds={"untouched": 0.5},
             streams=["untouched"],
+            attempts=["untouched"],
         )
     samples = [
         sample

@@ -367,3 +367,14 @@ def test_parameters_are_frozen_and_closed():
         Sizes(side=0)
     with pytest.raises(ValidationError):
         Sizes.model_validate({"sides": 3})
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_parameters_are_finite_numbers(number):
+    """Whether they have bounds or not: JSON could not hold them, in a job's row or a stream."""
+
+    class Unbounded(Params):
+        gain: float = 1.0
+
+    with pytest.raises(ValidationError, match="finite"):
+        Unbounded(gain=number)

@@ -18,12 +18,7 @@ from project.api.readiness import Readiness, readiness_metrics
 from project.api.routes.models import ModelSummary, list_models
 from project.jobs.queue import QueueState
 from project.observability.exposition import CONTENT_TYPE, expose
-from project.observability.metrics import (
-    BOUNDS_OF_API,
-    COLLECT_SECONDS,
-    MULTIPROC_FILES,
-    OF_WORKERS_ALONE,
-)
+from project.observability.metrics import COLLECT_SECONDS, MULTIPROC_FILES
 from project.resources import size
 
 router = APIRouter(tags=["operations"])
@@ -114,13 +109,7 @@ async def metrics(
         yield from readiness_metrics(shared, families)
         yield from runner.drift.collect()
 
-    exposed = await run_in_threadpool(
-        expose,
-        settings.prometheus_multiproc_dir,
-        observe,
-        left_out=OF_WORKERS_ALONE,
-        bounds=BOUNDS_OF_API,
-    )
+    exposed = await run_in_threadpool(expose, settings.prometheus_multiproc_dir, observe)
     COLLECT_SECONDS.observe(exposed.seconds)
     MULTIPROC_FILES.set(exposed.files)
     return Response(exposed.text, media_type=CONTENT_TYPE)

@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 from loguru import logger
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from project.api.problems import log_fault
+from project.api.problems import is_fault, log_fault
 from project.api.streams import messages
 from project.api.streams.inputs import StreamInputs
 from project.api.streams.messages import StreamLimits
@@ -242,9 +241,8 @@ class StreamSession:
             return
         self.counts.rejected += 1
         self._count["rejected"]()
-        ours = error.__cause__ is not None and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         now = self._loop.time()
-        if ours and now - self._fault_logged_at > LOG_SECONDS:
+        if is_fault(error) and now - self._fault_logged_at > LOG_SECONDS:
             log_fault(error)
             self._fault_logged_at = now
         await self._send(messages.problem(error, frame.number))

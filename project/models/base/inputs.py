@@ -90,9 +90,14 @@ class NoInputs(Inputs):
 
 
 class Params(BaseModel):
-    """Base of a model's parameters: give each a type, bounds, a default and a description."""
+    """Base of a model's parameters: give each a type, bounds, a default and a description.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    Infinity and NaN are refused, as JSON cannot hold them.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
 
 def rectangle_on(picture: str, x: str, y: str, width: str, height: str) -> ConfigDict:

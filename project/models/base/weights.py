@@ -89,3 +89,16 @@ def package_file(package: str, path: str, *, sha256: str | None = None) -> Weigh
 def file_of_ours(name: str, *, sha256: str | None = None) -> WeightsFile:
     """A file in project/models/files/."""
     return WeightsFile(str(OWN_FILES / name), sha256=sha256)
+
+
+def folder_or_name(source: str, setting: str) -> str:
+    """The path of a folder with weights, or a name on a hub, as its library takes it.
+
+    setting: what named it. Raises ConfigurationError for a folder that is not there.
+    """
+    if not source.startswith((".", "/", "~")):
+        return source
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        raise ConfigurationError(f"{setting}: there is no folder {source}")
+    return str(folder)

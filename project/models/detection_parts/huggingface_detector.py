@@ -11,6 +11,7 @@ import torch
 
 from project.errors import ConfigurationError
 from project.models.base import Array
+from project.models.base.weights import folder_or_name
 
 SETTING = "DETECTION_WEIGHTS"
 REQUIREMENTS = "requirements-detection.txt"
@@ -65,9 +66,7 @@ def load_detector(source: str) -> HuggingFaceDetector:
         raise ConfigurationError(
             f"{SETTING} needs packages that are not installed: pip install -r {REQUIREMENTS}"
         ) from error
-    if source.startswith((".", "/", "~")) and not Path(source).expanduser().is_dir():
-        raise ConfigurationError(f"{SETTING}: there is no folder {source}")
-    path = str(Path(source).expanduser()) if source.startswith("~") else source
+    path = folder_or_name(source, SETTING)
     try:
         processor = transformers.AutoImageProcessor.from_pretrained(path, trust_remote_code=False)
         net = transformers.AutoModelForObjectDetection.from_pretrained(

@@ -200,12 +200,11 @@ class FaceCascade(BatchModel[Photo, R, Search]):
     ) -> list[tuple[Array, Array]]:
         """For each picture the boxes (n, 4) whose score is high enough, and the net's output."""
         crops = [crops_of(*pair, side) for pair in zip(batch, boxes, strict=True)]
-        outputs = in_chunks(net, np.concatenate(crops))
         ends = np.cumsum([len(it) for it in boxes])[:-1]
-        good = [seen[:, 0] >= least for seen in np.split(outputs, ends)]
+        outputs = np.split(in_chunks(net, np.concatenate(crops)), ends)
+        good = [seen[:, 0] >= least for seen in outputs]
         return [
-            (ours[mask], seen[mask])
-            for ours, seen, mask in zip(boxes, np.split(outputs, ends), good, strict=True)
+            (ours[mask], seen[mask]) for ours, seen, mask in zip(boxes, outputs, good, strict=True)
         ]
 
 

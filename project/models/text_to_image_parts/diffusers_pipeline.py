@@ -12,6 +12,7 @@ from PIL import Image
 
 from project.errors import ConfigurationError, InvalidInput
 from project.models.base.callback_generator import Report, stepwise
+from project.models.base.weights import folder_or_name
 
 SETTING = "TEXT_TO_IMAGE_WEIGHTS"
 REQUIREMENTS = "requirements-text-to-image.txt"
@@ -95,12 +96,11 @@ def load_pipeline(source: str) -> DiffusersPipeline:
         raise ConfigurationError(
             f"{SETTING} needs packages that are not installed: pip install -r {REQUIREMENTS}"
         ) from error
-    if source.startswith((".", "/", "~")) and not Path(source).expanduser().is_dir():
-        raise ConfigurationError(f"{SETTING}: there is no folder {source}")
+    path = folder_or_name(source, SETTING)
     gpu = torch.cuda.is_available()
     try:
         pipeline = diffusers.DiffusionPipeline.from_pretrained(
-            str(Path(source).expanduser()) if source.startswith("~") else source,
+            path,
             dtype=torch.float16 if gpu else torch.float32,
             use_safetensors=True,  # a pickle could run code
             trust_remote_code=False,
