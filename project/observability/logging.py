@@ -33,6 +33,8 @@ _QUIET = (
     *("httpx", "httpx2", "urllib3", "PIL", "asyncio", "multipart", "python_multipart", "alembic"),
     "uvicorn.access",  # request_served says it without the query string
     "uvicorn.websocket",  # stream_served says it likewise; see server/websocket.py
+    # They log in signal handlers, which may interrupt a line: Loguru's lock is not re-entrant.
+    *("dramatiq.MainProcess", "dramatiq.WorkerProcess(0)"),
 )
 _SEVERITIES = (("CRITICAL", 50), ("ERROR", 40), ("WARNING", 30), ("INFO", 20))
 

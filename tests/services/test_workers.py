@@ -141,7 +141,10 @@ async def test_a_frozen_worker_loses_its_job_and_does_no_harm_when_it_thaws(
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["supervisor", "group"])
 async def test_workers_release_their_job_at_sigterm(tmp_path, valkey, photo, whole_group):
-    """Whether it is sent to the supervisor alone or to its process group, as systemd does."""
+    """Whether it is sent to the supervisor alone or, again and again, to its process group.
+
+    systemd signals the group; the log stays whole.
+    """
     with run_job_workers(tmp_path, **variables(tmp_path, valkey)) as crew:
         async with open_job_store(settings_of(tmp_path, valkey)) as store:
             job_id = await send(store, photo, **SLOW)

@@ -236,3 +236,16 @@ def test_a_broken_pipe_does_not_raise_and_shows_no_secret_elsewhere():
     finally:
         os.close(writing)
     assert done.stderr == "alive\n"
+
+
+def test_dramatiq_logs_in_signal_handlers_without_breaking_the_line_they_interrupt(capfd):
+    """Loguru's lock is not re-entrant: a second SIGTERM would tear the record of the first."""
+
+    class Interrupted:
+        def __str__(self) -> str:
+            for name in ("MainProcess", "WorkerProcess(0)"):
+                logging.getLogger(f"dramatiq.{name}").info("Stopping")
+            return "interrupted"
+
+    assert record(lambda: logger.bind(value=Interrupted()).info("event"))["value"] == "interrupted"
+    assert capfd.readouterr().err == ""
