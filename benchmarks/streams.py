@@ -1,8 +1,8 @@
-"""Live streams beside a plain FastAPI server: `python -m benchmarks.streams classification`.
+"""Live streams beside a plain FastAPI server: `python -m benchmarks.streams`.
 
 One stream that sends the next frame on each answer; 20 cameras; 20 cameras beside four clients of
-predictions; and sessions that come and go. The age of an answer is measured by the client, from
-sending a frame to its answer.
+classification; sessions that come and go; and last, 20 cameras for minutes, for the memory. The age
+of an answer is measured by the client, from sending a frame to its answer.
 """
 
 import argparse
@@ -20,9 +20,10 @@ from typing import Any
 
 import httpx2
 from PIL import Image
+from skimage import data as pictures
 from websockets.asyncio.client import ClientConnection, connect
 
-from benchmarks.paths import CORES, PHOTO, VAR, environment
+from benchmarks.paths import CORES, VAR, environment
 from benchmarks.processes import Server, ask, free_port, running
 from benchmarks.stats import median, quantile
 from benchmarks.subjects import product
@@ -35,6 +36,9 @@ CALLERS = 4
 SESSIONS = 2000
 AT_ONCE = 8
 ROUNDS = 3
+CALLED = "classification"
+HEALTH_SECONDS = 0.1  # between two requests for /health
+SAMPLE_SECONDS = 10  # between two readings of the memory
 RESULTS = VAR / "streams.json"
 SUBJECTS = ("vitrine", "queue per socket")
 OPEN = re.compile(r"^websocket_connections_active(?:\{\})? ([\d.]+)$", re.MULTILINE)
@@ -42,24 +46,24 @@ OPEN = re.compile(r"^websocket_connections_active(?:\{\})? ([\d.]+)$", re.MULTIL
 
 @dataclass(frozen=True)
 class Subject:
-    """A server under test. stream, predict: its paths."""
+    """A server under test. model: that of its streams."""
 
     server: Server
-    stream: str
-    predict: str
+    model: str
     says_hello: bool
 
     def session(self) -> connect:
         """A new session."""
-        url = f"ws://127.0.0.1:{self.server.port}{self.stream}"
+        url = f"ws://127.0.0.1:{self.server.port}/v1/models/{self.model}/stream"
         return connect(url, compression=None, max_size=None)
 
 
 @dataclass
 class Seen:
-    """What came back. ages, latencies: seconds, of answers and of requests."""
+    """What came back. ages, latencies, health: seconds, of answers, requests and /health."""
 
     ages: list[float] = field(default_factory=list)
+    health: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     by_camera: list[int] = field(default_factory=list)
     refused: int = 0
@@ -69,11 +73,15 @@ class Seen:
 @contextmanager
 def subject(name: str, model: str) -> Iterator[Subject]:
     """A server, ready."""
+    models = ",".join(dict.fromkeys([model, CALLED]))
     if name == SUBJECTS[0]:
-        settings = {"MODELS": model, "JOBS": "off", "STREAM_FRAMES_PER_SECOND": 1000}
+        settings: dict[str, Any] = {
+            "MODELS": models,
+            "JOBS": "off",
+            "STREAM_FRAMES_PER_SECOND": 1000,
+        }
         with product("streams", **settings) as server:
-            path = f"/v1/models/{model}"
-            yield Subject(server, f"{path}/stream", f"{path}/predictions", says_hello=True)
+            yield Subject(server, model, says_hello=True)
         return
     port = free_port()
     command = [
@@ -84,21 +92,21 @@ def subject(name: str, model: str) -> Iterator[Subject]:
     with running(
         command,
         port=port,
-        variables=environment(BENCH_MODEL=model),
+        variables=environment(BENCH_MODELS=models),
         name="streams-peer",
         ready=lambda server: (
             server.log().count("model_ready") >= CORES
             and ask(server.port, "GET", "/openapi.json").status > 0
         ),
     ) as server:
-        yield Subject(server, "/stream", "/predict", says_hello=False)
+        yield Subject(server, model, says_hello=False)
 
 
 def frame() -> bytes:
-    """A camera's picture."""
+    """A camera's picture: a person, from the breast upwards."""
     buffer = io.BytesIO()
-    with Image.open(PHOTO) as photo:
-        photo.convert("RGB").resize(SIZE).save(buffer, "JPEG", quality=QUALITY)
+    photo = Image.fromarray(pictures.astronaut())  # type: ignore[no-untyped-call]
+    photo.crop((0, 0, 512, 384)).resize(SIZE).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
 
 
@@ -159,11 +167,22 @@ async def caller(tested: Subject, data: bytes, end: float, seen: Seen) -> None:
     async with httpx2.AsyncClient(base_url=base, timeout=60) as client:
         while (before := time.perf_counter()) < end:
             headers = {"Content-Type": "image/jpeg"}
-            answer = await client.post(tested.predict, content=data, headers=headers)
+            path = f"/v1/models/{CALLED}/predictions"
+            answer = await client.post(path, content=data, headers=headers)
             if answer.status_code == httpx2.codes.OK:
                 seen.latencies.append(time.perf_counter() - before)
             else:
                 seen.refused += 1
+
+
+async def watch_health(tested: Subject, end: float, seen: Seen) -> None:
+    """A balancer that asks for /health again and again, over one connection."""
+    base = f"http://127.0.0.1:{tested.server.port}"
+    async with httpx2.AsyncClient(base_url=base, timeout=60) as client:
+        while (before := time.perf_counter()) < end:
+            (await client.get("/health")).raise_for_status()
+            seen.health.append(time.perf_counter() - before)
+            await asyncio.sleep(HEALTH_SECONDS)
 
 
 async def crowd(
@@ -174,8 +193,20 @@ async def crowd(
     await asyncio.gather(
         *(camera(tested, data, seconds, it / cameras / FPS, seen) for it in range(cameras)),
         *(caller(tested, data, end, seen) for _ in range(callers)),
+        watch_health(tested, end, seen),
     )
     return seen
+
+
+async def soak(tested: Subject, data: bytes, seconds: float) -> list[int]:
+    """Bytes of the server (PSS) while the cameras send, read every few seconds."""
+    readings: list[int] = []
+    crowding = asyncio.create_task(crowd(tested, data, seconds, cameras=CAMERAS, callers=0))
+    while not crowding.done():
+        readings.append(await asyncio.to_thread(lambda: tested.server.memory()[0]))
+        await asyncio.wait([crowding], timeout=SAMPLE_SECONDS)
+    await crowding
+    return readings
 
 
 async def churn(tested: Subject) -> float:
@@ -210,17 +241,22 @@ def measure(tested: Subject, seconds: float) -> dict[str, float]:
     return {
         "1 stream: answers/s": len(alone.ages) / seconds,
         "1 stream: age p50, ms": 1000 * quantile(alone.ages, 0.5),
+        "1 stream: age p95, ms": 1000 * quantile(alone.ages, 0.95),
         "1 stream: ms of processors an answer": 1000 * (between - began) / max(1, len(alone.ages)),
         "20 streams: ms of processors an answer": 1000 * (ended - between) / max(1, len(many.ages)),
         "20 streams: answers/s": len(many.ages) / seconds,
         "20 streams: age p50, ms": 1000 * quantile(many.ages, 0.5),
         "20 streams: age p95, ms": 1000 * quantile(many.ages, 0.95),
-        "20 streams: fewest answers of a stream": min(many.by_camera),
+        "20 streams: greatest age, ms": 1000 * max(many.ages, default=float("nan")),
+        "20 streams: fewest answers/s of a stream": min(many.by_camera) / seconds,
+        "20 streams: /health, slowest, ms": 1000 * max(many.health),
         "4 callers alone: requests/s": len(requests.latencies) / seconds,
         "4 callers alone: p95, ms": 1000 * quantile(requests.latencies, 0.95),
         "20 streams and 4 callers: answers/s": len(both.ages) / seconds,
         "20 streams and 4 callers: age p95, ms": 1000 * quantile(both.ages, 0.95),
         "20 streams and 4 callers: requests/s": len(both.latencies) / seconds,
+        "20 streams and 4 callers: share of what they have alone": len(both.latencies)
+        / max(1, len(requests.latencies)),
         "20 streams and 4 callers: request p95, ms": 1000 * quantile(both.latencies, 0.95),
         "20 streams and 4 callers: ms of processors an answer": 1000
         * mixed
@@ -264,9 +300,12 @@ def report(found: dict[str, list[dict[str, float]]]) -> str:
 def main() -> None:
     """Measure both servers in turn, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streams", description=__doc__)
-    parser.add_argument("model", help="a model of pictures that answers at once")
+    parser.add_argument(
+        "model", nargs="?", default="detection", help="a model of pictures that answers at once"
+    )
     parser.add_argument("--seconds", type=float, default=8, help="length of each load")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--soak", type=float, default=300, help="seconds of the last load; 0: none")
     given = parser.parse_args()
     found: dict[str, Any] = {name: [] for name in SUBJECTS}
     for number in range(given.rounds):
@@ -277,6 +316,11 @@ def main() -> None:
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             RESULTS.write_text(json.dumps({"model": given.model, "rounds": found}, indent=1) + "\n")
     print(report(found))
+    if given.soak:
+        with subject(SUBJECTS[0], given.model) as tested:
+            readings = asyncio.run(soak(tested, frame(), given.soak))
+        mib = " ".join(f"{reading / 2**20:.0f}" for reading in readings)
+        print(f"\nMiB of all processes, each {SAMPLE_SECONDS} s under {CAMERAS} streams: {mib}")
 
 
 if __name__ == "__main__":

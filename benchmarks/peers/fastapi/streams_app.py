@@ -27,35 +27,41 @@ QUEUED = 4  # frames of a session
 
 torch.set_num_threads(1)
 settings = Settings()
-(model,) = create((os.environ["BENCH_MODEL"],))
-model.load()
-if isinstance(model, BatchModel):
-    prepare_net(model, "auto", streams=2, cache=settings.cache_dir / "backends")
-pipeline = Pipeline(model, ImageLimits.of(settings))
-params = model.params()
-(picture, *_) = pictures_of(model.inputs)
+pipelines = {}
+for model in create(tuple(os.environ["BENCH_MODELS"].split(","))):
+    model.load()
+    if isinstance(model, BatchModel):
+        prepare_net(model, "auto", streams=2, cache=settings.cache_dir / "backends")
+    pipelines[model.name] = Pipeline(model, ImageLimits.of(settings))
 app = FastAPI()
-print(f"{READY} {model.backend}", flush=True)
+print(f"{READY} {', '.join(pipelines)}", flush=True)
 
 
-def predict(data: bytes) -> bytes:
-    """All steps for one frame."""
-    item = pipeline.prepare({picture: data}, params, Encoding(JSON))
+def predict(name: str, data: bytes) -> bytes:
+    """All steps for one picture."""
+    pipeline = pipelines[name]
+    (picture, *_) = pictures_of(pipeline.model.inputs)
+    item = pipeline.prepare({picture: data}, pipeline.model.params(), Encoding(JSON))
     (output,) = pipeline.forward([item])
     if not isinstance(output, Output):
         raise output
     return output.body
 
 
-@app.post("/predict")
-async def predict_request(request: Request) -> Response:
+@app.get("/health")
+async def health() -> None:
+    """Nothing but an answer."""
+
+
+@app.post("/v1/models/{name}/predictions")
+async def predict_request(name: str, request: Request) -> Response:
     """One request beside the streams."""
     body = await request.body()
-    return Response(await run_in_threadpool(predict, body), media_type=JSON)
+    return Response(await run_in_threadpool(predict, name, body), media_type=JSON)
 
 
-@app.websocket("/stream")
-async def stream(socket: WebSocket) -> None:
+@app.websocket("/v1/models/{name}/stream")
+async def stream(name: str, socket: WebSocket) -> None:
     """Read into the queue; answer what comes out of it."""
     await socket.accept()
     queue: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(QUEUED)
@@ -63,7 +69,7 @@ async def stream(socket: WebSocket) -> None:
     async def answer() -> None:
         while True:
             number, data = await queue.get()
-            result: Any = json.loads(await run_in_threadpool(predict, data))
+            result: Any = json.loads(await run_in_threadpool(predict, name, data))
             await socket.send_json({"type": "answer", "frame": number, "result": result})
 
     task = asyncio.create_task(answer())
