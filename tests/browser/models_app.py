@@ -174,7 +174,7 @@ class PictureAndQuestion(Inputs):
     """A picture, and what to say of it."""
 
     image: Picture
-    question: str = Field("What is it?", description="About the picture.")
+    question: str = Field("What is it?", examples=["Why?"], description="About the picture.")
 
 
 class Answerer(StepModel[PictureAndQuestion, Label]):

@@ -206,13 +206,54 @@ def test_other_inputs_go_before_the_frames_and_a_picture_takes_the_place_of_the_
     expect(tab.page.locator(".caption").first).to_contain_text("The input mask is too large")
     tab.press("Remove")
     start(tab)
-    assert tab.watch.predictions() == []
+    assert tab.watch.predictions() == []  # but the next picture takes the place of the camera
     with tab.page.expect_response("**/predictions*") as answer:
         tab.pick(RED)
     assert answer.value.status == 200
     stage(tab, "still")
     expect(tab.page.locator(".caption").first).to_contain_text("red.png")
     assert tab.watch.errors == []
+
+
+def test_the_camera_is_the_input_in_whose_zone_it_was_started(seeing, kinds):
+    """The frames of any but the first picture go by their name, beside the one that is held."""
+    tab = seeing(kinds, "/#measure", script=SOCKETS)
+    tab.pick(RED)
+    tab.page.get_by_role("button", name="Use the camera").last.click()
+    expect(tab.page.locator(".stage").last).to_have_attribute("data-state", "live")
+    width, height = CAMERA_SIZE
+    expect(tab.page.locator("#result dd")).to_contain_text(
+        ["image, mask", f"width{width}height{height}", str(width), str(height)]
+    )
+    _, held, frame = tab.page.evaluate("() => window.sent.slice(0, 3)")
+    assert (held["type"], list(held["inputs"])) == ("inputs", ["image"])
+    assert (frame["type"], list(frame["inputs"])) == ("frame", ["mask"])
+    assert tab.watch.errors == []
+
+
+def test_an_example_and_control_and_enter_leave_the_camera_on(seeing, kinds):
+    """Frames have the text as soon as it stands there; Enter in a parameter is no Stop either."""
+    tab = seeing(kinds, "/#answerer", script=SOCKETS)
+    start(tab)
+    label = tab.page.locator("#result .label")
+    expect(label).to_have_text(f"{len('What is it?')} and {CAMERA_SIZE[0]}")
+    tab.press("Why?")
+    expect(label).to_have_text(f"{len('Why?')} and {CAMERA_SIZE[0]}")
+    area = tab.page.locator("textarea")
+    area.fill("Who is it?")
+    area.press("Control+Enter")
+    expect(label).to_have_text(f"{len('Who is it?')} and {CAMERA_SIZE[0]}")
+    tab.model("finder")
+    start(tab)
+    count = tab.page.get_by_label("count", exact=True)
+    count.fill("2")
+    count.press("Enter")
+    expect(tab.page.locator(".box")).to_have_count(2)
+    stage(tab, "live")
+    tab.page.set_viewport_size({"width": 390, "height": 900})  # where the bar has a Stop, too
+    tab.page.locator("#run").click()
+    stage(tab, "empty")
+    assert tab.watch.predictions() == []
 
 
 def test_a_lost_connection_opens_again_and_a_hidden_tab_rests(seeing, kinds):

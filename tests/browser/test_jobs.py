@@ -122,6 +122,9 @@ def test_a_try_after_a_lost_answer_adds_no_second_job(visit, kinds):
     expect(items).to_have_count(1)
     followed[0].fulfill(status=404)
     expect(items).to_have_count(0)
+    expect(tab.page.locator("#problem h3")).to_have_text("The server has this job no longer")
+    expect(tab.page.locator("#result")).to_be_empty()
+    expect(tab.page.locator("#cancel")).not_to_be_visible()
 
 
 def test_any_model_runs_as_a_job_and_more_jobs_than_streams_are_followed(visit, kinds, worker):

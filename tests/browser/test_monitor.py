@@ -58,6 +58,13 @@ def test_the_text_format_is_read_and_its_figures_are_computed_as_prometheus_does
     assert calculate(tab, gain, "", 'n_total{a="b"} 4') == 4
 
 
+ROUNDS = 10_000  # milliseconds of the page's own clock: several reads of what it reads by itself
+
+
+def reads_of(tab, path):
+    return sum(url.endswith(path) for url in tab.watch.requests)
+
+
 def show_panel(tab):
     tab.page.locator("#monitor").scroll_into_view_if_needed()
     expect(tab.page.locator("#predictions .value")).to_have_text(re.compile(r"^[\d,]+$"))
@@ -98,7 +105,8 @@ def test_the_figures_are_what_changed_between_two_reads_and_pause_stops_them(vis
         route.fulfill(body="\n".join(lines), content_type="text/plain")
 
     tab = visit(kinds, "/#noise")
-    assert not any(url.endswith("/metrics") for url in tab.watch.requests)  # it is not seen yet
+    tab.page.clock.install()
+    assert reads_of(tab, "/metrics") == 0  # it is not seen yet
     tab.page.route("**/metrics", grow)
     show_panel(tab)
     expect(tab.page.locator("#latency .value")).to_have_text("190 ms")
@@ -108,30 +116,34 @@ def test_the_figures_are_what_changed_between_two_reads_and_pause_stops_them(vis
     expect(tab.page.locator("#predictions .value")).to_have_text(re.compile(r"^1,\d{3}$"))
     gained = tab.page.locator("#predictions .note").inner_text().removesuffix(" in the time shown")
     assert int(gained.replace(",", "")) % 3 == 0
+    with tab.page.expect_response("**/metrics"):
+        pass  # the next read would begin two seconds later
     tab.press("Pause")
-    tab.page.wait_for_timeout(300)  # a read that was under way has ended
-    paused = next(reads)
-    tab.page.wait_for_timeout(2_500)  # more than a round of what must not happen
-    assert next(reads) == paused + 1
+    before = reads_of(tab, "/metrics")
+    tab.page.clock.run_for(ROUNDS)
     with tab.page.expect_request("**/metrics"):
         tab.press("Go on")
+    assert reads_of(tab, "/metrics") == before + 1
 
 
 def test_nothing_is_asked_while_the_tab_is_hidden(visit, kinds):
     """A forgotten tab costs the server nothing; a look at it wakes it."""
-    tab = visit(kinds, "/#noise")
+    tab = visit(kinds, "/health")
+    tab.page.clock.install()
+    tab.open("/#noise")
     show_panel(tab)
     show_as = """hidden => {
       Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
       document.dispatchEvent(new Event("visibilitychange"));
     }"""
+    with tab.page.expect_response("**/metrics"), tab.page.expect_response("**/ready"):
+        pass  # the next ones would begin two seconds later
     tab.page.evaluate(show_as, True)  # noqa: FBT003
-    tab.page.wait_for_load_state("networkidle")  # a read that was under way has ended
-    reads = len(tab.watch.requests)
-    tab.page.wait_for_timeout(2_500)  # more than a round of what must not happen
-    assert len(tab.watch.requests) == reads
+    before = len(tab.watch.requests)
+    tab.page.clock.run_for(ROUNDS)
     with tab.page.expect_request("**/metrics"), tab.page.expect_request("**/ready"):
         tab.page.evaluate(show_as, False)  # noqa: FBT003
+    assert len(tab.watch.requests) == before + 2
 
 
 def test_metrics_that_cannot_be_read_are_said_to_be_elsewhere_or_to_ask_for_a_token(visit, kinds):
@@ -145,4 +157,4 @@ def test_metrics_that_cannot_be_read_are_said_to_be_elsewhere_or_to_ask_for_a_to
         expect(tab.page.get_by_role("link", name="Metrics")).to_have_count(links)
         with tab.page.expect_request("**/ready"):
             pass
-        assert sum(url.endswith("/metrics") for url in tab.watch.requests) == 1
+        assert reads_of(tab, "/metrics") == 1

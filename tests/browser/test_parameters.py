@@ -78,6 +78,9 @@ def test_what_a_form_cannot_hold_is_sent_as_json_by_page_and_command(visit, kind
     assert found["tags"] == []
     printed = json.loads(run(tab.page.locator("#curl").text_content(), tmp_path))
     assert printed["values"] == {"tags": [], "options": {"depth": 3}}
+    options.fill("null")
+    tab.press("Run")
+    expect(tab.page.locator("#json-text")).to_contain_text('"options": null')
 
 
 def test_a_fault_stands_at_its_field_which_has_the_focus(visit, kinds):

@@ -13,6 +13,11 @@ import { showTimings } from "./timings.js";
 
 const DRAWING = "image/png";
 const CANCEL_AFTER = 400; // milliseconds; what is shorter needs none
+const OUTCOMES = {
+  cancelled: "Cancelled",
+  failed: "The job failed",
+  gone: "The server has this job no longer",
+};
 
 let model = null; // what /v1/models/{model} says of the chosen one
 let underWay = null; // { stop(), jobId } of the prediction or the job whose answer is awaited
@@ -84,7 +89,7 @@ function setCancel(words) {
 }
 
 async function run() {
-  if (live) return live.stop();
+  if (live) return; // its frames have what is in the fields already
   if (model.background) return submit();
   if (byId("run").ariaDisabled === "true" || !byId("request").reportValidity()) return;
   const controller = new AbortController();
@@ -139,9 +144,9 @@ async function jobChanged(mine, sent, { job, result }) {
     await present(sent, { result: await result(), stages, roundTrip: null });
   } else {
     clearAnswer();
-    const title = job.status === "cancelled" ? "Cancelled" : "The job failed";
-    const detail = job.problem?.detail ?? "Nothing was made. Run it again when you like.";
-    showProblem(new Problem({ title, detail, ...(job.status === "failed" ? job.problem : {}) }), null);
+    const detail = "Nothing was made. Run it again when you like.";
+    const problem = job.status === "failed" ? job.problem : null;
+    showProblem(new Problem({ title: OUTCOMES[job.status], detail, ...problem }), null);
   }
 }
 
@@ -194,7 +199,8 @@ function showResult(result, zone) {
 /** A picture in words: which model made it, and of what. */
 function describe({ inputs, model: { name } }) {
   const sources = inputs.map(({ value }) => value.name ?? value);
-  const changed = Object.entries(changes()).map(([key, value]) => `${key} ${value.json ?? value}`);
+  const words = (value) => (value.json === undefined ? value : JSON.stringify(value.json));
+  const changed = Object.entries(changes()).map(([key, value]) => `${key} ${words(value)}`);
   return [`Picture by ${name}`, ...sources, ...changed].join(", ");
 }
 
@@ -268,7 +274,7 @@ async function startCamera(zone) {
       const stages = Object.entries(seconds).map(([name, s]) => ({ name, milliseconds: s * 1000 }));
       byId("waiting").hidden = true;
       byId("problem").replaceChildren();
-      const onLight = (number) => light(zone.layer, number);
+      const onLight = (number) => light(zoneOf().layer, number);
       const { brief } = show(byId("result"), model.result.schema, result, onLight);
       announce(brief, { live: true });
       showTimings(stages, null);
@@ -299,6 +305,7 @@ function showCommand() {
     : curlCommand(url, model, command);
   byId("copy").disabled = false;
   byId("run").textContent = live ? "Stop" : isJob ? "Run as a job" : "Run";
+  byId("run").type = live ? "button" : "submit"; // Enter in a field presses it only where it runs
 }
 
 /** The inputs that are there, and examples in place of those that the model requires besides. */
@@ -322,6 +329,11 @@ byId("json-copy").addEventListener("click", ({ target }) =>
 byId("save").addEventListener("click", guarded(save));
 byId("cancel").addEventListener("click", guarded(pressCancel));
 byId("as-job").addEventListener("click", guarded(() => submit()));
+byId("run").addEventListener("click", (event) => {
+  if (!live) return;
+  event.preventDefault(); // it submits again once nothing is live
+  live.stop();
+});
 byId("request").addEventListener("submit", (event) => {
   event.preventDefault();
   guarded(run)();

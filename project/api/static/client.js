@@ -30,7 +30,9 @@ export const needsJson = (parameters) =>
 
 /** Parameters as they stand in a JSON body: one that needs JSON is { json: its value }. */
 export const plain = (parameters) =>
-  Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, value.json ?? value]));
+  Object.fromEntries(
+    Object.entries(parameters).map(([name, value]) => [name, value.json === undefined ? value : value.json]),
+  );
 
 /**
  * POST inputs to a model: [{ name, kind, value: File or string }], and parameters by name.

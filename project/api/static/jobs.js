@@ -54,15 +54,18 @@ function add(view, onChange = () => {}) {
   byId("gallery").prepend(job.item);
   byId("visit").hidden = false;
   for (const old of [...jobs.keys()].slice(0, -MAX_JOBS)) forget(jobs.get(old));
-  store("sessionStorage", KEY, JSON.stringify([...jobs.keys()].reverse()));
+  remember();
   changed(job, view);
   follow();
 }
+
+const remember = () => store("sessionStorage", KEY, JSON.stringify([...jobs.keys()].reverse()));
 
 function forget(job) {
   job.stop?.();
   job.item.remove();
   jobs.delete(job.id);
+  remember();
 }
 
 // --- following
@@ -111,7 +114,9 @@ async function poll(job) {
     job.etag = found.etag;
     changed(job, found.job);
   } catch (error) {
-    if (error.status === 404) forget(job);
+    if (error.status !== 404) return;
+    forget(job);
+    job.onChange({ job: { ...job.view, status: "gone" } });
   }
 }
 

@@ -3,7 +3,7 @@
 import { cameras, openCamera, remember, sentence, settingsOf, stopCamera } from "./camera.js";
 import { inJson, pairs, plain, Problem } from "./client.js";
 import { announce, button, element, jpeg } from "./dom.js";
-import { given } from "./inputs.js";
+import { given, zoneOf } from "./inputs.js";
 import { paint } from "./overlay.js";
 import { isLive, resultKinds } from "./schema.js";
 import { open } from "./stream.js";
@@ -35,6 +35,8 @@ export function startLive(zone, model, hooks) {
     [null, null, "", false, 0, 0, 0, [], 0, false];
   let [minGap, dropped, latency, hiddenTimer, figuresAt] = [1000 / 30, 0, 0, null, 0];
   let [opening, maxBytes, isPrepared] = [0, Infinity, false]; // prepared: the session has all inputs
+  let frameInput = zone.name; // the input that the bytes of a picture alone are
+  const target = zoneOf(); // boxes are of the first picture, whichever the camera's is
 
   // --- states
 
@@ -45,7 +47,7 @@ export function startLive(zone, model, hooks) {
     note.textContent = next === "live" || next === "frozen" ? "" : "not analysed";
     note.hidden = !path || next === "live" || next === "frozen";
     canvas.hidden = next !== "live" && next !== "frozen";
-    if (canvas.hidden) zone.layer.replaceChildren();
+    if (canvas.hidden) target.layer.replaceChildren();
     freeze.textContent = next === "frozen" ? "Go on" : "Freeze";
     if (words) announce(words);
   }
@@ -119,14 +121,23 @@ export function startLive(zone, model, hooks) {
         resizeHeight: Math.round(video.videoHeight * scale),
       };
       bitmap = await createImageBitmap(video, resized);
-      const frame = await encode(bitmap, QUALITY);
-      if (isOver || !socket || document.hidden) frame.bitmap.close();
-      else socket.send(frame.bytes, { bitmap: frame.bitmap, captured: now });
+      const encoded = await encode(bitmap, QUALITY);
+      bitmap = encoded.bitmap;
+      const message = await frameMessage(encoded.bytes);
+      if (isOver || !socket || document.hidden) bitmap.close();
+      else socket.send(message, { bitmap, captured: now });
     } catch {
       bitmap?.close(); // the camera has stopped meanwhile, or the encoder failed
     }
     encoding = 0;
     pump();
+  }
+
+  /** The bytes alone where they are the model's first picture, else the input by its name. */
+  async function frameMessage(bytes) {
+    if (zone.name === frameInput) return bytes;
+    const picture = await inJson({ kind: "image", value: new Blob([bytes]) });
+    return JSON.stringify({ type: "frame", inputs: { [zone.name]: picture } });
   }
 
   /** Smaller frames where the network held back three of the last ten. */
@@ -149,11 +160,11 @@ export function startLive(zone, model, hooks) {
     }
     canvas.getContext("2d", { alpha: false }).drawImage(bitmap, 0, 0);
     bitmap.close();
-    zone.setSize(width, height);
+    zone.setSize(canvas.width, canvas.height);
     setState("live", "Live.");
     const { found } = resultKinds(model.result.schema ?? {}, answer.result);
     const shapes = { boxes: found.box, points: found.point };
-    paint(zone.layer, shapes, { width, height, mirrored: mirror.checked });
+    paint(target.layer, shapes, { width, height, mirrored: mirror.checked && target === zone });
     const now = performance.now();
     latency = latency ? latency + 0.2 * (now - captured - latency) : now - captured;
     dropped = answer.dropped ?? 0;
@@ -180,7 +191,8 @@ export function startLive(zone, model, hooks) {
         isPrepared = false;
         [minGap, maxBytes] = [1000 / limits.frames_per_second, limits.frame_bytes];
         setParameters(hooks.parameters());
-        const others = given().filter(({ name }) => name !== (input ?? zone.name));
+        frameInput = input ?? zone.name;
+        const others = given().filter(({ name }) => name !== zone.name);
         await Promise.all(others.map(({ name }) => setInput(name)));
         isPrepared = true;
         pump();
@@ -260,6 +272,7 @@ export function startLive(zone, model, hooks) {
     for (const part of [video, canvas, note, controls]) part.remove();
     zone.frame.classList.remove("mirrored");
     zone.setOnAir(false);
+    target.layer.replaceChildren();
     zone.show();
     if (words) zone.fail(words);
     if (hadFocus) zone.root.querySelector(".picker").focus();
@@ -279,7 +292,7 @@ export function startLive(zone, model, hooks) {
   });
   mirror.addEventListener("change", () => {
     showMirror();
-    zone.layer.replaceChildren();
+    target.layer.replaceChildren();
   });
 
   function failed({ kind, permission }) {

@@ -42,7 +42,7 @@ const mean = (old, value) => (old ? old + SETTLE * (value - old) : value);
  * path: of the stream. query(): [[name, text]] for its address. hooks: { onHello(hello),
  * onAnswer(answer, frame), onProblem(problem, frame), onDrop(frame): it will not be answered,
  * onLost({ delay, action, problem }) }.
- * Returns { send(bytes, frame), ready(): whether a frame may be sent, tell(message), reopen(), … }.
+ * Returns { send(message, frame): the bytes or the text of a frame, ready(): whether a frame may be sent, tell(message), reopen(), … }.
  */
 export function open(path, query, hooks) {
   let socket = null;
@@ -135,9 +135,9 @@ export function open(path, query, hooks) {
     isBuffered: () => Boolean(socket?.bufferedAmount),
     isOpen: () => Boolean(hello),
     reopen: () => socket || connect(),
-    send(bytes, frame) {
+    send(message, frame) {
       if (!hello) return hooks.onDrop(frame);
-      socket.send(bytes);
+      socket.send(message);
       frame.sent = performance.now();
       pending.set(++sent, frame);
     },
