@@ -138,6 +138,9 @@ def test_a_rectangle_is_drawn_on_the_picture_or_written_as_numbers(visit, kinds)
     tab.page.get_by_label("width", exact=True).blur()
     expect(caption).to_contain_text(re.compile("6 . 20 pixels"))
     expect(tab.page.locator("#curl")).to_contain_text("left=0.8")
+    tab.page.emulate_media(forced_colors="active")  # the picture is still seen below the shade
+    shade = "rectangle => getComputedStyle(rectangle).outlineColor"
+    assert tab.page.locator(".rectangle").evaluate(shade).startswith("rgba(")
     assert tab.watch.errors == []
 
 
