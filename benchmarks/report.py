@@ -17,6 +17,7 @@ from benchmarks.venvs import python_of
 CHART = Path("images") / "throughput.svg"  # beside the page
 TITLES = {"compiled": "The fastest backend for all", "eager": "Torch as it is"}
 CLIENTS = ("1", "4", "16", "64")
+PAGE_SECTION = "## The page in a browser"  # the last one; `python -m benchmarks.page` writes it
 
 
 def render(results: dict[str, Any], page: Path) -> None:
@@ -27,7 +28,14 @@ def render(results: dict[str, Any], page: Path) -> None:
         parts.append(_throughput(results))
     parts += [section(results[name]) for name, section in SECTIONS.items() if name in results]
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text("\n".join(line for part in parts for line in part), encoding="utf-8")
+    lines = "\n".join(line for part in parts for line in part)
+    page.write_text(lines + page_section(page), encoding="utf-8")
+
+
+def page_section(page: Path) -> str:
+    """The section of `python -m benchmarks.page`, as it stands there; empty where there is none."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    return "".join(text.partition(PAGE_SECTION)[1:])
 
 
 def _draw(throughput: dict[str, Any], chart: Path) -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from drills.chromium import arguments, write_film
 from drills.job_workers import run_job_workers
 from drills.server import Server
 from drills.waiting import DEADLINE
@@ -21,19 +20,7 @@ from tests.photos import photo
 from tests.services.server import serve
 from tests.services.stack import Stack, standing
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-]
 MILLISECONDS = DEADLINE * 1000
-CAMERA_SIZE = (640, 480)
-CAMERA_FRAMES = 8  # of a loop in which the face moves from side to side
 PRODUCT = "classification,detection,text_to_image"
 
 expect.set_options(timeout=MILLISECONDS)
@@ -56,17 +43,7 @@ WHITE, BLACK = png("white.png", "white"), png("black.png", "black")
 def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A film of a face, as Chromium's fake camera reads it: 30 frames a second."""
     path = tmp_path_factory.mktemp("camera") / "face.y4m"
-    width, height = CAMERA_SIZE
-    with Image.open(photo("astronaut")) as found:
-        face = found.convert("RGB").resize((width, width)).crop((0, 0, width, height))
-    with path.open("wb") as film:
-        film.write(f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420jpeg\n".encode())
-        for index in range(CAMERA_FRAMES):
-            frame = Image.new("RGB", CAMERA_SIZE, "dimgray")
-            frame.paste(face, (round(20 * np.sin(index / CAMERA_FRAMES * 2 * np.pi)), 0))
-            light, *colours = frame.convert("YCbCr").split()
-            half = [plane.resize((width // 2, height // 2)).tobytes() for plane in colours]
-            film.write(b"FRAME\n" + light.tobytes() + b"".join(half))
+    write_film(path, photo("astronaut"))
     return path
 
 
@@ -75,9 +52,8 @@ def browser(camera_file: Path) -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("chromium is not installed; scripts/install_tools.sh installs it")
-    arguments = [*ARGUMENTS, f"--use-file-for-fake-video-capture={camera_file}"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        browser = playwright.chromium.launch(executable_path=program, args=arguments(camera_file))
         yield browser
         browser.close()
 

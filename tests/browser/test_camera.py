@@ -5,8 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from drills.chromium import CAMERA_SIZE
 from project.settings.loading import load_settings
-from tests.browser.conftest import BLUE, CAMERA_SIZE, RED
+from tests.browser.conftest import BLUE, RED
 
 # In base64 more than a message of a stream may have.
 LARGE = {**RED, "name": "large.png", "buffer": RED["buffer"] + bytes(800_000)}
