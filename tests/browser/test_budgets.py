@@ -12,7 +12,7 @@ from tests.browser.conftest import BLUE, RED
 MAX_BYTES = 160_000  # of all files but the samples
 MAX_ZIPPED = 60_000  # each one compressed
 MAX_SAMPLE = 40_000
-MAX_REQUESTS = 25  # before the first answer
+MAX_REQUESTS = 22  # before the first answer
 MAX_BITMAPS = 4
 
 SHIFTS = """(() => {
@@ -46,6 +46,15 @@ def test_no_file_names_a_model():
     """The contract is the only source: a new model appears without a change of the page."""
     words = "\n".join(path.read_text() for path in STATIC.glob("*.*"))
     assert [name for name in available() if re.search(rf"\b{name}\b", words)] == []
+
+
+def test_the_server_is_reached_at_one_place_alone():
+    """What a request or a socket has to carry is added there, and nowhere else."""
+    scripts = {path.name: path.read_text() for path in STATIC.glob("*.js")}
+    for call in (r"\bfetch\(", r"new WebSocket\(", r"EventSource|XMLHttpRequest|sendBeacon"):
+        found = {name: len(re.findall(call, text)) for name, text in scripts.items()}
+        places = {name: count for name, count in found.items() if count}
+        assert places == ({} if "|" in call else {"client.js": 1}), call
 
 
 def test_few_requests_are_made_before_the_first_answer(visit, kinds):

@@ -1,10 +1,15 @@
-// Shows a result by its kinds: rows with bars, pictures; the rest as names and values.
+// The panel of the answer: a result by its kinds (rows with bars, pictures; the rest as names and
+// values), where its time went, or a problem.
 
-import { bytes, element, percent } from "./dom.js";
+import { button, byId, bytes, copy, element, milliseconds, percent } from "./dom.js";
+import { showInputFaults } from "./inputs.js";
+import { showFaults } from "./parameters.js";
 import { resultKinds } from "./schema.js";
 
 const MANY = 6; // rows with a bar each; beyond, they are set closer
 const EDGES = ["label", "score", "x1", "y1", "x2", "y2"];
+
+let counting = null; // the timer of a Run button that has to wait
 
 /**
  * Show a result that is JSON. What is there already is changed in place, so that a list that is
@@ -38,15 +43,15 @@ export function show(into, schema, result, onLight = () => {}) {
   return { sentence, brief, shapes: { boxes: found.box, points: found.point } };
 }
 
-/** Show a result that is a picture. source: { url, file } of what it was made from, or undefined. */
-export async function showPicture(into, blob, description, source) {
+/** A result that is a picture, as a figure. source: { url, file } of what it was made from, if any. */
+export async function figureOf(blob, description, source) {
   const url = URL.createObjectURL(blob);
   const image = element("img", { src: url, alt: description });
   await image.decode().catch(() => {}); // else the page would jump when its size is known
-  const view = source ? (await import("./compare.js")).compare(image, source) : image;
+  const view = source ? compare(image, source) : image;
   const size = `${image.naturalWidth} × ${image.naturalHeight} pixels, ${bytes(blob.size)}`;
   const caption = element("figcaption", { className: "caption" }, size);
-  into.replaceChildren(element("figure", {}, view, caption));
+  return element("figure", {}, view, caption);
 }
 
 /** The result as text; pictures in it are cut short. */
@@ -134,7 +139,8 @@ function section(kind, onLight) {
   return part;
 }
 
-function fillRows(list, rows) {
+/** Change the rows of a list in place. */
+export function fillRows(list, rows) {
   list.classList.toggle("close", rows.length > MANY);
   while (list.children.length > rows.length) list.lastChild.remove();
   rows.forEach((row, index) => {
@@ -205,4 +211,88 @@ function scalar(json) {
 function text(json) {
   const fraction = typeof json === "number" && !Number.isInteger(json);
   return String(fraction ? Number(json.toPrecision(6)) : json);
+}
+
+/** image: the result. source: { url, file } of the original. */
+function compare(image, { url, file }) {
+  const original = element("img", { src: url, alt: `The original: ${file.name}`, className: "original" });
+  const slider = element("input", { type: "range", min: 0, max: 100, value: 0, className: "split" });
+  slider.ariaLabel = "Share of the original";
+  const view = element("div", { className: "compare" }, image, original, slider);
+  const words = element("span", { className: "tag" }, "drag for the original");
+  view.append(words);
+  const move = () => {
+    view.style.setProperty("--split", `${slider.value}%`);
+    slider.setAttribute("aria-valuetext", `${slider.value} % of the original`);
+    words.hidden = slider.value !== "0";
+  };
+  slider.addEventListener("input", move);
+  view.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
+  move();
+  return view;
+}
+
+// --- where the time went
+
+/** stages: [{ name, milliseconds }] in order; roundTrip: what the browser measured, or null. */
+export function showTimings(stages, roundTrip) {
+  byId("timings").hidden = stages.length === 0;
+  const total = stages.reduce((sum, stage) => sum + stage.milliseconds, 0);
+  const colour = (index) => `--colour: var(--stage-${index % 6})`;
+  const parts = stages.map((stage, index) =>
+    element("i", { style: `${colour(index)}; --part: ${stage.milliseconds / (total || 1)}` }),
+  );
+  const entries = stages.map((stage, index) =>
+    element(
+      "div",
+      {},
+      element("dt", { style: colour(index) }, stage.name),
+      element("dd", {}, milliseconds(stage.milliseconds)),
+    ),
+  );
+  byId("stack").replaceChildren(...parts);
+  byId("legend").replaceChildren(...entries);
+  byId("total").replaceChildren(
+    element("strong", {}, milliseconds(total)),
+    ` in the server${roundTrip === null ? "" : `, ${milliseconds(roundTrip)} round trip`}`,
+  );
+}
+
+// --- problems
+
+/** again(): runs the same once more; null where that cannot help. */
+export function showProblem(problem, again) {
+  const { title, detail, errors, status, requestId, retry, after } = problem;
+  const parts = [element("h3", {}, title), element("p", {}, detail)];
+  const withoutInput = showInputFaults(errors);
+  const withoutPlace = showFaults(errors).filter((name) => withoutInput.includes(name));
+  const faults = withoutPlace.map((name) => element("li", {}, element("code", {}, name), ` ${errors[name]}`));
+  if (faults.length) parts.push(element("ul", {}, ...faults));
+  if (requestId) {
+    const id = element("code", {}, requestId);
+    const copyId = button("Copy", ({ target }) => copy(target, requestId, id), "quiet");
+    copyId.ariaLabel = "Copy the request's id";
+    parts.push(element("p", { className: "hint" }, `status ${status}, request_id `, id, " ", copyId));
+  }
+  if (retry && again) parts.push(button("Try again", again));
+  byId("problem").replaceChildren(...parts);
+  if (status === 429 && after) holdRun(after);
+}
+
+/** Run keeps the focus while it has to wait, and enables itself. */
+function holdRun(seconds) {
+  clearTimeout(counting);
+  const run = byId("run");
+  const tick = (left) => {
+    run.ariaDisabled = left > 0 ? "true" : null;
+    byId("bar-note").textContent = left > 0 ? `Again ${when(left)}.` : "";
+    if (left > 0) counting = setTimeout(() => tick(left - 1), 1000);
+  };
+  tick(Math.ceil(seconds));
+}
+
+function when(seconds) {
+  if (seconds < 3600) return `in ${seconds} s`;
+  const at = new Date(Date.now() + seconds * 1000);
+  return `on ${at.toLocaleDateString("en", { day: "numeric", month: "long" })}`;
 }

@@ -1,6 +1,6 @@
 // The bench: the chosen model's inputs and parameters, and one prediction, job or stream at a time.
 
-import { asJson, show, showPicture } from "./answer.js";
+import { asJson, figureOf, show, showProblem, showTimings } from "./answer.js";
 import { predict, Problem } from "./client.js";
 import { curlCommand, streamCommand } from "./curl.js";
 import { announce, button, byId, copy, download, element } from "./dom.js";
@@ -8,8 +8,6 @@ import { given, hasPictures, offerInputs, useAsInput, zoneOf } from "./inputs.js
 import { light, paint } from "./overlay.js";
 import { changes, offer, showFaults, showReset, values, write } from "./parameters.js";
 import { rectangleOf } from "./schema.js";
-import { showProblem } from "./problem.js";
-import { showTimings } from "./timings.js";
 
 const DRAWING = "image/png";
 const CANCEL_AFTER = 400; // milliseconds; what is shorter needs none
@@ -61,7 +59,8 @@ async function parametersChanged() {
 
 // --- what is sent
 
-const asked = () => ({ inputs: given(), parameters: values() });
+const asked = () => ({ model, inputs: given(), parameters: values() });
+const mayRun = () => byId("run").ariaDisabled !== "true" && byId("request").reportValidity();
 
 /** Begin; a run that another has overtaken shows nothing. Returns what to end it with. */
 function begin(stop, words) {
@@ -91,10 +90,10 @@ function setCancel(words) {
 async function run() {
   if (live) return; // its frames have what is in the fields already
   if (model.background) return submit();
-  if (byId("run").ariaDisabled === "true" || !byId("request").reportValidity()) return;
+  if (!mayRun()) return;
   const controller = new AbortController();
   const mine = begin(() => controller.abort(), "Cancel");
-  const sent = { ...asked(), model };
+  const sent = asked();
   try {
     const [accept] = model.result.media_types;
     const answer = await predict(model, sent, accept, controller.signal);
@@ -107,8 +106,8 @@ async function run() {
 }
 
 async function submit(key) {
-  if (byId("run").ariaDisabled === "true" || !byId("request").reportValidity()) return;
-  const sent = { ...asked(), model };
+  if (!mayRun()) return;
+  const sent = asked();
   const jobs = await import("./jobs.js");
   const mine = begin(() => {}, "");
   key ??= jobs.newKey();
@@ -125,23 +124,18 @@ async function submit(key) {
 }
 
 /** The job whose answer is awaited has changed. */
-async function jobChanged(mine, sent, { job, result }) {
+async function jobChanged(mine, sent, { job, result, progressOf }) {
   if (underWay !== mine || model !== sent.model) return;
   if (job.status === "accepted" || job.status === "running") {
     clearAnswer();
-    byId("waiting").hidden = true;
-    const bar = element("progress", { max: 1, ariaLabel: "Progress of the job" });
-    if (job.status === "running") bar.value = job.progress;
-    const words = job.status === "running" ? `${Math.round(job.progress * 100)} % done` : "Waiting for a worker";
-    byId("result").replaceChildren(element("p", { className: "caption" }, `Job: ${words}`), bar);
+    byId("result").replaceChildren(...progressOf(job));
     byId("answer").ariaBusy = "false";
     setCancel(job.cancel_requested ? "Cancelling…" : "Cancel");
     return;
   }
   end(mine);
   if (job.status === "succeeded") {
-    const stages = Object.entries(job.seconds).map(([name, s]) => ({ name, milliseconds: s * 1000 }));
-    await present(sent, { result: await result(), stages, roundTrip: null });
+    await present(sent, { result: await result(), stages: stagesOf(job.seconds), roundTrip: null });
   } else {
     clearAnswer();
     const detail = "Nothing was made. Run it again when you like.";
@@ -163,18 +157,15 @@ function pressCancel() {
 async function present(sent, { result, stages, roundTrip }) {
   const isPicture = result instanceof Blob;
   const zone = zoneOf();
-  const made = isPicture ? element("div") : byId("result");
-  if (isPicture) await showPicture(made, result, describe(sent), zone?.held.width ? zone.held : undefined);
+  const figure = isPicture && (await figureOf(result, describe(sent), zone?.held.width ? zone.held : null));
   if (model !== sent.model) return;
   clearAnswer();
-  byId("waiting").hidden = true;
   answered = { sent, result };
   let sentence = "The picture is here.";
   if (isPicture) {
-    byId("result").replaceChildren(...made.childNodes);
+    byId("result").replaceChildren(figure);
     const file = new File([result], `${model.name}.png`, { type: result.type });
-    const use = button("Use as input", () => useAsInput(file), "quiet");
-    if (zone) byId("result").querySelector("figcaption").append(use);
+    if (zone) figure.lastChild.append(button("Use as input", () => useAsInput(file), "quiet"));
   } else {
     sentence = showResult(result, zone);
   }
@@ -204,6 +195,9 @@ function describe({ inputs, model: { name } }) {
   return [`Picture by ${name}`, ...sources, ...changed].join(", ");
 }
 
+const stagesOf = (seconds) =>
+  Object.entries(seconds).map(([name, value]) => ({ name, milliseconds: value * 1000 }));
+
 async function save() {
   const { sent, result } = answered;
   const isPicture = result instanceof Blob;
@@ -221,7 +215,6 @@ function clearAnswer() {
   byId("result").replaceChildren();
   zoneOf()?.layer.replaceChildren();
   for (const id of ["json", "timings", "save"]) byId(id).hidden = true;
-  byId("waiting").hidden = false;
   answered = null;
   const { activeElement } = document;
   if (hadFocus && !(answer.contains(activeElement) && activeElement.checkVisibility())) {
@@ -237,7 +230,6 @@ export function guarded(action) {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       clearAnswer();
-      byId("waiting").hidden = true;
       showProblem(error, () => guarded(action)(...args));
     }
   };
@@ -271,13 +263,11 @@ async function startCamera(zone) {
   live = startLive(zone, model, {
     parameters: values,
     onAnswer({ result, seconds }) {
-      const stages = Object.entries(seconds).map(([name, s]) => ({ name, milliseconds: s * 1000 }));
-      byId("waiting").hidden = true;
       byId("problem").replaceChildren();
       const onLight = (number) => light(zoneOf().layer, number);
       const { brief } = show(byId("result"), model.result.schema, result, onLight);
       announce(brief, { live: true });
-      showTimings(stages, null);
+      showTimings(stagesOf(seconds), null);
     },
     onProblem: (problem) => showProblem(problem, null),
     onSnapshot: (file) => zone.take(file),

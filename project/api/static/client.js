@@ -137,10 +137,21 @@ export function parseServerTiming(header) {
   });
 }
 
+/** Whatever the page asks of the server goes through this, and through openSocket. */
+export const request = (path, options) => fetch(path, options);
+
+/** Open a WebSocket at a path of this server, with that query. */
+export function openSocket(path, query, protocols) {
+  const url = new URL(path, location.href);
+  url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  url.search = new URLSearchParams(query);
+  return new WebSocket(url, protocols);
+}
+
 async function send(path, options, expected = []) {
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await request(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw await unreachable(options.body !== undefined);
@@ -161,7 +172,7 @@ async function asProblem(answer) {
 
 /** A server that lives, but hung up on an upload, did not want to read it to its end. */
 async function unreachable(uploading) {
-  const lives = uploading && (await fetch("/health").then((answer) => answer.ok, () => false));
+  const lives = uploading && (await request("/health").then((answer) => answer.ok, () => false));
   if (lives) {
     const detail =
       "the server hung up before it had all of it; most often a picture is too large, " +

@@ -20,8 +20,9 @@ export const newKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /**
- * Submit a job and follow it. sent: { model, inputs, parameters }. onChange({ job, result() }): it
- * has changed; result(): its result as a Blob or what its JSON says. Returns the job.
+ * Submit a job and follow it. sent: { model, inputs, parameters }. onChange({ job, result(),
+ * progressOf(job) }): it has changed; result(): its result as a Blob or what its JSON says;
+ * progressOf(job): as elements. Returns the job.
  */
 export async function submit(sent, key, onChange) {
   const view = await submitJob(sent.model, sent, key);
@@ -130,7 +131,7 @@ function changed(job, view) {
   job.view = view;
   draw(job);
   if (ENDED.includes(view.status) && before && before !== view.status) announce(`Job ${view.status}.`);
-  job.onChange({ job: view, result: () => resultOf(view) });
+  job.onChange({ job: view, result: () => resultOf(view), progressOf });
 }
 
 async function resultOf({ id, result: { media_type: type } }) {
@@ -141,13 +142,13 @@ async function resultOf({ id, result: { media_type: type } }) {
 
 function draw(job) {
   const { view, item } = job;
-  const { status, progress, model, params, cancel_requested: isCancelling } = view;
+  const { status, model, params, cancel_requested: isCancelling } = view;
   const isOver = ENDED.includes(status);
   const hadFocus = item.contains(document.activeElement);
   const words = Object.values(params).find((value) => typeof value === "string") ?? "";
   item.dataset.status = status;
   item.replaceChildren(
-    isOver ? outcome(job) : bar(status, progress),
+    isOver ? outcome(job) : thumb(...progressOf(view)),
     element("strong", {}, model),
     element("span", { className: "caption", title: words }, words || "\u00a0"),
     element("div", { className: "row-of-buttons" }, ...actions(job, isOver, isCancelling)),
@@ -157,11 +158,11 @@ function draw(job) {
 
 const thumb = (...parts) => element("div", { className: "thumb" }, ...parts);
 
-function bar(status, progress) {
-  const made = element("progress", { max: 1, ariaLabel: "Progress" });
-  if (status === "running") made.value = progress;
+function progressOf({ status, progress }) {
+  const bar = element("progress", { max: 1, ariaLabel: "Progress of the job" });
+  if (status === "running") bar.value = progress;
   const words = status === "running" ? `${Math.round(progress * 100)} %` : "waits for a worker";
-  return thumb(made, element("span", { className: "caption" }, words));
+  return [bar, element("p", { className: "caption" }, words)];
 }
 
 function outcome(job) {

@@ -1,8 +1,9 @@
 // The panel of the server: while it is seen, /metrics is read every two seconds, and what changed shown.
 
+import { fillRows } from "./answer.js";
+import { request } from "./client.js";
 import { byId, element, milliseconds } from "./dom.js";
 import { buckets, increase, parse, quantile, select, sum } from "./prometheus.js";
-import { draw } from "./sparkline.js";
 
 const EVERY = 2_000; // milliseconds
 const SPAN = 120_000; // what the sparklines show
@@ -57,7 +58,7 @@ async function tick() {
 
 async function read() {
   try {
-    const answer = await fetch("/metrics", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+    const answer = await request("/metrics", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
     if (OFF[answer.status]) turnOff(answer.status);
     else if (answer.ok) take(Date.now(), parse(await answer.text()));
     else previous = null;
@@ -156,16 +157,62 @@ function tile(id, words, note, now) {
 
 function bars(id, counts) {
   const most = Math.max(...counts.map(([, count]) => count), 1);
-  const items = counts.map(([words, count]) => {
-    const fill = element("i");
-    fill.style.setProperty("--share", count / most);
-    return element(
-      "li",
-      {},
-      element("span", { className: "label" }, words.split(", ")[0]),
-      element("span", { className: "share" }, count.toLocaleString("en")),
-      element("span", { className: "bar", ariaHidden: "true" }, fill),
-    );
-  });
-  byId(id).replaceChildren(...(items.length ? items : [element("li", { className: "note" }, "None yet.")]));
+  const rows = counts.map(([words, count]) => ({
+    label: words.split(", ")[0],
+    share: count / most,
+    figure: count.toLocaleString("en"),
+  }));
+  fillRows(byId(id), rows);
+}
+
+// --- small lines over time
+
+const NAMESPACE = "http://www.w3.org/2000/svg";
+const WIDTH = 240;
+const HEIGHT = 44;
+const MARGIN = 3;
+
+/**
+ * points: [{ at, value }] in order of time; a value that is not finite leaves a gap.
+ * from, to: the times at the left and right edge.
+ */
+function draw(svg, points, from, to) {
+  const top = Math.max(...points.map(({ value }) => (Number.isFinite(value) ? value : 0)), 0) || 1;
+  const x = (at) => (((at - from) / (to - from)) * WIDTH).toFixed(1);
+  const y = (value) => (HEIGHT - MARGIN - (value / top) * (HEIGHT - 2 * MARGIN)).toFixed(1);
+  const floor = HEIGHT - MARGIN;
+  const lines = [];
+  const areas = [];
+  const dots = [];
+  for (const run of runs(points)) {
+    const steps = run.map(({ at, value }) => `${x(at)} ${y(value)}`).join("L");
+    if (run.length === 1) dots.push(`M${steps}h.01`); // a round cap and next to no length
+    else lines.push(`M${steps}`);
+    areas.push(`M${x(run[0].at)} ${floor}L${steps}L${x(run.at(-1).at)} ${floor}Z`);
+  }
+  svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.replaceChildren(
+    path("floor", `M0 ${floor}H${WIDTH}`),
+    path("area", areas.join("")),
+    path("line", lines.join("")),
+    path("dots", dots.join("")),
+  );
+}
+
+/** Split at the gaps. */
+function runs(points) {
+  const found = [[]];
+  for (const point of points) {
+    if (Number.isFinite(point.value)) found.at(-1).push(point);
+    else found.push([]);
+  }
+  return found.filter(({ length }) => length);
+}
+
+function path(name, d) {
+  const made = document.createElementNS(NAMESPACE, "path");
+  made.setAttribute("class", name);
+  made.setAttribute("d", d);
+  return made;
 }

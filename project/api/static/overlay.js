@@ -1,4 +1,5 @@
 // Paints boxes and points over a picture: HTML in per cent of it, so that no resizing computes.
+// They move by `translate`, which is cheaper than another layout and no shift of it.
 
 import { element, percent } from "./dom.js";
 
@@ -22,20 +23,22 @@ export function paint(layer, { boxes, points }, { width, height, mirrored = fals
   [...layer.querySelectorAll(".box")].forEach((node, index) => {
     const { label, score, x1, y1, x2, y2 } = shown[index];
     const [left, top] = [across(x1, x2 - x1), y1 / height];
-    place(node, { left, top, width: (x2 - x1) / width, height: (y2 - y1) / height });
+    place(node, left, top);
+    node.style.width = inPercent((x2 - x1) / width);
+    node.style.height = inPercent((y2 - y1) / height);
     const inside = top < 0.08 ? " inside" : "";
     const side = left > 0.6 ? " right" : "";
-    node.className = `box colour-${colourOf(label)}${inside}${side}`;
+    const lit = node.classList.contains("lit") ? " lit" : "";
+    write(node, "className", `box colour-${colourOf(label)}${inside}${side}${lit}`);
     node.dataset.number = index + 1;
-    const words = `${index + 1} ${label} ${percent(score)}`;
-    if (node.firstChild.textContent !== words) node.firstChild.textContent = words;
+    write(node.firstChild, "textContent", `${index + 1} ${label} ${percent(score)}`);
   });
   const dots = points.slice(0, MAX_SHAPES * 5);
   fit(layer, ".dot", dots.length, () => element("i", { className: "dot" }));
   [...layer.querySelectorAll(".dot")].forEach((node, index) => {
     const { label, x, y } = dots[index];
-    place(node, { left: across(x), top: y / height });
-    node.className = `dot colour-${colourOf(label)}`;
+    place(node, across(x), y / height);
+    write(node, "className", `dot colour-${colourOf(label)}`);
   });
   return boxes.length - shown.length;
 }
@@ -59,8 +62,13 @@ function fit(layer, selector, count, make) {
   for (let index = count; index < there.length; index++) there[index].remove();
 }
 
-function place(node, shares) {
-  for (const [name, share] of Object.entries(shares)) {
-    node.style.setProperty(`--${name}`, `${(share * 100).toFixed(3)}%`);
-  }
+const inPercent = (share, unit = "%") => `${(share * 100).toFixed(3)}${unit}`;
+
+function place(node, left, top) {
+  node.style.translate = `${inPercent(left, "cqw")} ${inPercent(top, "cqh")}`;
+}
+
+/** Writing what is there already would cost a new style. */
+function write(node, property, words) {
+  if (node[property] !== words) node[property] = words;
 }

@@ -1,5 +1,6 @@
 // The pill that says whether the server is ready, and one banner while it does not answer.
 
+import { request } from "./client.js";
 import { button, byId, element } from "./dom.js";
 
 const EVERY = 2; // seconds
@@ -26,7 +27,7 @@ async function ask() {
   clearTimeout(timer);
   try {
     const options = { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) };
-    const answer = await fetch("/ready", options);
+    const answer = await request("/ready", options);
     const { status, checks } = await answer.json();
     const failing = Object.keys(checks).filter((name) => !checks[name].ok);
     if (answer.ok) showState("good", "Ready");

@@ -1,5 +1,7 @@
 // The socket of a live model: frames go out, answers come in; it opens itself again.
 
+import { openSocket } from "./client.js";
+
 const PROTOCOL = "vitrine.v1";
 const MAX_WINDOW = 3; // unanswered frames
 const MAX_BACKOFF = 10_000; // milliseconds
@@ -58,11 +60,8 @@ export function open(path, query, hooks) {
 
   function connect() {
     clearTimeout(timer);
-    const url = new URL(path, location.href);
-    url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-    url.search = new URLSearchParams(query());
     [hello, sent, opened, problem, answering] = [null, 0, performance.now(), null, 0];
-    socket = new WebSocket(url, [PROTOCOL]);
+    socket = openSocket(path, query(), [PROTOCOL]);
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => receive(JSON.parse(data));
     socket.onclose = ({ code }) => lost(code);

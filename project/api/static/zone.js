@@ -1,10 +1,13 @@
 // One picture as an input: a stage that shows it, and the ways to choose another.
 
-import { button, byId, bytes, element, replaced } from "./dom.js";
+import { request } from "./client.js";
+import { button, byId, bytes, element, jpeg, replaced } from "./dom.js";
 
 const SAMPLES = ["astronaut.jpg", "chelsea.jpg"]; // /static/samples/, see NOTICE
 
 const SHARE = 0.9; // of the limit on bodies, which has room for a form and parameters
+const MAX_SIDE = 4096; // pixels; the canvases of iOS end at 16.7 million
+const QUALITY = 0.92;
 
 /** A file as it is sent: re-encoded where the server would refuse it. image: null where not shown. */
 async function prepare(file, image, { body_bytes, image_pixels, image_types }) {
@@ -12,7 +15,27 @@ async function prepare(file, image, { body_bytes, image_pixels, image_types }) {
   const pixels = image ? image.naturalWidth * image.naturalHeight : 0;
   const isLarge = file.size > body_bytes * SHARE || pixels > image_pixels;
   if (!image || !(isForeign || isLarge)) return { file, note: "" };
-  return (await import("./photo.js")).shrink(file, image, body_bytes * SHARE, image_pixels);
+  return shrink(file, image, body_bytes * SHARE, image_pixels);
+}
+
+/**
+ * Shrink a picture to at most so many bytes and pixels. file: what was chosen. image: it, decoded.
+ * Returns { file: what to send, note: what was done }.
+ */
+async function shrink(file, image, maxBytes, maxPixels) {
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const scales = [MAX_SIDE / Math.max(width, height), Math.sqrt(maxPixels / (width * height))];
+  let scale = Math.min(1, ...scales);
+  for (; ; scale *= 0.7) {
+    const sides = [width, height].map((side) => Math.max(1, Math.floor(side * scale)));
+    const blob = await jpeg(image, ...sides, QUALITY); // upright, by EXIF
+    if (!blob) return { file, note: "" };
+    if (blob.size > maxBytes) continue;
+    const sent = new File([blob], file.name.replace(/(\.\w+)?$/, ".jpg"), { type: "image/jpeg" });
+    const original = `the original is ${width} × ${height}, ${bytes(file.size)}`;
+    const note = `sent as ${sides.join(" × ")}, ${bytes(blob.size)}; ${original}`;
+    return { file: sent, note };
+  }
 }
 
 /**
@@ -135,7 +158,7 @@ function sampleButton(sample, zone) {
   const path = `/static/samples/${sample}`;
   const name = sample.split(".")[0];
   const use = async () => {
-    const blob = await (await fetch(path)).blob();
+    const blob = await (await request(path)).blob();
     await zone.take(new File([blob], sample, { type: blob.type }));
   };
   const made = button("", use, "sample");
