@@ -164,7 +164,7 @@ def urls(settings: Settings) -> dict[str, str]:
     metrics = f"http://{host}:{settings.metrics_port}" if settings.metrics_port else root
     return {
         "page": root,
-        "API documentation": f"{root}/docs",
+        **({"API documentation": f"{root}/docs"} if settings.docs else {}),
         "readiness": f"{root}/ready",
         "metrics": f"{metrics}/metrics",
     }

@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from project import __version__, models
 from project.api import openapi, problems
 from project.api.body_limit import BodyLimit
+from project.api.cors import cors_middleware
 from project.api.jobs.services import open_job_services
 from project.api.metrics_port import MetricsPort, metrics_app
 from project.api.overload import OverloadGuard
@@ -101,6 +102,7 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,  # a redirect would label the raw path: cardinality without a login
+        openapi_url="/openapi.json" if settings.docs else None,
         docs_url=None,
         redoc_url=None,
         telemetry={
@@ -110,6 +112,7 @@ def create_app(
             "logs": False,  # and Loguru these
         },
         middleware=[
+            *cors_middleware(settings.cors_origins),
             Middleware(RequestContext, answer=problems.unexpected),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ],
@@ -118,14 +121,15 @@ def create_app(
     app.openapi = openapi.corrected(app.openapi)  # type: ignore[method-assign]
     instrument(app)
     app.mount("/static", web_page.PageFiles(directory=web_page.STATIC), name="static")
-    app.mount("/docs/files", StaticFiles(directory=documentation.swagger_files()), name="docs")
+    if settings.docs:
+        app.mount("/docs/files", StaticFiles(directory=documentation.swagger_files()), name="docs")
     routers = [
         predictions_router(model, jobs=settings.jobs) for model in served
     ]  # first, as Starlette tries in order
     routers += _job_routers(served, storage) if storage else []
     routers += [
         web_page.router,
-        documentation.router,
+        *([documentation.router] if settings.docs else []),
         operations.router,
         model_routes.router,
         stream.router,

@@ -36,7 +36,7 @@ _REASONS = {
     422: "invalid",
 }
 _ADVICE = {
-    404: "nothing is at this path; GET /v1/models lists what is served, /docs shows all routes",
+    404: "nothing is at this path; GET /v1/models lists what is served{docs}",
     405: "this path does not take this method; the Allow header names those that it takes",
 }
 
@@ -159,7 +159,9 @@ def log_fault(error: ProjectError) -> None:
 async def _http_error(request: Request, error: HTTPException) -> Response:
     _count_rejection(_REASONS.get(error.status_code))
     title = HTTPStatus(error.status_code).phrase
-    detail = _ADVICE.get(error.status_code) or str(error.detail)
+    detail = _ADVICE.get(error.status_code, "{detail}").format(
+        detail=error.detail, docs=", /docs shows all routes" if request.app.openapi_url else ""
+    )
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _allow(request, headers.get("Allow", ""))
@@ -180,13 +182,14 @@ def _allow(request: Request, named: str) -> str:
     return ", ".join(sorted(methods))
 
 
-async def _validation_error(_request: Request, error: RequestValidationError) -> Response:
+async def _validation_error(request: Request, error: RequestValidationError) -> Response:
     _count_rejection("invalid")
     fields = {".".join(map(str, item["loc"])): str(item["msg"]) for item in error.errors()}
     return problem(
         422,
         "Invalid input",
-        "correct the parameters named in errors; /docs shows what is taken",
+        "correct the parameters named in errors"
+        + ("; /docs shows what is taken" if request.app.openapi_url else ""),
         slug="invalid-input",
         fields=fields,
     )

@@ -12,7 +12,7 @@ from loguru import logger
 from prometheus_fastapi_instrumentator.metrics import Info
 from prometheus_fastapi_instrumentator.middleware import PrometheusInstrumentatorMiddleware
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,6 +32,8 @@ STREAMS = frozenset({"/v1/jobs/{job_id}/events"})  # their clients choose how lo
 UNMATCHED = "none"
 METHOD_NOT_ALLOWED = 405
 FAULT = 500
+# Only a trusted proxy makes the scheme https (FORWARDED_ALLOW_IPS). A browser then stays with it.
+HSTS = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
 def instrument(app: Starlette) -> None:
@@ -111,6 +113,7 @@ class RequestContext:
         headers = Headers(scope=scope)
         request_id = accept_request_id(headers.get("x-request-id"))
         token = REQUEST_ID.set(request_id)
+        secure = HSTS if scope.get("scheme") == "https" else ()
         traffic = _Traffic()
         began = time.perf_counter()
 
@@ -122,7 +125,8 @@ class RequestContext:
         async def count_sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 traffic.status, traffic.started = message["status"], True
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                own = [(b"x-request-id", request_id.encode()), *secure]
+                message["headers"] = [*message.get("headers", ()), *own]
             traffic.sent += len(message.get("body", b""))
             await send(message)
 

@@ -30,12 +30,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     on_connections_changed: called when a connection is made or lost. check_overload: called for
     each head, as ServedApplication.overload. pause_seconds: length of the pause in reading from a
-    connection after two rejections in less time than that.
+    connection after two rejections in less time than that. cors_origins: those whose pages may
+    read a rejection.
     """
 
     on_connections_changed: Callable[[], object] | None = None
     check_overload: CheckOverload | None = None
     pause_seconds = 0.0
+    cors_origins: tuple[str, ...] = ()
     _pending_bytes = 0  # since the last head or piece of a body was complete
     _rejected = False  # the request whose body arrives now
     _discarded_bytes = 0  # of that body
@@ -128,7 +130,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._close_after_body = not persistent or self.expect_100_continue or CLOSE in own
         if self._close_after_body and CLOSE not in own:
             own = [*own, CLOSE]
-        self.transport.write(rejection.render(overload, self.headers, own))
+        answer = rejection.render(overload, self.headers, own, self.cors_origins)
+        self.transport.write(answer)
         self._rejected, self._discarded_bytes = True, 0
         if self.expect_100_continue:  # the client got no 100 Continue, so it sends no body
             self.transport.close()

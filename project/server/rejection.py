@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from project.api.cors import cors_headers
 from project.api.problems import Ids, problem_of
 from project.errors import Overloaded
 from project.observability.context import accept_request_id, trace_id_for
@@ -16,9 +17,21 @@ Headers = list[tuple[bytes, bytes]]  # names in lower case
 _REQUEST_ID, _TRACE_ID = "{request_id}", "{trace_id}"
 
 
-def render(overload: Overloaded, headers: Headers, own_headers: Headers) -> bytes:
-    """Render the response. headers: of the request; own_headers: added to the response."""
+def render(
+    overload: Overloaded,
+    headers: Headers,
+    own_headers: Headers,
+    cors_origins: tuple[str, ...] = (),
+) -> bytes:
+    """Render the response.
+
+    headers: of the request; own_headers: added to the response. cors_origins: those whose pages may
+    read it.
+    """
     request_id, trace_id = _ids(headers)
+    if cors_origins:
+        origin = next((value for name, value in headers if name == b"origin"), None)
+        own_headers = [*own_headers, *cors_headers(origin, cors_origins)]
     lines = b"".join(b"%s: %s\r\n" % header for header in own_headers)
     head, start, middle, end = _template(overload.detail, overload.retry_after)
     body = b"".join((start, request_id, middle, trace_id, end))

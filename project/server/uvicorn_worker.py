@@ -21,12 +21,14 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
+from project.api import security_headers
 from project.api.server_interface import ServedApplication
 from project.errors import ConfigurationError
 from project.server import shared
 from project.server.accept_balancing import Listener
 from project.server.protocol import CLOSE, BoundedProtocol
 from project.server.websocket import PING_SECONDS, BoundedWebSocket
+from project.settings import Settings
 from project.settings.loading import load_settings
 
 LINGER_SECONDS = 1.0  # in which idle connections may send one more request, and are told to close
@@ -41,7 +43,6 @@ class DrainingServer(Server):
 
     keep_listening: called while the server drains, with the seconds since it began to; returns
     whether to accept connections still. on_ready: called when it serves. slot: of its worker.
-    pause_seconds: see BoundedProtocol.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class DrainingServer(Server):
         keep_listening: Callable[[float], bool],
         on_ready: Callable[[], None],
         slot: int,
-        pause_seconds: float,
+        settings: Settings,
     ) -> None:
         super().__init__(config)
         self.application: ServedApplication | None = None  # once its lifespan has started
@@ -59,7 +60,7 @@ class DrainingServer(Server):
         self._keep_listening = keep_listening
         self._on_ready = on_ready
         self._slot = slot
-        self._pause_seconds = pause_seconds
+        self._settings = settings
         self._draining_since: float | None = None
         self._linger_until: float | None = None
         self._skip_draining = False
@@ -97,7 +98,8 @@ class DrainingServer(Server):
         protocol.on_connections_changed = self._publish_connections
         if self.application:
             protocol.check_overload = self.application.overload
-        protocol.pause_seconds = self._pause_seconds
+        protocol.pause_seconds = self._settings.refusal_pause_seconds
+        protocol.cors_origins = self._settings.cors_origins
         return protocol
 
     def _publish_connections(self) -> int:
@@ -174,6 +176,7 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
             "ws_ping_interval": PING_SECONDS,
             "ws_ping_timeout": PING_SECONDS,
             "lifespan": "on",
+            "headers": list(security_headers.OF_EVERY_RESPONSE),
             "server_header": False,
             "access_log": False,  # the application logs its requests itself
             "timeout_graceful_shutdown": _graceful_shutdown_seconds(),
@@ -201,7 +204,7 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
             keep_listening=self._keep_listening,
             on_ready=lambda: shared.mark_ready(self.generation),
             slot=self.slot.number,
-            pause_seconds=load_settings().refusal_pause_seconds,
+            settings=load_settings(),
         )
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None)

@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
+from project.settings.origins import Origins
+
 
 class ServerSettings(BaseSettings):
     """Server: addresses, tokens, workers, limits of requests and live streams."""
@@ -30,6 +32,11 @@ class ServerSettings(BaseSettings):
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="Proxies whose X-Forwarded-* headers are trusted; * trusts any."
     )
+    cors_origins: Origins = Field(
+        (),
+        description="Origins whose pages may call the API: https://app.example.com; unset: none.",
+    )
+    docs: bool = Field(default=True, description="Serve /docs and /openapi.json; off: 404.")
 
     web_concurrency: int | None = Field(
         None,
@@ -68,7 +75,9 @@ class ServerSettings(BaseSettings):
         description="Maximum size of a request body, and of a file inside JSON, bytes.",
     )
     body_timeout_seconds: float = Field(
-        30, gt=0, description="A request body that takes longer to arrive gets a 408."
+        30,
+        gt=0,
+        description="A request body that takes longer to arrive gets a 408.",
     )
 
     stream_sessions: int = Field(

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from project.api import problems
+from project.api.cors import cors_middleware
 from project.errors import Overloaded
 from project.server.rejection import render
 
@@ -16,10 +17,13 @@ TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 OVERLOAD = Overloaded("shade has as many predictions as it can take", retry_after=7)
 
 
-def rejected(*headers: tuple[str, str]) -> tuple[str, dict[str, str], Any]:
+def rejected(
+    *headers: tuple[str, str], origins: tuple[str, ...] = ()
+) -> tuple[str, dict[str, str], Any]:
     """Status line, headers and document of the rejection of a request with these headers."""
     sent = [(name.encode(), value.encode()) for name, value in headers]
-    head, _, body = render(OVERLOAD, sent, [(b"date", b"today")]).decode().partition("\r\n\r\n")
+    rendered = render(OVERLOAD, sent, [(b"date", b"today")], origins)
+    head, _, body = rendered.decode().partition("\r\n\r\n")
     status, *lines = head.split("\r\n")
     received = dict(line.split(": ", 1) for line in lines)
     assert int(received["content-length"]) == len(body)
@@ -67,3 +71,27 @@ def test_of_several_ids_the_first_counts():
     """As for every other request: a proxy may have added its own."""
     _, headers, _ = rejected(("x-request-id", "first"), ("x-request-id", "second"))
     assert headers["x-request-id"] == "first"
+
+
+def test_a_page_of_an_origin_in_the_settings_can_read_it():
+    """The status and Retry-After, with the headers that the application would send."""
+    origins = ("https://app.example", "http://localhost:3000")
+    app = FastAPI(middleware=cors_middleware(origins))
+    app.add_api_route("/", lambda: None)
+    client = TestClient(app)
+    for origin in (*origins, "https://evil.example"):
+        expected = client.get("/", headers={"Origin": origin}).headers
+        _, headers, _ = rejected(("origin", origin), origins=origins)
+        names = {name for name in expected if name.startswith("access-control")} | {"vary"}
+        if origin in origins:
+            assert headers["access-control-allow-origin"] == origin
+        else:
+            names -= {"access-control-expose-headers"}  # useless there: nobody may read it
+            assert "access-control-allow-origin" not in headers
+        assert {name: headers[name] for name in names} == {name: expected[name] for name in names}
+
+
+def test_without_the_setting_an_origin_changes_nothing():
+    """No header of CORS, and no Vary."""
+    _, headers, _ = rejected(("origin", "https://app.example"))
+    assert not {name for name in headers if name.startswith("access-control") or name == "vary"}

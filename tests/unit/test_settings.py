@@ -102,6 +102,41 @@ def test_models_that_are_no_list_of_names_are_refused(loader, environment, writt
         loader.load()
 
 
+def test_origins_are_written_with_commas(loader, environment):
+    """None by default."""
+    assert loader.load().cors_origins == ()
+    environment.setenv("CORS_ORIGINS", "https://app.example, http://localhost:3000,http://[::1]:1")
+    settings, faults = loader.reload()
+    assert faults == []
+    assert settings.cors_origins == (
+        "https://app.example",
+        "http://localhost:3000",
+        "http://[::1]:1",
+    )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(
+            "*",
+            "https://*.example",
+            "app.example",
+            "https://app.example/",
+            "https://app.example:443",
+        ),
+        *("HTTPS://app.example", "https://App.example", "null", "file://", "https://a.example/b"),
+        *("https://user@app.example", "http://a b", "https://a.example:x", "https://ä.example"),
+        *("https://a.example?b", "https://a.example:", "https://a.example;https://b.example"),
+    ],
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(loader, environment, written):
+    """It would never match; and * would open the API to every page."""
+    environment.setenv("CORS_ORIGINS", f"https://app.example,{written}")
+    with pytest.raises(SystemExit, match="CORS_ORIGINS"):
+        loader.load()
+
+
 def test_the_workers_take_the_queues_of_all_models_unless_some_are_named(loader, environment):
     """JOB_QUEUES is written as MODELS is."""
     environment.setenv("MODELS", "classification,shade")

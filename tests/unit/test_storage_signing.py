@@ -81,7 +81,6 @@ def test_the_address_serves_the_file_as_a_download_that_can_do_nothing(client, u
     assert answer.headers["content-disposition"] == (
         "attachment; filename=\"f_r Anna.png\"; filename*=UTF-8''f%C3%BCr%20Anna.png"
     )
-    assert answer.headers["x-content-type-options"] == "nosniff"
     policy = answer.headers["content-security-policy"].split("; ")
     assert {"default-src 'none'", "sandbox"} <= set(policy)
     assert not any("allow" in rule or "unsafe" in rule for rule in policy)

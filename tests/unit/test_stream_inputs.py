@@ -165,4 +165,14 @@ def test_a_page_of_this_host_and_what_is_no_page_may_open_a_stream(origin, host)
 def test_a_page_of_another_host_may_not(origin, host):
     """CORS does not cover WebSockets: this check is all that there is."""
     with pytest.raises(Forbidden):
-        check_origin(Headers({"host": host, "origin": origin}))
+        check_origin(Headers({"host": host, "origin": origin}), ("https://app.example",))
+
+
+def test_a_page_of_an_origin_in_the_settings_may():
+    """Of that scheme, host and port exactly, as in CORS."""
+    allowed = ("https://app.example", "http://localhost:3000")
+    for origin in allowed:
+        check_origin(Headers({"host": "vitrine.example", "origin": origin}), allowed)
+    for origin in ("http://app.example", "https://app.example:3000", "https://app.example/"):
+        with pytest.raises(Forbidden):
+            check_origin(Headers({"host": "vitrine.example", "origin": origin}), allowed)

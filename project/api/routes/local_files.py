@@ -11,11 +11,9 @@ from project.storage.local import FILES, LocalStorage
 from project.storage.names import disposition
 
 HEADERS = {
-    "X-Content-Type-Options": "nosniff",
     # A browser that shows a file runs nothing in it.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "Cache-Control": "private, no-store",
-    "Referrer-Policy": "no-referrer",  # the URL itself grants access
 }
 
 

@@ -47,7 +47,7 @@ async def stream(socket: WebSocket, model: str) -> None:
     """
     state = cast("State", socket.state)
     try:
-        check_origin(socket.headers)
+        check_origin(socket.headers, state["settings"].cors_origins)
     except Forbidden:  # a proxy that changes Host is the usual reason, and both names show it
         seen = {name: socket.headers.get(name, "")[:MAX_NAME] for name in ("origin", "host")}
         logger.bind(handler=PATH, **seen).warning("stream_origin_refused")

@@ -10,6 +10,7 @@ from loguru import logger
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
+from project.api import security_headers
 from project.api.dependencies import StateDep
 from project.api.state import State
 from project.errors import StorageUnavailable
@@ -21,7 +22,6 @@ POLICY = (
     "img-src {images}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 IMAGES = "'self' blob: data:"
-PERMISSIONS = "camera=(self), microphone=()"
 
 CACHING = {"Cache-Control": "no-cache"}  # revalidate: a deployment must not mix old and new files
 
@@ -29,12 +29,18 @@ router = APIRouter(include_in_schema=False)
 
 
 class PageFiles(StaticFiles):
-    """The page's files; a browser may store them and revalidates before each use."""
+    """The page's files; a browser may store them and revalidates before each use.
+
+    The page itself is one of them, and here too no other page may frame it.
+    """
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         """Respond as StaticFiles does (304 where the browser has the same), with our caching."""
         response = super().file_response(*args, **kwargs)
         response.headers.update(CACHING)
+        if response.headers.get("content-type", "").startswith("text/html"):
+            policy = {"Content-Security-Policy": POLICY.format(images=IMAGES)}
+            response.headers.update({**policy, **security_headers.OF_PAGES})
         return response
 
 
@@ -45,8 +51,8 @@ async def page(request: Request, state: StateDep) -> Response:
         images = " ".join([IMAGES, *await _buckets(state)])
         headers = {
             "Content-Security-Policy": POLICY.format(images=images),
-            "Permissions-Policy": PERMISSIONS,
             "Vary": "Accept",
+            **security_headers.OF_PAGES,
             **CACHING,
         }
         return FileResponse(STATIC / "index.html", headers=headers)
