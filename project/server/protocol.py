@@ -3,7 +3,8 @@
 httptools rejects unknown methods, which h11 would let into a label. But it holds a request's head,
 and the trailers after a chunked body, until they are complete, without a limit: one connection
 that sends an endless header would fill the memory. Each head passes the overload check here, and
-an overload is answered without the application.
+an overload is answered without the application. No request gets two answers: where a part of one
+may be sent, malformed or late bytes close the connection.
 """
 
 import asyncio
@@ -30,13 +31,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     on_connections_changed: called when a connection is made or lost. check_overload: called for
     each head, as ServedApplication.overload. pause_seconds: length of the pause in reading from a
-    connection after two rejections in less time than that. cors_origins: those whose pages may
-    read a rejection.
+    connection after two rejections in less time than that. arrival_seconds: for a head to arrive
+    once it has begun; a body has as long, and discard_seconds for the rest of a rejected one.
+    cors_origins: those whose pages may read a rejection.
     """
 
     on_connections_changed: Callable[[], object] | None = None
     check_overload: CheckOverload | None = None
     pause_seconds = 0.0
+    arrival_seconds = math.inf
+    discard_seconds = DISCARD_SECONDS
     cors_origins: tuple[str, ...] = ()
     _pending_bytes = 0  # since the last head or piece of a body was complete
     _rejected = False  # the request whose body arrives now
@@ -45,6 +49,9 @@ class BoundedProtocol(HttpToolsProtocol):
     _close_after_body = False
     _discard_timer: asyncio.TimerHandle | None = None  # ends the reading of that body
     _pause_timer: asyncio.TimerHandle | None = None  # resumes reading
+    _arriving = False  # a request whose first byte is here and whose last is not
+    _in_body = False  # of that request, the head is complete
+    _arrival_timer: asyncio.TimerHandle | None = None  # ends a request that arrives too slowly
     _upgraded = False  # the connection belongs to another protocol now
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -57,7 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all timers."""
         super().connection_lost(exc)
-        for timer in (self._discard_timer, self._pause_timer):
+        for timer in (self._discard_timer, self._pause_timer, self._arrival_timer):
             if timer:
                 timer.cancel()
         if self.on_connections_changed:
@@ -75,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_timers()
 
     def _start_timers(self) -> None:
-        """Start those that end an idle connection, and the reading of a rejected body."""
+        """Start those that end an idle connection, a slow request, and a rejected body."""
         if self._upgraded:  # a WebSocket has pings of its own
             return
         cycle = self.cycle
@@ -85,11 +92,26 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
         if self._rejected and self._discard_timer is None:
-            self._discard_timer = self.loop.call_later(DISCARD_SECONDS, self.transport.close)
+            self._discard_timer = self.loop.call_later(self.discard_seconds, self.transport.close)
+        if self._arriving and self._arrival_timer is None and self.arrival_seconds < math.inf:
+            seconds = self.arrival_seconds + (self.discard_seconds if self._in_body else 0)
+            self._arrival_timer = self.loop.call_later(seconds, self.transport.close)
+
+    def _stop_arrival_timer(self) -> None:
+        if self._arrival_timer:
+            self._arrival_timer.cancel()
+            self._arrival_timer = None
+
+    def on_message_begin(self) -> None:
+        """Note that a request arrives."""
+        self._arriving = True
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Reject the request under overload; else start the application."""
         self._pending_bytes = 0
+        self._in_body = True
+        self._stop_arrival_timer()
         if self.transport.is_closing():
             self._rejected = True  # what follows the last response is ignored
         elif not self._reject():
@@ -157,6 +179,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End the request; after a rejection, close the connection or pause reading if due."""
         self._pending_bytes = 0
+        self._arriving = self._in_body = False
+        self._stop_arrival_timer()
         if not self._rejected:
             super().on_message_complete()
             return
@@ -181,8 +205,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
-        """Respond to malformed bytes; where they belong to a rejected request, only close."""
-        if self._rejected:
+        """Respond to malformed bytes; where that could be a second answer, only close."""
+        cycle = self.cycle
+        waits = self._in_body and not self.pipeline  # the body's own request, and no earlier one
+        unanswered = cycle is None or (
+            not cycle.response_started if waits else cycle.response_complete
+        )
+        if self._rejected or not unanswered:
             self.transport.close()
         else:
             super().send_400_response(msg)

@@ -99,6 +99,7 @@ class DrainingServer(Server):
         if self.application:
             protocol.check_overload = self.application.overload
         protocol.pause_seconds = self._settings.refusal_pause_seconds
+        protocol.arrival_seconds = self._settings.body_timeout_seconds
         protocol.cors_origins = self._settings.cors_origins
         return protocol
 

@@ -77,7 +77,7 @@ class ServerSettings(BaseSettings):
     body_timeout_seconds: float = Field(
         30,
         gt=0,
-        description="A request body that takes longer to arrive gets a 408.",
+        description="A body that takes longer to arrive gets a 408; a head is disconnected.",
     )
 
     stream_sessions: int = Field(
