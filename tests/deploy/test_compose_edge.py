@@ -3,19 +3,14 @@
 import json
 import re
 import socket
-import subprocess
 
 import httpx2
 import pytest
 
-from drills.programs import ready
 from drills.server import free_port
 from drills.waiting import DEADLINE, wait_until
-from tests.deploy.compose import FOLDER
+from tests.deploy.compose_edge import TEXT, running
 from tests.deploy.http_stub import StubApi, serve
-from tests.ops.tools import need
-
-TEXT = (FOLDER / "edge/nginx.conf").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -31,32 +26,13 @@ def api(port):
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory, port):
-    """A client of an nginx with the shipped file and local addresses.
-
-    Debian's is older than the image's and does not resolve names of upstreams again.
-    """
+    """A client of an nginx with the shipped file."""
     folder = tmp_path_factory.mktemp("edge")
-    public, health = free_port(), free_port()
-    text = TEXT
-    for old, new in {
-        "resolver RESOLVER valid=2s ipv6=off;": "",
-        "server api:8000 resolve ": f"server 127.0.0.1:{port} ",
-        "listen 8000;": f"listen 127.0.0.1:{public};",
-        "listen 127.0.0.1:8001;": f"listen 127.0.0.1:{health};",
-        "/tmp/": f"{folder}/",
-    }.items():
-        assert old in text
-        text = text.replace(old, new)
-    (folder / "nginx.conf").write_text(text)
-    command = [need("nginx"), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
-    process = subprocess.Popen([*command, "-g", "daemon off;"], stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: ready(f"http://127.0.0.1:{health}", "/"), "nginx answers")
-        with httpx2.Client(base_url=f"http://127.0.0.1:{public}", timeout=DEADLINE) as client:
-            yield client
-    finally:
-        process.terminate()
-        process.wait(DEADLINE)
+    with (
+        running(folder, port) as public,
+        httpx2.Client(base_url=f"http://127.0.0.1:{public}", timeout=DEADLINE) as client,
+    ):
+        yield client
 
 
 def test_the_client_cannot_choose_its_address(edge, api):
