@@ -11,7 +11,7 @@ TORCH_INDEX ?=
 # tests have an event loop of their own in the thread of the tests, so they have their own process.
 SIDE_BY_SIDE ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run dev test check format bench docs pictures drills image-test tools clean
+.PHONY: help run dev test check format bench docs pictures drills image-test audit tools clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ image-test: .venv/.dev ## Build the container image without a registry, and test
 
 drills: .venv/.dev tools ## Inject real faults into a real stack; wait for each alert to fire and resolve
 	$(BIN)/python -m drills
+
+audit: .venv/.run ## Ask PyPI for known vulnerabilities of what is installed, if it can be reached
+	@scripts/audit.sh $(BIN)/python
 
 tools: ## Install the system's packages that some tests need, if possible
 	@scripts/install_tools.sh test
