@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks.machine import machine
 from benchmarks.paths import ROOT, VAR
 from benchmarks.processes import Server, need
-from benchmarks.report import PAGE_SECTION, page_section
+from benchmarks.sections import BROWSER, write_section
 from benchmarks.stats import quantile
 from benchmarks.subjects import product
 from benchmarks.tables import table
@@ -118,7 +118,7 @@ def section(figures: list[float], head: str) -> list[str]:
         holds = figure <= limit if is_max else figure >= limit
         sign = "≤" if is_max else "≥"
         rows.append((what, f"{sign} {limit:g}{unit}", f"{figure:.3g}{unit}", _yes(holds=holds)))
-    return [PAGE_SECTION, "", head, "", *table(("what", "limit", "reached", "holds"), rows)]
+    return [head, "", *table(("what", "limit", "reached", "holds"), rows)]
 
 
 def _yes(*, holds: bool) -> str:
@@ -154,8 +154,7 @@ def main() -> None:
     lines = section(figures, head)
     print("\n".join(lines))
     RESULTS.write_text(json.dumps(dict(zip(LIMITS, figures, strict=True)), indent=1) + "\n")
-    others = given.page.read_text().removesuffix(page_section(given.page))
-    given.page.write_text(others + "\n".join(lines))
+    write_section(BROWSER, "\n".join(lines), given.page)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks import targets
 from benchmarks.paths import RESULTS, ROOT
 from benchmarks.report_operations import SECTIONS
+from benchmarks.sections import PAGE, join_sections, read_sections
 from benchmarks.stats import median
 from benchmarks.subjects import MODES, NAMES, PRODUCT
 from benchmarks.tables import Lines, spread, table
@@ -17,7 +18,6 @@ from benchmarks.venvs import python_of
 CHART = Path("images") / "throughput.svg"  # beside the page
 TITLES = {"compiled": "The fastest backend for all", "eager": "Torch as it is"}
 CLIENTS = ("1", "4", "16", "64")
-PAGE_SECTION = "## The page in a browser"  # the last one; `python -m benchmarks.page` writes it
 
 
 def render(results: dict[str, Any], page: Path) -> None:
@@ -29,13 +29,7 @@ def render(results: dict[str, Any], page: Path) -> None:
     parts += [section(results[name]) for name, section in SECTIONS.items() if name in results]
     page.parent.mkdir(parents=True, exist_ok=True)
     lines = "\n".join(line for part in parts for line in part)
-    page.write_text(lines + page_section(page), encoding="utf-8")
-
-
-def page_section(page: Path) -> str:
-    """The section of `python -m benchmarks.page`, as it stands there; empty where there is none."""
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    return "".join(text.partition(PAGE_SECTION)[1:])
+    page.write_text(join_sections(lines, read_sections(page)), encoding="utf-8")
 
 
 def _draw(throughput: dict[str, Any], chart: Path) -> None:
@@ -135,7 +129,7 @@ def main() -> None:
     """Write the page of results that are there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")
+    parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()
     render(json.loads(given.results.read_text(encoding="utf-8")), given.page)
     print(given.page)

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from math import isnan
 from typing import Any
 
 import httpx2
@@ -25,8 +26,10 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.paths import CORES, VAR, environment
 from benchmarks.processes import Server, ask, free_port, running
+from benchmarks.sections import STREAMS, write_section
 from benchmarks.stats import median, quantile
 from benchmarks.subjects import product
+from benchmarks.tables import Lines, spread, table
 
 SIZE = (640, 480)
 QUALITY = 80
@@ -37,10 +40,26 @@ SESSIONS = 2000
 AT_ONCE = 8
 ROUNDS = 3
 CALLED = "classification"
+LEAST = 0.1  # a ratio to less than this says nothing
 HEALTH_SECONDS = 0.1  # between two requests for /health
 SAMPLE_SECONDS = 10  # between two readings of the memory
 RESULTS = VAR / "streams.json"
 SUBJECTS = ("vitrine", "queue per socket")
+ABOUT = """\
+`python -m benchmarks.streams {given.model}`: {given.rounds} rounds of {given.seconds:g} s a load, \
+the cameras and the clients of requests on the same {cores} cores; the median, with the least and \
+the most. Cameras send {fps} JPEGs a second of 640 x 480 pixels with one face; the requests ask \
+for {called}. The peer is FastAPI with a queue of four frames for each socket, which drops when it \
+is full, and the same models."""
+BOUNDS = {  # what is promised of two cores
+    "1 stream: answers/s": "≥ 15",
+    "1 stream: age p95, ms": "≤ 150",
+    "20 streams: fewest answers/s of a stream": "≥ 1",
+    "20 streams: greatest age, ms": "≤ 1000",
+    "20 streams: /health, slowest, ms": "≤ 100",
+    "20 streams and 4 callers: share of what they have alone": "≥ 0.33",
+    "2,000 sessions: still open": "0",
+}
 OPEN = re.compile(r"^websocket_connections_active(?:\{\})? ([\d.]+)$", re.MULTILINE)
 
 
@@ -286,15 +305,20 @@ def _still_open(tested: Subject) -> float:
     return float(found[1]) if found else float("nan")
 
 
-def report(found: dict[str, list[dict[str, float]]]) -> str:
-    """The table: the median of each figure, and ours divided by the other's."""
+def report(found: dict[str, list[dict[str, float]]]) -> Lines:
+    """The table: the median of each figure with the least and the most, and the ratio to the peer.
+
+    The ratio is that of the medians.
+    """
     ours, other = (found[name] for name in SUBJECTS)
-    lines = [f"| | {SUBJECTS[0]} | {SUBJECTS[1]} | ratio |", "| --- | --- | --- | --- |"]
+    rows = []
     for name in ours[0]:
-        left, right = (median(it[name] for it in rounds) for rounds in (ours, other))
-        ratio = f"{left / right:.2f}" if right and left == left and right == right else ""  # noqa: PLR0124 - NaN
-        lines.append(f"| {name} | {left:.1f} | {right:.1f} | {ratio} |")
-    return "\n".join(lines)
+        left, right = ([it[name] for it in rounds] for rounds in (ours, other))
+        digits = 2 if "share" in name else 1
+        cells = ["" if isnan(it[0]) else spread(it, digits=digits) for it in (left, right)]
+        ratio = f"{median(left) / median(right):.2f}" if median(right) >= LEAST else ""
+        rows.append((name, BOUNDS.get(name, ""), *cells, ratio))
+    return table(("", "bound", *SUBJECTS, "ratio"), rows)
 
 
 def main() -> None:
@@ -315,12 +339,18 @@ def main() -> None:
             print(f"round {number + 1}, {name}: {found[name][-1]}", flush=True)
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             RESULTS.write_text(json.dumps({"model": given.model, "rounds": found}, indent=1) + "\n")
-    print(report(found))
+    about = ABOUT.format(given=given, cores=CORES, fps=FPS, called=CALLED)
+    lines = [about, "", *report(found)]
     if given.soak:
         with subject(SUBJECTS[0], given.model) as tested:
             readings = asyncio.run(soak(tested, frame(), given.soak))
-        mib = " ".join(f"{reading / 2**20:.0f}" for reading in readings)
-        print(f"\nMiB of all processes, each {SAMPLE_SECONDS} s under {CAMERAS} streams: {mib}")
+        mib = ", ".join(f"{reading / 2**20:.0f}" for reading in readings)
+        lines.append(
+            f"MiB of all of Vitrine's processes (PSS), each {SAMPLE_SECONDS} s under {CAMERAS} "
+            f"streams: {mib}."
+        )
+    print("\n".join(lines))
+    write_section(STREAMS, "\n".join(lines))
 
 
 if __name__ == "__main__":
