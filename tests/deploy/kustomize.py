@@ -17,7 +17,11 @@ from tests.ops.tools import ROOT, need, output
 FOLDER = ROOT / "deploy" / "kubernetes"
 PRODUCTION = "overlays/production"
 COMPONENTS = 21  # the minor version of kubectl that first knows components
-CUSTOM = ("monitoring.coreos.com/", "keda.sh/")  # kinds that operators bring
+CUSTOM = (
+    "monitoring.coreos.com/",
+    "keda.sh/",
+    "gateway.networking.k8s.io/",
+)  # kinds that operators bring
 
 Object = dict[str, Any]
 Labels = dict[str, str]

@@ -19,6 +19,7 @@ CHOICES = {  # of components
     "without operators": (PRODUCTION, ("ingress",)),
     "without KEDA": (PRODUCTION, ("ingress", "monitoring")),
     "without jobs": (PRODUCTION, ("ingress", "monitoring", "no-jobs")),
+    "with a Gateway": (PRODUCTION, ("gateway", "monitoring", "keda")),
     "on GKE": (PRODUCTION, ("ingress", "monitoring", "keda", "metadata-server")),
 }
 NAMES = ("vitrine-api", "vitrine-worker")

@@ -51,6 +51,14 @@ def test_everything_is_denied_that_no_policy_allows(objects):
             assert rule.get("from") or rule.get("to")
 
 
+def test_pods_are_reached_through_a_gateway():
+    """From its namespace, in place of the ingress controller's."""
+    objects = rendered(PRODUCTION, ("gateway",))
+    deployment = find(objects, "Deployment", "vitrine-api")
+    ports = {it["name"]: it["containerPort"] for it in container_of(deployment)["ports"]}
+    assert sources(objects, labels_of(deployment))[ports["http"]] == {"gateway"}
+
+
 def test_pods_are_reached_from_the_ingress_and_from_monitoring(objects):
     """METRICS_PORT needs no token, so only monitoring reaches it; the solver is for the ingress."""
     for name in ("vitrine-api", "vitrine-worker"):

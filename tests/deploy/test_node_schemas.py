@@ -21,6 +21,8 @@ WRONG_KINDS = [  # kind, a change of its specification, and a word of the compla
     ("PrometheusRule", lambda spec: spec["groups"][0].update(interval=15), "interval"),
     ("ScaledObject", lambda spec: spec.update(minReplicas=2), "minReplicas"),
     ("ScaledObject", lambda spec: spec["scaleTargetRef"].pop("name"), "name"),
+    ("HTTPRoute", lambda spec: spec["rules"][0]["timeouts"].update(request="0 s"), "request"),
+    ("HTTPRoute", lambda spec: spec.update(hostname="vitrine.example.com"), "hostname"),
 ]
 WRONG_SERVICES = [  # a change of the specification, and where the complaint points
     (lambda spec: api(spec).update(livenessProb={}), "containers/0/livenessProb: no such field"),
@@ -51,8 +53,10 @@ def check(folder: Path, objects: list[dict[str, object]]) -> list[str]:
 
 def test_custom_objects_are_of_their_kinds_and_mistakes_are_found():
     """A field that does not exist, or a value that the operator would refuse, is named."""
-    objects = [it for it in rendered(PRODUCTION) if it["apiVersion"].startswith(CUSTOM)]
-    assert {it["kind"] for it in objects} == {"PodMonitor", "PrometheusRule", "ScaledObject"}
+    everything = rendered(PRODUCTION, ("gateway", "monitoring", "keda"))
+    objects = [it for it in everything if it["apiVersion"].startswith(CUSTOM)]
+    kinds = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"}
+    assert {it["kind"] for it in objects} == kinds
     wrong = []
     for kind, change, _ in WRONG_KINDS:
         changed = copy.deepcopy(next(it for it in objects if it["kind"] == kind))

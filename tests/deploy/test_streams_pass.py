@@ -50,6 +50,12 @@ def test_on_kubernetes(side):
     assert int(ingress["metadata"]["annotations"][name]) > SILENCE
 
 
+def test_on_kubernetes_through_a_gateway():
+    """Its default limits a whole request, and a stream is one."""
+    route = find(rendered(PRODUCTION, ("gateway",)), "HTTPRoute", "vitrine")
+    assert [rule["timeouts"] for rule in route["spec"]["rules"]] == [{"request": "0s"}]
+
+
 def test_on_cloud_run():
     """A session is a request there: it ends after the longest that a request may take."""
     spec = render("service.yaml")["spec"]["template"]["spec"]

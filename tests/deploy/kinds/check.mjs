@@ -4,14 +4,20 @@
 // fields that are none; the compiler refuses those, as in any object literal.
 import { readFileSync } from "node:fs";
 import ts from "typescript";
+import * as gateway from "@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1";
 import * as keda from "@kubernetes-models/keda/keda.sh/v1alpha1";
 import * as monitoring from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 
 const FILE = "objects.ts";
-const GROUPS = { "monitoring.coreos.com/v1": monitoring, "keda.sh/v1alpha1": keda };
+const GROUPS = {
+  "monitoring.coreos.com/v1": monitoring,
+  "keda.sh/v1alpha1": keda,
+  "gateway.networking.k8s.io/v1": gateway,
+};
 const MODULES = {
   "monitoring.coreos.com/v1": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
   "keda.sh/v1alpha1": "@kubernetes-models/keda/keda.sh/v1alpha1",
+  "gateway.networking.k8s.io/v1": "@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1",
 };
 const OPTIONS = {
   strict: true,
