@@ -100,10 +100,13 @@ def server(copy: Path) -> Iterator[Server]:
             root=copy,
             app=None,
             MODELS=",".join([*SHIPPED, *SOURCES, "my_model"]),
+            WEB_CONCURRENCY=1,
             **SLOW_MACHINE,
             **stack.variables,
         ) as server,
-        run_job_workers(copy.parent, **stack.variables | {"MODELS": ",".join(SHIPPED)}),
+        run_job_workers(
+            copy.parent, MODELS=",".join(SHIPPED), WORKER_PROCESSES=1, **stack.variables
+        ),
     ):
         yield server
 
