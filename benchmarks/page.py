@@ -82,7 +82,6 @@ def stub(browser: Browser) -> list[float]:
     ):
         page.wait_for_timeout(1_000)
         at_load = page.evaluate(LONG_TASKS, 0)
-        paints = page.evaluate("() => paintBoxes()")
         _start(page)
         page.wait_for_timeout(2_000)  # the means of the round trip settle
         page.evaluate("() => { startGaps(); probe.ages = []; }")
@@ -94,7 +93,9 @@ def stub(browser: Browser) -> list[float]:
         heap = _heap(page)
         page.wait_for_timeout(HEAP_SECONDS * 1000)
         growth = (_heap(page) - heap) / MEGABYTE
+        page.get_by_role("button", name="Stop").first.click()
         bitmaps, shift = page.evaluate("() => [probe.maxBitmaps, probe.shift]")
+        paints = page.evaluate("() => paintBoxes()")
     tail = [quantile(times, 0.95) for times in (ages, paints, gaps)]
     return [len(ages) / seconds, *tail, at_load, live_tasks, bitmaps, growth, shift]
 

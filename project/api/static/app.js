@@ -16,7 +16,6 @@ let waiting = null;
 async function start() {
   ({ models } = await getJson("/v1/models"));
   byId("models").replaceChildren(...models.map(modelLink), ...legend());
-  byId("models").hidden = models.length < 2;
   await choose();
   document.body.classList.remove("loading");
   watchMonitor();
