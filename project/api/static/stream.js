@@ -127,20 +127,22 @@ export function open(path, query, hooks) {
   const online = () => !socket && connect();
   addEventListener("online", online);
   connect();
+  // The server's close is seen before its event.
+  const isOpen = () => Boolean(hello) && socket.readyState === WebSocket.OPEN;
 
   return {
     ready: () =>
-      Boolean(hello) && pending.size < windowFor(state.roundTrip, state.age) && !socket.bufferedAmount,
+      isOpen() && pending.size < windowFor(state.roundTrip, state.age) && !socket.bufferedAmount,
     isBuffered: () => Boolean(socket?.bufferedAmount),
-    isOpen: () => Boolean(hello),
+    isOpen,
     reopen: () => socket || connect(),
     send(message, frame) {
-      if (!hello) return hooks.onDrop(frame);
+      if (!isOpen()) return hooks.onDrop(frame);
       socket.send(message);
       frame.sent = performance.now();
       pending.set(++sent, frame);
     },
-    tell: (message) => hello && socket.send(JSON.stringify(message)),
+    tell: (message) => isOpen() && socket.send(JSON.stringify(message)),
     close() {
       clearTimeout(timer);
       clearInterval(watch);
