@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 TORCH_INDEX ?=
 # Files of tests run in parallel, and the parts of `make test` too; they are independent. The browser
 # tests have an event loop of their own in the thread of the tests, so they have their own process.
-SIDE_BY_SIDE ?= -n 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE ?= -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run dev test check format bench docs pictures drills image-test audit tools clean
 

@@ -84,12 +84,27 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             traffic.await_each(ROUNDS)
             for name in ALERTS:
                 stack.receiver.await_alert(name, path=WEBHOOK)
-            firing = [f'ALERTS{{alertname="{name}",alertstate="firing"}}' for name in ALERTS]
-            shown = [*recorded(), *firing]  # at one moment: on a busy machine an alert may resolve
-            wait_until(lambda: all(map(stack.prometheus.query, shown)), "all is recorded and fires")
-            at = time.time()
+            at = moment_of_all(stack)
         rest(stack)
         yield Seen(stack, traffic, at)
+
+
+def moment_of_all(stack: Stack) -> float:
+    """Wait for a moment at which both targets are up, all is recorded and the alerts fire.
+
+    On a busy machine a scrape may fail, or an alert resolve.
+    """
+    firing = [f'ALERTS{{alertname="{name}",alertstate="firing"}}' for name in ALERTS]
+    up = f'count(up{{job=~"vitrine-.+"}} == 1) == {SCRAPED}'
+    shown = [up, *recorded(), *firing]
+    moments: list[float] = []
+
+    def all_is_shown() -> bool:
+        moments.append(time.time())
+        return all(stack.prometheus.query(query, moments[-1]) for query in shown)
+
+    wait_until(all_is_shown, "both are up, all is recorded and the alerts fire")
+    return moments[-1]
 
 
 def rest(stack: Stack) -> None:
