@@ -4,8 +4,8 @@ import base64
 import io
 import struct
 import zlib
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -101,30 +101,68 @@ def zeros(length: int) -> bytes:
     return b"".join([*parts, compressor.flush()])
 
 
+class Files(Mapping[str, bytes]):
+    """Files by name, each made when it is first asked for: names are needed earlier than bytes."""
+
+    def __init__(self, made: Mapping[str, Callable[[], bytes]]) -> None:
+        self._made = made
+        self._files: dict[str, bytes] = {}
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._files:
+            self._files[name] = self._made[name]()
+        return self._files[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+def bomb_in(kind: bytes) -> bytes:
+    """A small PNG whose chunk of a kind unfolds to a quarter of a gigabyte."""
+    rest = chunk(kind, b"x\0\0" + zeros(1 << 28))
+    return png((16, 16), 8, 0, zeros(16 * 17), extra=rest)
+
+
+def huge_gif(*, frame: bool) -> bytes:
+    """A GIF that claims 65,535 x 65,535 pixels, for its canvas or for its frame."""
+    data = bytearray(encoded(scene(), "GIF"))
+    start = data.index(b"\x2c\0\0\0\0" + struct.pack("<HH", WIDTH, HEIGHT)) + 5 if frame else 6
+    data[start : start + 4] = b"\xff" * 4
+    return bytes(data)
+
+
+def huge_webp() -> bytes:
+    """A WebP that claims a canvas of 16,383 x 16,383 pixels."""
+    data = bytearray(encoded(scene(), "WEBP", xmp=b"<x/>"))
+    canvas = data.index(b"VP8X") + 12
+    data[canvas : canvas + 6] = b"\xfe\x3f\x00" * 2
+    return bytes(data)
+
+
 @cache
-def bombs() -> dict[str, bytes]:
+def bombs() -> Files:
     """Small files that claim or unfold to gigabytes."""
-    small, bomb = ((16, 16), 8, 0, zeros(16 * 17)), b"x\0\0" + zeros(1 << 28)
-    gif, gif_frame = bytearray(encoded(scene(), "GIF")), bytearray(encoded(scene(), "GIF"))
-    gif[6:10] = b"\xff" * 4
-    frame = gif_frame.index(b"\x2c\0\0\0\0" + struct.pack("<HH", WIDTH, HEIGHT))
-    gif_frame[frame + 5 : frame + 9] = b"\xff" * 4
-    webp = bytearray(encoded(scene(), "WEBP", xmp=b"<x/>"))
-    canvas = webp.index(b"VP8X") + 12
-    webp[canvas : canvas + 6] = b"\xfe\x3f\x00" * 2
-    return {
-        "header of 100,000 x 100,000": png((100_000, 100_000), 8, 2, b""),
-        "30,000 x 30,000 of one bit": png((30_000, 30_000), 1, 0, zeros(30_000 * 3_751)),
-        "zip bomb in iCCP": png(*small, extra=chunk(b"iCCP", bomb)),
-        "zip bomb in zTXt": png(*small, extra=chunk(b"zTXt", bomb)),
-        "many zTXt": png(*small, extra=chunk(b"zTXt", b"x\0\0" + zeros(1 << 20)) * 100),
-        "huge GIF canvas": bytes(gif),
-        "huge GIF frame": bytes(gif_frame),
-        "huge WebP canvas": bytes(webp),
-        "progressive JPEG of 5,000 scans": jpeg_of_scans(5_000),
-        "TIFF of a strip for each byte": tiff_of_strips(150_000),
-        "plain PPM of comments": b"P3\n8 8\n255\n" + b"#\n" * 200_000 + b"0 " * 192,
-    }
+    many = chunk(b"zTXt", b"x\0\0" + zeros(1 << 20)) * 100
+    return Files(
+        {
+            "header of 100,000 x 100,000": lambda: png((100_000, 100_000), 8, 2, b""),
+            "30,000 x 30,000 of one bit": lambda: png(
+                (30_000, 30_000), 1, 0, zeros(30_000 * 3_751)
+            ),
+            "zip bomb in iCCP": partial(bomb_in, b"iCCP"),
+            "zip bomb in zTXt": partial(bomb_in, b"zTXt"),
+            "many zTXt": lambda: png((16, 16), 8, 0, zeros(16 * 17), extra=many),
+            "huge GIF canvas": partial(huge_gif, frame=False),
+            "huge GIF frame": partial(huge_gif, frame=True),
+            "huge WebP canvas": huge_webp,
+            "progressive JPEG of 5,000 scans": partial(jpeg_of_scans, 5_000),
+            "TIFF of a strip for each byte": partial(tiff_of_strips, 150_000),
+            "plain PPM of comments": lambda: b"P3\n8 8\n255\n" + b"#\n" * 200_000 + b"0 " * 192,
+        }
+    )
 
 
 def jpeg_of_scans(count: int, between: bytes = b"") -> bytes:
@@ -196,30 +234,33 @@ def no_images() -> dict[str, bytes]:
 
 
 @cache
-def bulky() -> dict[str, bytes]:
+def bulky() -> Files:
     """Whole pictures that carry megabytes of something else, or cost the most memory."""
     jpeg, png_file = in_every_format()["jpeg"], in_every_format()["png"]
-    after_header = 33  # the signature and IHDR
     side = 3_100  # just below the 10 million pixels that the memory test allows
-    rows = zeros(side * (4 * side + 1))
-    return {
-        "10 MB of EXIF": jpeg[:2] + (b"\xff\xe1\xff\xffExif\0\0" + bytes(65_527)) * 150 + jpeg[2:],
-        "10 MB of text": png_file[:after_header]
-        + chunk(b"tEXt", b"x\0" + bytes(10_000_000))
-        + png_file[after_header:],
-        "many chunks": png_file[:after_header]
-        + chunk(b"abCd", b"") * 50_000
-        + png_file[after_header:],
-        "many comments": jpeg[:2] + b"\xff\xfe\x00\x02" * 100_000 + jpeg[2:],
-        "large RGBA": png((side, side), 8, 6, rows),
-        "large RGBA as WebP": encoded(
-            Image.new("RGBA", (side, side)), "WEBP", lossless=True, method=0
-        ),
-        "large 16-bit grey": png((side, side), 16, 0, zeros(side * (2 * side + 1))),
-        "large float": encoded(
-            Image.new("F", (side, side), 0.5), "TIFF", compression="tiff_adobe_deflate"
-        ),
-    }
+
+    def with_chunks(chunks: bytes) -> bytes:
+        after_header = 33  # the signature and IHDR
+        return png_file[:after_header] + chunks + png_file[after_header:]
+
+    return Files(
+        {
+            "10 MB of EXIF": lambda: (
+                jpeg[:2] + (b"\xff\xe1\xff\xffExif\0\0" + bytes(65_527)) * 150 + jpeg[2:]
+            ),
+            "10 MB of text": lambda: with_chunks(chunk(b"tEXt", b"x\0" + bytes(10_000_000))),
+            "many chunks": lambda: with_chunks(chunk(b"abCd", b"") * 50_000),
+            "many comments": lambda: jpeg[:2] + b"\xff\xfe\x00\x02" * 100_000 + jpeg[2:],
+            "large RGBA": lambda: png((side, side), 8, 6, zeros(side * (4 * side + 1))),
+            "large RGBA as WebP": lambda: encoded(
+                Image.new("RGBA", (side, side)), "WEBP", lossless=True, method=0
+            ),
+            "large 16-bit grey": lambda: png((side, side), 16, 0, zeros(side * (2 * side + 1))),
+            "large float": lambda: encoded(
+                Image.new("F", (side, side), 0.5), "TIFF", compression="tiff_adobe_deflate"
+            ),
+        }
+    )
 
 
 @st.composite

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import ChainMap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def assert_answered(answer: Any) -> None:
 @pytest.mark.parametrize("name", [*dict(corpus.truncated()), *corpus.bombs(), *corpus.no_images()])
 def test_a_file_that_is_no_whole_picture_costs_its_sender_a_422(server, name):
     """Cut files, bombs, and what people take for pictures."""
-    data = {**dict(corpus.truncated()), **corpus.bombs(), **corpus.no_images()}[name]
+    data = ChainMap(dict(corpus.truncated()), corpus.bombs(), corpus.no_images())[name]
     answer = server.post(PATH, content=data, headers=IMAGE)
     assert_refused(answer)
     assert answer.status_code == 422

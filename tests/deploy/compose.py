@@ -47,6 +47,10 @@ def config() -> dict[str, Any]:
     return rec_subs(yaml.safe_load(text), variables())
 
 
+# Before any test runs; `config` takes seconds.
+NAMES = [*yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))["services"]]
+
+
 def services() -> dict[str, Any]:
     return config()["services"]
 

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from tests.deploy.command import run
 from tests.deploy.compose import (
     FOLDER,
+    NAMES,
     PRODUCT,
     config,
     environment,
@@ -105,7 +106,7 @@ def test_ports_are_published_on_loopback_and_do_not_collide():
     assert not [name for name in PRODUCT if "ports" in services()[name]]
 
 
-@pytest.mark.parametrize("name", services())
+@pytest.mark.parametrize("name", NAMES)
 def test_a_container_is_restricted_and_checked(name):
     """No capabilities, bounded resources, and a health check by a program that is in its image."""
     service = services()[name]
