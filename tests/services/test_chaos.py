@@ -26,9 +26,9 @@ from tests.database import Jobs, database_settings
 from tests.services.server import serve
 from tests.services.stack import KINDS, standing
 
-JOBS = 18
+JOBS = 12
 CLIENTS = 8
-KILL_SECONDS, KILLS = 2.0, 4
+KILL_SECONDS, KILLS = 2.0, 3
 MODEL = "background_removal"
 END_DEADLINE = 420.0
 POLL_SECONDS = 0.25
