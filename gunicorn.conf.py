@@ -4,7 +4,7 @@ from pathlib import Path
 
 from loguru import logger
 
-import project.api.factory  # noqa: F401 - the workers inherit it: they start in a third of the time
+import project.api.factory  # noqa: F401 - the workers inherit it, and start sooner for it
 from project import preflight
 from project.errors import ConfigurationError
 from project.models import check_names

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from dramatiq import cli
 from dramatiq.asyncio import EventLoopThread, get_event_loop_thread, set_event_loop_thread
 from dramatiq.common import compute_backoff, dq_name, q_name
 from dramatiq.middleware import AsyncIO
@@ -481,6 +482,16 @@ def test_dramatiq_runs_coroutines_on_a_loop_that_the_middleware_stops():
     middleware.after_worker_shutdown(None, None)
     assert get_event_loop_thread() is None
     assert not thread.is_alive()
+
+
+def test_dramatiq_names_the_loggers_that_its_signal_handlers_use():
+    """observability/logging.py keeps what they note out of the log."""
+    given = cli.make_argument_parser().parse_args(["module:broker", "--skip-logging"])
+    names = {
+        cli.setup_parent_logging(given, stream=io.StringIO()).name,
+        cli.setup_worker_logging(given, 0, io.StringIO()).name,
+    }
+    assert names == {"dramatiq.MainProcess", "dramatiq.WorkerProcess(0)"}
 
 
 def test_dramatiq_makes_its_metrics_at_the_boot_of_a_process():

@@ -72,16 +72,23 @@ async def answers(reader: asyncio.StreamReader) -> list[bytes]:
     return [b"HTTP/1.1 " + part.splitlines()[0] for part in received.split(b"HTTP/1.1 ")[1:]]
 
 
+async def answers_while_sending(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, piece: bytes
+) -> list[bytes]:
+    """What is answered until the connection ends, while a piece is sent again and again."""
+    ending = asyncio.create_task(answers(reader))
+    while not ending.done():
+        writer.write(piece)
+        await asyncio.wait([ending], timeout=SOON / 5)
+    return await ending
+
+
 @pytest.mark.parametrize("start", [b"GET /", WHOLE[:20], CHUNKED[:-2] + b"X: "])
 async def test_a_head_that_does_not_end_in_time_is_disconnected(start):
     """However regularly its bytes come: what counts is since when."""
     async with connected(read, arrival_seconds=SOON) as (reader, writer):
         writer.write(start)
-        ending = asyncio.create_task(answers(reader))
-        while not ending.done():
-            writer.write(b"a")
-            await asyncio.wait([ending], timeout=SOON / 5)
-        assert await ending == []
+        assert await answers_while_sending(reader, writer, b"a") == []
 
 
 @pytest.mark.parametrize(("app", "count"), [(answer_at_once, 1), (read, 0), (begin, 1)])
@@ -89,11 +96,7 @@ async def test_a_body_that_does_not_end_in_time_is_disconnected(app, count):
     """Whether the application reads it, has answered, or is about to."""
     async with connected(app, arrival_seconds=SOON) as (reader, writer):
         writer.write(CHUNKED)
-        ending = asyncio.create_task(answers(reader))
-        while not ending.done():
-            writer.write(b"1\r\na\r\n")
-            await asyncio.wait([ending], timeout=SOON / 5)
-        assert len(await ending) == count
+        assert len(await answers_while_sending(reader, writer, b"1\r\na\r\n")) == count
 
 
 async def test_a_connection_whose_requests_are_complete_is_kept():
