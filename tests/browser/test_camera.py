@@ -222,9 +222,8 @@ def test_the_camera_is_the_input_in_whose_zone_it_was_started(seeing, kinds):
     tab.pick(RED)
     tab.page.get_by_role("button", name="Use the camera").last.click()
     expect(tab.page.locator(".stage").last).to_have_attribute("data-state", "live")
-    width, height = CAMERA_SIZE
     expect(tab.page.locator("#result dd")).to_contain_text(
-        ["image, mask", f"width{width}height{height}", str(width), str(height)]
+        ["image, mask", re.compile(r"width\d+height\d+"), re.compile(r"\d+"), re.compile(r"\d+")]
     )
     _, held, frame = tab.page.evaluate("() => window.sent.slice(0, 3)")
     assert (held["type"], list(held["inputs"])) == ("inputs", ["image"])
@@ -233,17 +232,20 @@ def test_the_camera_is_the_input_in_whose_zone_it_was_started(seeing, kinds):
 
 
 def test_an_example_and_control_and_enter_leave_the_camera_on(seeing, kinds):
-    """Frames have the text as soon as it stands there; Enter in a parameter is no Stop either."""
+    """Frames have the text as soon as it stands there; Enter in a parameter is no Stop either.
+
+    The widths are any: frames shrink while the machine is too busy to send them.
+    """
     tab = seeing(kinds, "/#answerer", script=SOCKETS)
     start(tab)
     label = tab.page.locator("#result .label")
-    expect(label).to_have_text(f"{len('What is it?')} and {CAMERA_SIZE[0]}")
+    expect(label).to_have_text(re.compile(rf"^{len('What is it?')} and \d+$"))
     tab.press("Why?")
-    expect(label).to_have_text(f"{len('Why?')} and {CAMERA_SIZE[0]}")
+    expect(label).to_have_text(re.compile(rf"^{len('Why?')} and \d+$"))
     area = tab.page.locator("textarea")
     area.fill("Who is it?")
     area.press("Control+Enter")
-    expect(label).to_have_text(f"{len('Who is it?')} and {CAMERA_SIZE[0]}")
+    expect(label).to_have_text(re.compile(rf"^{len('Who is it?')} and \d+$"))
     tab.model("finder")
     start(tab)
     count = tab.page.get_by_label("count", exact=True)
