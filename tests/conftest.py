@@ -3,8 +3,10 @@
 import io
 import signal
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
+import httpcore2
 import pytest
 from fastapi import FastAPI
 from hypothesis import settings as hypothesis_settings
@@ -15,6 +17,9 @@ from project.api.factory import create_app
 from project.settings import Settings
 from tests.fakes import ShadeModel
 
+# Each client of httpx2 would parse the certificates of all authorities: 50 ms of processor time for
+# each `httpx2.get`, mostly of servers without TLS. They share what is parsed once.
+httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
 hypothesis_settings.load_profile("ci")  # no deadlines, and the same examples on every machine
 
 
