@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drills.waiting import pause_after
 from project.db.engine import open_database
 from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions
@@ -122,8 +123,10 @@ class JobStore:
 
     async def wait_for(self, job_id: str, condition: Callable[[Job], bool]) -> Job:
         """The row as soon as it meets the condition."""
-        while not condition(job := await self.job(job_id)):  # noqa: ASYNC110 - rows send no events
-            await asyncio.sleep(0.01)
+        began = time.monotonic()
+        while not condition(job := await self.job(job_id)):  # rows send no events
+            await asyncio.sleep(pause_after(time.monotonic() - began))
+            began = time.monotonic()
         return job
 
 
