@@ -5,6 +5,15 @@ from pathlib import Path
 
 from PIL import Image
 
+# Features that Playwright disables, by a switch that another of that name replaces.
+PLAYWRIGHT = (
+    *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
+    *("HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding"),
+    *("ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect"),
+    *("OptimizationHints", "NetworkTimeServiceQuerying", "PreconnectToSearch"),
+)
+# Processes that Chromium starts in advance: for a next page, and for the menus of each address bar.
+WASTEFUL = ("SpareRendererForSitePerProcess", "WebUIOmniboxPopup", "WebUIOmniboxAimPopup")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -13,6 +22,7 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--disable-features={','.join((*PLAYWRIGHT, *WASTEFUL))}",
     "--use-fake-device-for-media-stream",
 ]
 CAMERA_SIZE = (640, 480)
