@@ -7,13 +7,14 @@ from pathlib import Path
 from drills.server import ROOT
 
 FILES = ("prestart.sh", "gunicorn.conf.py", "alembic.ini")
+# Compiled modules are copied too, as to compile them again takes seconds; not those being written.
+UNFINISHED = shutil.ignore_patterns("*.pyc.*")
 
 
 def copy_tree(folder: Path, plugins: Sequence[Path]) -> Path:
     """Copy the tree to a new folder; returns the folder. plugins: model files to add."""
     folder.mkdir(parents=True)
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "project", folder / "project", ignore=ignore)
+    shutil.copytree(ROOT / "project", folder / "project", ignore=UNFINISHED)
     for name in FILES:
         shutil.copy(ROOT / name, folder / name)
     for path in plugins:

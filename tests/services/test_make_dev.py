@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from drills.server import ROOT, free_port, lives
+from drills.source_tree import UNFINISHED
 from drills.waiting import wait_until
 from tests.commands import PLUGINS
 
@@ -25,8 +26,7 @@ class Dev:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "project", folder / "project", ignore=ignore)
+        shutil.copytree(ROOT / "project", folder / "project", ignore=UNFINISHED)
         for name in COPIED:
             shutil.copy(ROOT / name, folder / name)
         for name in ("mail", "count"):

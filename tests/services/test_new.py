@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from drills.server import ROOT
+from drills.source_tree import UNFINISHED
 from tests.conftest import picture
 from tests.services.server import serve
 
@@ -21,7 +22,7 @@ LONG = "a_name_of_forty_characters_and_no_longer"
 def tree(tmp_path_factory) -> Path:
     """The tree with a model of each kind; the longest name is the worst for the line length."""
     folder = tmp_path_factory.mktemp("new") / "vitrine"
-    shutil.copytree(ROOT / "project", folder / "project", ignore=shutil.ignore_patterns("__pyc*"))
+    shutil.copytree(ROOT / "project", folder / "project", ignore=UNFINISHED)
     for name in ("tests", "drills", "docs"):
         (folder / name).mkdir()
     for name in ("pyproject.toml", "prestart.sh", "gunicorn.conf.py"):

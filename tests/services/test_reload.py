@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from drills.server import ROOT, Server
+from drills.source_tree import UNFINISHED
 from tests.services.load import Client, Load, Outcome
 from tests.services.server import serve
 
@@ -21,8 +22,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = tmp_path_factory.mktemp("reload") / "vitrine"
     tree.mkdir()
     for name in ("project", "tests"):
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, tree / name, ignore=ignore)
+        shutil.copytree(ROOT / name, tree / name, ignore=UNFINISHED)
     for name in ("gunicorn.conf.py", "prestart.sh"):
         shutil.copy(ROOT / name, tree / name)
     (tree / "project" / "models" / "broken.py").write_text("import nothing_like_it\n")
