@@ -60,7 +60,7 @@ def expositions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     """The product as shipped, after a little of everything was asked of it."""
     folder = tmp_path_factory.mktemp("exposition")
     with standing("embedded", folder) as stack:
-        shipped = {**stack.variables, "MODELS": None, "WORKER_PROCESSES": 1}
+        shipped = {**stack.variables, "MODELS": None, "WEB_CONCURRENCY": 1, "WORKER_PROCESSES": 1}
         with (
             serve(folder, app=None, **shipped) as server,
             run_job_workers(folder, **shipped) as crew,
