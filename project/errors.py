@@ -14,8 +14,13 @@ ProjectError 500
 ├── SlowUpload 408
 ├── StreamIdle 408              a live stream brings no frames
 ├── ClientDisconnected 499      the client disconnected
-├── Unauthorized 401
-├── Forbidden 403
+├── Unauthorized 401            no valid token or key
+├── Forbidden 403               the caller lacks the right
+├── RateLimited 429             the caller or its address sends too much at present
+│   └── QuotaExceeded 429       the caller's predictions of this month are used up
+├── UserNotFound 404
+├── KeyNotFound 404
+├── AccountConflict 409         the account's state does not allow this
 ├── CacheUnavailable 503        cached results cannot be cleared now
 ├── DatabaseUnavailable 503     jobs cannot be stored or read now
 ├── StorageUnavailable 503      files cannot be stored or read now
@@ -139,20 +144,64 @@ class ClientDisconnected(ProjectError):
 
 
 class Unauthorized(ProjectError):
-    """The bearer token is missing or wrong."""
+    """The bearer token is missing or wrong. invalid: one was sent, and it is not accepted."""
 
     status, slug, title = 401, "unauthorized", "Unauthorized"
+
+    def __init__(self, detail: str, *, invalid: bool = False) -> None:
+        super().__init__(detail)
+        self.invalid = invalid
 
     @property
     def headers(self) -> dict[str, str]:
         """Asks for a bearer token (RFC 6750, section 3)."""
-        return {"WWW-Authenticate": "Bearer"}
+        error = ' error="invalid_token"' if self.invalid else ""
+        return {"WWW-Authenticate": f"Bearer{error}"}
 
 
 class Forbidden(ProjectError):
     """The operation is not allowed."""
 
     status, slug, title = 403, "forbidden", "Forbidden"
+
+
+class RateLimited(ProjectError):
+    """A limit of the caller or of its address is reached; retry after `retry_after` seconds."""
+
+    status, slug, title = 429, "rate-limited", "Rate limited"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to retry (RFC 9110, section 10.2.3)."""
+        return {"Retry-After": str(self.retry_after)}
+
+
+class QuotaExceeded(RateLimited):
+    """The predictions of this month are used up."""
+
+    slug, title = "quota-exceeded", "Quota exceeded"
+
+
+class UserNotFound(ProjectError):
+    """There is no such user."""
+
+    status, slug, title = 404, "user-not-found", "User not found"
+
+
+class KeyNotFound(ProjectError):
+    """The user has no such API key."""
+
+    status, slug, title = 404, "key-not-found", "Key not found"
+
+
+class AccountConflict(ProjectError):
+    """The account's state does not allow this, or its name is taken."""
+
+    status, slug, title = 409, "account-conflict", "Account conflict"
 
 
 class CacheUnavailable(ProjectError):

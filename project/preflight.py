@@ -55,7 +55,7 @@ def prepare_database(settings: Settings) -> None:
 
     Raises ConfigurationError, and DatabaseUnavailable after DATABASE_WAIT_SECONDS.
     """
-    if not settings.jobs or is_current(settings):
+    if not settings.needs_database or is_current(settings):
         return
     from project.db.migrate import upgrade_when_available  # noqa: PLC0415 - slow, and rarely needed
 
@@ -73,7 +73,7 @@ def check_reload(old: Settings, new: Settings) -> list[str]:
         check_names(new.models)
         if (new.models, new.jobs) != (old.models, old.jobs):
             _check_imports(new.models, jobs=new.jobs)
-        if new.jobs and _stores(new) != _stores(old):
+        if new.needs_database and _stores(new) != _stores(old):
             _check_stores()
         for variable, port in _ports(new).items():
             if port not in _ports(old).values():  # the server itself listens on those
@@ -92,7 +92,7 @@ def _check_imports(names: Sequence[str], *, jobs: bool) -> None:
 
 
 def _stores(settings: Settings) -> tuple[object, ...]:
-    return settings.jobs, settings.database_url, settings.storage_url
+    return settings.needs_database, settings.jobs, settings.database_url, settings.storage_url
 
 
 def _check_stores() -> None:

@@ -41,6 +41,7 @@ ORDER = [
     "inference",
     "db",
     "storage",
+    "accounts",
     "jobs",
     "local_stack",
     "api",

@@ -11,13 +11,14 @@ from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
 from project import __version__, models
+from project.accounts.services import open_account_services
 from project.api import openapi, problems
 from project.api.body_limit import BodyLimit
 from project.api.cors import cors_middleware
 from project.api.jobs.services import open_job_services
 from project.api.metrics_port import MetricsPort, metrics_app
 from project.api.overload import OverloadGuard
-from project.api.readiness import ReadinessChecks
+from project.api.readiness import Probe, ReadinessChecks
 from project.api.routes import cache, documentation, jobs, operations, stream, web_page
 from project.api.routes import models as model_routes
 from project.api.routes.job_submission import submit_router
@@ -25,7 +26,8 @@ from project.api.routes.local_files import files_router
 from project.api.routes.predictions import predictions_router
 from project.api.state import Application, State
 from project.api.streams.sessions import StreamSessions
-from project.db.engine import read_url
+from project.db.engine import open_database, read_url
+from project.db.job_queries import JobQueries
 from project.inference.runner import Runner
 from project.jobs.queue import JobQueue
 from project.models.base import AnyModel
@@ -58,7 +60,9 @@ def create_app(
     at_once = models.without_background(served, jobs=settings.jobs)
     left_out = [] if settings.jobs else [model.name for model in served if model.background]
     served = served if settings.jobs else at_once
-    storage = _job_storage(settings)
+    if settings.needs_database:
+        read_url(settings)
+    storage = make_storage(settings) if settings.jobs else None
     tracing = make_provider(settings)
     runner = Runner.of(at_once, settings)
 
@@ -70,11 +74,18 @@ def create_app(
             stack.push_async_callback(_stop, tracing)
             guard = OverloadGuard(runner, excluded_port=settings.metrics_port, jobs=settings.jobs)
             stack.callback(guard.flush_log)
-            job_services = None
+            job_services = accounts = None
+            probes: dict[str, Probe] = {}
+            if settings.needs_database:
+                engine = await stack.enter_async_context(open_database(settings))
+            if settings.auth == "keys":
+                accounts = await stack.enter_async_context(open_account_services(settings, engine))
+                probes["database"] = Probe(JobQueries(engine).check)
             if storage is not None:
                 metrics.declare(jobs=[model.name for model in served])
-                opening = open_job_services(settings, storage, make_queue)
+                opening = open_job_services(settings, engine, storage, make_queue)
                 job_services = await stack.enter_async_context(opening)
+                probes |= job_services.probes
             metrics.declare(
                 slo_seconds={model.name: model.slo_seconds for model in at_once},
                 streams=[model.name for model in at_once],
@@ -82,7 +93,7 @@ def create_app(
             streams = StreamSessions(settings.stream_sessions)
             await stack.enter_async_context(runner)
             await stack.enter_async_context(watch_process(settings.revision))
-            readiness = ReadinessChecks(runner.queues, job_services.probes if job_services else {})
+            readiness = ReadinessChecks(runner.queues, probes)
             if left_out:
                 logger.bind(models=left_out).warning("models_without_jobs")
             logger.info("worker_ready")
@@ -92,6 +103,7 @@ def create_app(
                 runner=runner,
                 readiness=readiness,
                 job_services=job_services,
+                accounts=accounts,
                 streams=streams,
                 application=Application(guard, runner, readiness, job_services, streams),
             )
@@ -120,6 +132,13 @@ def create_app(
     problems.register(app)
     app.openapi = openapi.corrected(app.openapi)  # type: ignore[method-assign]
     instrument(app)
+    _add_routes(app, settings, served, storage)
+    return app
+
+
+def _add_routes(
+    app: FastAPI, settings: Settings, served: Sequence[AnyModel], storage: Storage | None
+) -> None:
     app.mount("/static", web_page.PageFiles(directory=web_page.STATIC), name="static")
     if settings.docs:
         app.mount("/docs/files", StaticFiles(directory=documentation.swagger_files()), name="docs")
@@ -141,7 +160,6 @@ def create_app(
         app.include_router(operations.metrics_router)
     else:
         app.add_middleware(MetricsPort, metrics=metrics_app(), port=settings.metrics_port)
-    return app
 
 
 async def _stop(tracing: TracerProvider | None) -> None:
@@ -149,14 +167,6 @@ async def _stop(tracing: TracerProvider | None) -> None:
     logger.info("worker_stopped")
     closers = [sentry.close, *([tracing.shutdown] if tracing else [])]
     await asyncio.gather(*(asyncio.to_thread(close) for close in closers))
-
-
-def _job_storage(settings: Settings) -> Storage | None:
-    """Return the storage of jobs' files; None with JOBS=off. Raises ConfigurationError."""
-    if not settings.jobs:
-        return None
-    read_url(settings)
-    return make_storage(settings)
 
 
 def _job_routers(served: Sequence[AnyModel], storage: Storage) -> list[APIRouter]:

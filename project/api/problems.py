@@ -35,6 +35,11 @@ _REASONS = {
     415: "invalid",
     422: "invalid",
 }
+_REASONS_BY_SLUG = {
+    "overloaded": "overload",
+    "quota-exceeded": "quota",
+    "rate-limited": "rate",
+}
 _ADVICE = {
     404: "nothing is at this path; GET /v1/models lists what is served{docs}",
     405: "this path does not take this method; the Allow header names those that it takes",
@@ -135,7 +140,7 @@ async def _project_error(_request: Request, error: ProjectError) -> Response:
         return Response(status_code=error.status)
     if is_fault(error):
         log_fault(error)
-    _count_rejection("overload" if error.slug == "overloaded" else _REASONS.get(error.status))
+    _count_rejection(_REASONS_BY_SLUG.get(error.slug) or _REASONS.get(error.status))
     return problem_of(error)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
+from project.accounts.services import AccountServices
 from project.api.jobs.services import JobServices
 from project.api.overload import OverloadGuard
 from project.api.readiness import ReadinessChecks
@@ -20,6 +21,7 @@ class State(TypedDict):
     """What Starlette copies into the state of each request, by reference.
 
     models: all that are served, by prediction or as jobs. job_services: None where jobs are off.
+    accounts: None with AUTH=off.
     """
 
     settings: Settings
@@ -27,6 +29,7 @@ class State(TypedDict):
     runner: Runner
     readiness: ReadinessChecks
     job_services: JobServices | None
+    accounts: AccountServices | None
     streams: StreamSessions
     application: ServedApplication
 

@@ -42,7 +42,7 @@ async def upgrade_when_available(settings: Settings) -> None:
             if time.monotonic() + RETRY_SECONDS > deadline:
                 raise DatabaseUnavailable(
                     f"DATABASE_URL: the database did not answer within {timeout:g} s "
-                    "(DATABASE_WAIT_SECONDS); set JOBS=off to run without one"
+                    "(DATABASE_WAIT_SECONDS); set JOBS=off and AUTH=off to run without one"
                 ) from error
         await asyncio.sleep(RETRY_SECONDS)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 Status = Literal["accepted", "running", "succeeded", "failed", "cancelled"]
+Priority = Literal["interactive", "batch"]
 ID_PATTERN = "^[0-9a-f]{32}$"
 
 
@@ -36,6 +37,8 @@ class NewJob:
     idempotency_key: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
+    user_id: str | None = None
+    priority: Priority | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Job:
     revision: one more at every change. progress: the fraction done, 0 to 1. sent_at: when a message
     for it was last sent. lease_owner: the id of the attempt that holds the lease. lease_until: when
     it lapses. retry_at: earliest time of the next attempt. problem: the problem document of its
-    failure, or of its last attempt's. seconds: stage → seconds.
+    failure, or of its last attempt's. seconds: stage → seconds. user_id: None of a job that was
+    submitted without accounts; only administrators see it.
     """
 
     id: str
@@ -73,6 +77,8 @@ class Job:
     request_id: str | None
     traceparent: str | None
     files_deleted_at: float | None
+    user_id: str | None
+    priority: Priority | None
 
 
 @dataclass(frozen=True)

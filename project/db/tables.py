@@ -1,11 +1,11 @@
 """The tables of this release; project/db/migrations/ brings a database to them."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from sqlalchemy import JSON, Double, Index, MetaData, String, text
+from sqlalchemy import JSON, Double, ForeignKey, Index, MetaData, String, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from project.db.records import Input, Status, StoredFile
+from project.db.records import Input, Priority, Status, StoredFile
 
 # Jobs that have not ended: few among many that have. It is text, because a partial index serves
 # only queries that contain the same expression.
@@ -13,7 +13,15 @@ ACTIVE = text("status IN ('accepted', 'running')")
 BEING_DELETED = 0.0  # value of files_deleted_at while a job's files are being deleted
 FILES_LEFT = text("(files_deleted_at IS NULL OR files_deleted_at = 0)")
 
+Role = Literal["user", "admin"]
+Purpose = Literal["invitation", "reset"]
+
 _OBJECT = JSON(none_as_null=True)
+
+
+def _of_user() -> ForeignKey:
+    """Deletes the row with its user."""
+    return ForeignKey("users.id", ondelete="CASCADE")
 
 
 class Base(DeclarativeBase):
@@ -21,6 +29,7 @@ class Base(DeclarativeBase):
 
     metadata = MetaData(
         naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
             "pk": "pk_%(table_name)s",
             "uq": "uq_%(table_name)s_%(column_0_name)s",
             "fk": "fk_%(table_name)s_%(column_0_name)s",
@@ -59,6 +68,8 @@ class JobRow(Base):
     request_id: Mapped[str | None]
     traceparent: Mapped[str | None]
     files_deleted_at: Mapped[float | None]
+    user_id: Mapped[str | None]  # no foreign key: a job outlives its user, and nobody's is left
+    priority: Mapped[Priority | None] = mapped_column(String)
 
     __table_args__ = (
         Index("ix_jobs_active", "id", postgresql_where=ACTIVE, sqlite_where=ACTIVE),
@@ -66,4 +77,87 @@ class JobRow(Base):
         Index("ix_jobs_status", "status", "id"),
         Index("ix_jobs_model", "model", "id"),
         Index("ix_jobs_model_status", "model", "status", "id"),
+        Index("ix_jobs_user", "user_id", "id"),
     )
+
+
+class UserRow(Base):
+    """A user; project/db/users.py documents the columns."""
+
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    username: Mapped[str] = mapped_column(unique=True)
+    full_name: Mapped[str]
+    password_hash: Mapped[str | None]
+    role: Mapped[Role] = mapped_column(String)
+    active: Mapped[bool]
+    document: Mapped[str | None]
+    monthly_quota: Mapped[int | None]
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
+    signed_out_at: Mapped[float | None]
+    created_at: Mapped[float]
+
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+
+class ApiKeyRow(Base):
+    """An API key, of which the database has only the SHA-256."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(_of_user(), index=True)
+    name: Mapped[str]
+    digest: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(_OBJECT)
+    priority: Mapped[Priority] = mapped_column(String)
+    created_at: Mapped[float]
+    expires_at: Mapped[float | None]
+    revoked_at: Mapped[float | None]
+    last_used_at: Mapped[float | None]
+
+
+class RefreshTokenRow(Base):
+    """A refresh token. family: the tokens that followed from one sign-in."""
+
+    __tablename__ = "refresh_tokens"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    family: Mapped[str] = mapped_column(index=True)
+    user_id: Mapped[str] = mapped_column(_of_user(), index=True)
+    digest: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[float]
+    expires_at: Mapped[float]
+    used_at: Mapped[float | None]
+    revoked_at: Mapped[float | None]
+
+
+class OneTimeTokenRow(Base):
+    """A token that works once: an invitation, or a link to set a new password."""
+
+    __tablename__ = "one_time_tokens"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    purpose: Mapped[Purpose] = mapped_column(String)
+    user_id: Mapped[str | None] = mapped_column(_of_user(), index=True)
+    email: Mapped[str | None]
+    digest: Mapped[str] = mapped_column(unique=True)
+    expires_at: Mapped[float]
+    used_at: Mapped[float | None]
+
+
+class UsageRow(Base):
+    """The predictions of a user in a month. month: as 2026-11, in UTC.
+
+    reserved: those that processes have taken to give to requests. used: those that were made.
+    """
+
+    __tablename__ = "usage"
+
+    user_id: Mapped[str] = mapped_column(_of_user(), primary_key=True)
+    month: Mapped[str] = mapped_column(primary_key=True)
+    reserved: Mapped[int]
+    used: Mapped[int]

@@ -101,6 +101,22 @@ SIGNALS = ("traces", "errors", "logs")
 JOB_OUTCOMES = ("succeeded", "failed", "cancelled", "expired")
 QUEUE_STATES = ("ready", "running", "delayed", "dead")
 FEATURES = ("brightness", "contrast", "pixels", "length", "non_ascii", "label", "confidence")
+AUTH_METHODS = ("password", "refresh", "key", "oidc")
+AUTH_OUTCOMES = ("ok", "refused")
+AUTH_REFUSAL_REASONS = (
+    "missing",
+    "malformed",
+    "unknown",
+    "password",
+    "invalid",
+    "issuer",
+    "expired",
+    "revoked",
+    "reused",
+    "inactive",
+    "scope",
+)
+RATE_SCOPES = ("caller", "address")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 
 # fmt: off
@@ -151,6 +167,13 @@ STREAMS_ACTIVE = _gauge("websocket_connections_active", "Sessions of live stream
 STREAMS = _counter("websocket_connections_total", "Sessions of live streams that ended, by how; refused: no place was free, or the query was invalid.", ["model", "outcome"], outcome=STREAM_OUTCOMES)
 STREAM_FRAMES = _counter("websocket_frames_total", "Frames received, by what became of them; dropped: a newer one replaced them, or the session ended; rejected: answered with a problem.", ["model", "result"], result=FRAME_RESULTS)
 STREAM_FRAME_AGE = _histogram("websocket_frame_age_seconds", "Time from a frame's arrival to its answer.", ["model"], buckets=_AGE_SECONDS)
+
+_begin("Accounts, where AUTH=keys")
+AUTH_ATTEMPTS = _counter("auth_attempts_total", "Sign-ins, renewals of tokens and first uses of API keys, by outcome; a key counts again when its cached record lapses.", ["method", "outcome"], method=AUTH_METHODS, outcome=AUTH_OUTCOMES)
+AUTH_REFUSALS = _counter("auth_refusals_total", "Requests refused because of who sent them; reused: a refresh token came twice, so all of its family are revoked; scope: the right is missing.", ["reason"], reason=AUTH_REFUSAL_REASONS)
+QUOTA_REFUSALS = _counter("quota_refusals_total", "Requests refused because the user's predictions of the month are used up.")
+RATE_LIMIT_REFUSALS = _counter("rate_limit_refusals_total", "Requests refused because the caller or its address sends too many.", ["scope"], scope=RATE_SCOPES)
+LIMIT_STORE_UP = _observed("limit_store_up", "1 where the store of the rates answers.")
 
 _begin("Readiness, as the API sees it at each scrape")
 READINESS_UP = _observed("readiness_check_up", "1 where what readiness depends on is there: database, storage, broker, and model:NAME in every worker.", ["check"])
@@ -241,12 +264,15 @@ def declare(
     slo_seconds: Mapping[str, float] = MappingProxyType({}),
     streams: Iterable[str] = (),
     attempts: Iterable[str] = (),
+    *,
+    accounts: bool = False,
 ) -> None:
     """Create the series of the closed label sets with 0; call it once in each process.
 
     models: those that predict here. jobs: those whose jobs this process accepts or runs.
     slo_seconds: of each model whose predictions are answered here, the time that counts as good.
     streams: of models that are served as live streams here. attempts: of those whose jobs run here.
+    accounts: whether callers are authenticated here.
     """
     for metric, values in (
         (HTTP_REJECTED, REJECTIONS),
@@ -257,6 +283,8 @@ def declare(
     ):
         for value in values:
             metric.labels(value)
+    if accounts:
+        _declare_accounts()
     for model in models:
         _declare_model(model)
     for model in jobs:
@@ -267,9 +295,23 @@ def declare(
         for attempt in (JOBS_WAIT, JOBS_DURATION):
             attempt.labels(model)
     for model, seconds in slo_seconds.items():
-        MODEL_SLO_SECONDS.labels(model).set(seconds)
-        for result in LATENCY_RESULTS:
-            SLO_LATENCY.labels(model, result)
+        _declare_objective(model, seconds)
+
+
+def _declare_objective(model: str, seconds: float) -> None:
+    MODEL_SLO_SECONDS.labels(model).set(seconds)
+    for result in LATENCY_RESULTS:
+        SLO_LATENCY.labels(model, result)
+
+
+def _declare_accounts() -> None:
+    for method in AUTH_METHODS:
+        for outcome in AUTH_OUTCOMES:
+            AUTH_ATTEMPTS.labels(method, outcome)
+    for reason in AUTH_REFUSAL_REASONS:
+        AUTH_REFUSALS.labels(reason)
+    for scope in RATE_SCOPES:
+        RATE_LIMIT_REFUSALS.labels(scope)
 
 
 def _declare_streams(model: str) -> None:

@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from project.settings.accounts import AccountSettings
 from project.settings.inference import InferenceSettings
 from project.settings.jobs import JobSettings
 from project.settings.local_stack import LocalStackSettings
@@ -17,18 +18,33 @@ SECTIONS: tuple[type[BaseSettings], ...] = (
     InferenceSettings,
     TelemetrySettings,
     JobSettings,
+    AccountSettings,
     LocalStackSettings,
 )
 # Exported by prestart.sh and the supervisor to the processes that they start; .env is too late.
 INTERNAL = frozenset({"prometheus_multiproc_dir", "worker_slot"})
 
 MIN_SECRET_CHARACTERS = 8  # a password or a header's value of fewer is not masked
+_ACCOUNT_ADVICE = {
+    "ADMIN_PASSWORD": "ADMIN_EMAIL needs it",
+    "ADMIN_EMAIL": "ADMIN_PASSWORD needs it",
+    "OIDC_AUDIENCE": "OIDC_ISSUER needs it",
+    "MAIL_FROM": "SMTP_URL needs it",
+    "PUBLIC_URL": "SMTP_URL needs it, for the link in a mail",
+    "TOKEN_KEYS": "AUTH=keys needs it outside local",
+    "DOCUMENT_KEY": "USER_DOCUMENT needs it outside local",
+}
 FLUSH_SECONDS = 6  # at a worker's end, for idle connections, logs, traces and Sentry
 
 
 # Pydantic takes fields from the last base first.
 class Settings(
-    LocalStackSettings, JobSettings, TelemetrySettings, InferenceSettings, ServerSettings
+    LocalStackSettings,
+    AccountSettings,
+    JobSettings,
+    TelemetrySettings,
+    InferenceSettings,
+    ServerSettings,
 ):
     """Every setting with its default and a line of help; `.env.example` is generated from it."""
 
@@ -66,6 +82,30 @@ class Settings(
             raise ValueError("WORKER_TIMEOUT_SECONDS: must exceed GRACEFUL_TIMEOUT_SECONDS")
         return self
 
+    @model_validator(mode="after")
+    def _check_accounts(self) -> Self:
+        required = {
+            "ADMIN_PASSWORD": bool(self.admin_email) and self.admin_password is None,
+            "ADMIN_EMAIL": self.admin_password is not None and not self.admin_email,
+            "OIDC_AUDIENCE": bool(self.oidc_issuer) and not self.oidc_audience,
+            "MAIL_FROM": self.smtp_url is not None and not self.mail_from,
+            "PUBLIC_URL": self.smtp_url is not None and not self.public_url,
+        }
+        if self.auth == "keys" and self.environment != "local":
+            required["TOKEN_KEYS"] = self.token_keys is None
+            required["DOCUMENT_KEY"] = bool(self.user_document) and self.document_key is None
+        missing = [name for name, is_missing in required.items() if is_missing]
+        if missing:
+            raise ValueError(f"{missing[0]}: missing; {_ACCOUNT_ADVICE[missing[0]]}")
+        if self.user_jobs > self.job_limit:
+            raise ValueError("USER_JOBS: at most JOB_LIMIT")
+        return self
+
+    @property
+    def needs_database(self) -> bool:
+        """Whether the API uses the database: for jobs, or for accounts."""
+        return self.jobs or self.auth == "keys"
+
     @property
     def taken_queues(self) -> tuple[str, ...]:
         """The queues that the job workers take; each has the name of its model."""
@@ -91,6 +131,7 @@ class Settings(
             for name, value in values.items()
             if isinstance(value, SecretStr) and value != fields[name].default
         }
+        found |= {secret for _, secret in self.token_secrets}
         headers = self.otlp_headers.values()
         found |= {value for value in headers if len(value) >= MIN_SECRET_CHARACTERS}
         passwords = (urlsplit(url).password or "" for url in found)

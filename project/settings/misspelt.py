@@ -16,6 +16,7 @@ from project.settings import INTERNAL, Settings
 CLOSE = 0.85  # similarity (difflib's ratio) of a misspelt name to its setting: one letter of seven
 CLOSE_WORD = 0.65  # of each of its words: METRICS_HOST is not METRICS_PORT
 UNITS = ("SECONDS", "BYTES")  # how the name of a setting may end, and is easily forgotten
+VALUE = "TOKEN"  # the last word of a token's name, whose seconds are another matter
 MIN_PLURAL = 4  # letters of a word whose last `s` may be that of a plural
 
 
@@ -43,6 +44,7 @@ def meant(name: str, settings: Iterable[str]) -> str | None:
     for setting, others in by_words.items():
         same = sorted(map(_singular, words)) == sorted(map(_singular, others))
         lacks_unit = len(words) > 1 and others[-1] in UNITS and words == others[:-1]
+        lacks_unit = lacks_unit and words[-1] != VALUE
         if same or lacks_unit or "".join(words) == "".join(others):
             return setting
     candidates = [setting for setting, others in by_words.items() if len(others) == len(words)]

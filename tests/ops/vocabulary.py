@@ -17,6 +17,7 @@ from tests.ops.tools import ROOT
 OURS = {"vitrine-api", "vitrine-worker"}
 TARGET = {"job", "instance"}
 ONLY_API = ("http_", "readiness_", "slo_latency_", "model_slo_", "websocket_")
+ONLY_API += ("auth_", "quota_", "rate_limit_", "limit_store_")
 ONLY_WORKER = ("jobs_", "dramatiq_")
 ENQUEUED_AND_ENDED = {"jobs_enqueued_total", "jobs_total"}  # the API sends, and cancels what waits
 SHIPPED = Settings(_env_file=None).models  # each has a queue of its name

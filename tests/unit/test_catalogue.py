@@ -93,7 +93,14 @@ def test_closed_sets_belong_to_labels_and_gauges_have_a_mode(spec):
 def test_series_of_closed_sets_are_there_from_the_start(spec):
     """An alert sees 0, not nothing, and a rate sees the first event."""
     names = ["declared"]
-    declare(names, jobs=names, slo_seconds={"declared": 0.5}, streams=names, attempts=names)
+    declare(
+        names,
+        jobs=names,
+        slo_seconds={"declared": 0.5},
+        streams=names,
+        attempts=names,
+        accounts=True,
+    )
     known = spec.values | {"model": ("declared",)}
     if not spec.values:
         return

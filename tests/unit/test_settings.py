@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from project.models import create
 from project.settings import Settings
+from project.settings.accounts import parse_rate
 from project.settings.loading import SettingsLoader, error_lines
 from tests.conftest import make_settings
 
@@ -201,3 +202,58 @@ def test_a_model_is_told_where_its_weights_are():
     """And no other is."""
     models = create(["text_to_image", "style_transfer"], {"text_to_image": "models/tiny"})
     assert [model.source for model in models] == ["models/tiny", None]
+
+
+KEY = "k" * 32
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"auth": "keys", "environment": "production", "metrics_port": 9090}, "TOKEN_KEYS"),
+        ({"token_keys": "one:short"}, "TOKEN_KEYS"),
+        ({"token_keys": f"one:{KEY},one:{KEY}"}, "TOKEN_KEYS"),
+        ({"token_keys": KEY}, "TOKEN_KEYS"),
+        ({"token_keys": ","}, "TOKEN_KEYS"),
+        ({"user_document": "br.cpf,br.nothing"}, "USER_DOCUMENT"),
+        ({"user_document": "../os"}, "USER_DOCUMENT"),
+        ({"admin_email": "root@example.org"}, "ADMIN_PASSWORD"),
+        ({"admin_password": "x" * 12}, "ADMIN_EMAIL"),
+        ({"smtp_url": "mail.example.org"}, "SMTP_URL"),
+        ({"smtp_url": "smtp://mail.example.org"}, "MAIL_FROM"),
+        ({"oidc_issuer": "https://login.example.org"}, "OIDC_AUDIENCE"),
+        ({"caller_rate": "600/fortnight"}, "CALLER_RATE"),
+        ({"address_rate": "0/minute"}, "ADDRESS_RATE"),
+        ({"public_url": "vitrine.example.org"}, "PUBLIC_URL"),
+        ({"user_jobs": 20_000}, "USER_JOBS"),
+    ],
+)
+def test_account_settings_that_cannot_work_are_refused(changes, named):
+    """Each is named in a line, before a user meets it."""
+    with pytest.raises(ValidationError) as stopped:
+        make_settings(**changes)
+    assert error_lines(stopped.value)[0].startswith(f"{named}:")
+
+
+def test_documents_need_a_key_outside_local():
+    """In local one is generated."""
+    changes = {"auth": "keys", "user_document": "br.cpf, br.cnpj"}
+    assert make_settings(**changes).user_document == ("br.cpf", "br.cnpj")
+    deployed = {"environment": "production", "metrics_port": 9090, "token_keys": f"one:{KEY}"}
+    with pytest.raises(ValidationError) as stopped:
+        make_settings(**changes, **deployed)
+    assert error_lines(stopped.value)[0].startswith("DOCUMENT_KEY:")
+
+
+def test_each_secret_of_the_token_keys_is_masked_by_itself():
+    """A log line with one of them would show no other."""
+    new, old = "n" * 32, "o" * 32
+    settings = make_settings(token_keys=f"new:{new}, old:{old}")
+    assert settings.token_secrets == (("new", new), ("old", old))
+    assert {new, old} <= set(settings.secret_values())
+
+
+def test_a_rate_is_a_number_in_a_period():
+    """As people write it."""
+    assert parse_rate("600/minute") == (600, 60)
+    assert parse_rate("5/second") == (5, 1)

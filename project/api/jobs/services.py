@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from project.api.jobs.events import JobFeed
 from project.api.jobs.submission import JobSubmission
 from project.api.readiness import Probe
-from project.db.engine import open_database
 from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions
 from project.db.records import ID_PATTERN, Job
@@ -50,19 +51,21 @@ class JobServices:
 
 @asynccontextmanager
 async def open_job_services(
-    settings: Settings, storage: Storage, make_queue: Callable[[Settings], JobQueue]
+    settings: Settings,
+    engine: AsyncEngine,
+    storage: Storage,
+    make_queue: Callable[[Settings], JobQueue],
 ) -> AsyncIterator[JobServices]:
     """Open the services while the context is open, without connecting to anything yet."""
-    async with open_database(settings) as engine:
-        queries, transitions = JobQueries(engine), JobTransitions(engine)
-        queue = make_queue(settings)
-        submission = JobSubmission(settings, queries, transitions, storage, queue)
-        feed = JobFeed(queries)
-        checks = {"database": queries.check, "storage": storage.check, "broker": queue.check}
-        probes = {name: Probe(check) for name, check in checks.items()}
-        try:
-            yield JobServices(queries, transitions, storage, submission, feed, probes, queue)
-        finally:
-            await feed.aclose()
-            await submission.close()
-            await asyncio.to_thread(queue.close)
+    queries, transitions = JobQueries(engine), JobTransitions(engine)
+    queue = make_queue(settings)
+    submission = JobSubmission(settings, queries, transitions, storage, queue)
+    feed = JobFeed(queries)
+    checks = {"database": queries.check, "storage": storage.check, "broker": queue.check}
+    probes = {name: Probe(check) for name, check in checks.items()}
+    try:
+        yield JobServices(queries, transitions, storage, submission, feed, probes, queue)
+    finally:
+        await feed.aclose()
+        await submission.close()
+        await asyncio.to_thread(queue.close)
