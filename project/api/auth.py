@@ -1,10 +1,166 @@
-"""Authorization: routes that demand a token from the settings."""
+"""Authentication and authorization: from a request or a WebSocket to its caller and its rights.
 
+With AUTH=keys the middleware lets nothing under /v1 through without a caller, except OPEN; each
+route then checks the scope that it needs. With AUTH=off there is no caller, and nothing is checked.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request
+from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
-from starlette.requests import Request
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from project.errors import Unauthorized
+from project.accounts.caller import Caller
+from project.accounts.caller import Scope as Right
+from project.accounts.refusal import refused
+from project.accounts.services import AccountServices
+from project.errors import Forbidden, ProjectError, Unauthorized
+from project.observability.metrics import AUTH_REFUSALS
 from project.observability.scrape_auth import equals_token, may_scrape
+
+PROTECTED = "/v1/"
+OPEN = frozenset(  # method and path of what a client without an account may ask
+    {
+        ("POST", "/v1/users"),
+        ("POST", "/v1/tokens"),
+        ("POST", "/v1/tokens/refresh"),
+        ("POST", "/v1/passwords/reset-requests"),
+        ("POST", "/v1/passwords"),
+    }
+)
+OPEN_FOLDER = "/v1/files/"  # its URLs are signed
+BEARER_PROTOCOL = "vitrine.bearer."  # a subprotocol, as pages cannot send headers for a WebSocket
+
+Answer = Callable[[Request, ProjectError], Awaitable[Response]]
+
+
+class Authentication:
+    """Middleware that sets the caller of each request under /v1, or answers 401.
+
+    answer: turns an error into a response, and counts it.
+    """
+
+    def __init__(self, app: ASGIApp, answer: Answer) -> None:
+        self._app = app
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; a WebSocket's route authenticates it, as it answers otherwise."""
+        if scope["type"] == "http" and needs_caller(scope["method"], scope["path"]):
+            accounts: AccountServices = scope["state"]["accounts"]
+            try:
+                authorization = Headers(scope=scope).get("authorization", "")
+                caller = await accounts.authenticator.authenticate(bearer_token(authorization))
+            except ProjectError as error:
+                _set_route(scope)
+                response = await self._answer(Request(scope), error)
+                await response(scope, receive, send)
+                return
+            scope["state"]["caller"] = caller
+        await self._app(scope, receive, send)
+
+
+def needs_caller(method: str, path: str) -> bool:
+    """Whether a request needs a caller, where accounts are on."""
+    return (
+        path.startswith(PROTECTED)
+        and (method, path) not in OPEN
+        and not path.startswith(OPEN_FOLDER)
+    )
+
+
+def bearer_token(authorization: str) -> str:
+    """The token in an Authorization header. Raises Unauthorized."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return token.strip()
+    reason = "malformed" if authorization else "missing"
+    raise refused(reason, "send the header `Authorization: Bearer` with an API key or a token")
+
+
+def caller_of(connection: HTTPConnection) -> Caller | None:
+    """The caller of a request; None with AUTH=off."""
+    return cast("Caller | None", getattr(connection.state, "caller", None))
+
+
+def check_scope(connection: HTTPConnection, right: Right) -> Caller | None:
+    """The caller, if it has the scope. Raises Forbidden, and counts the refusal."""
+    caller = caller_of(connection)
+    if caller is not None:
+        check_caller(caller, right)
+    return caller
+
+
+def check_caller(caller: Caller, right: Right) -> None:
+    """Raise Forbidden where the caller lacks a scope, and count the refusal."""
+    try:
+        caller.check(right)
+    except Forbidden:
+        AUTH_REFUSALS.labels("scope").inc()
+        raise
+
+
+def require(right: Right) -> Any:
+    """The dependency of routes that need a scope; of a route without dependencies: check_scope."""
+
+    async def check(request: Request) -> Caller | None:
+        return check_scope(request, right)
+
+    return Depends(check)
+
+
+async def _caller(request: Request) -> Caller | None:
+    return caller_of(request)
+
+
+async def _user(request: Request) -> Caller:
+    """The caller of a route that exists only where accounts are on."""
+    caller = caller_of(request)
+    if caller is None:
+        raise Unauthorized("sign in, or send an API key")
+    return caller
+
+
+async def _signed_in(caller: "UserDep") -> Caller:
+    """The caller by a token: no key may make other keys, or change what its user is."""
+    if caller.key_id is not None:
+        AUTH_REFUSALS.labels("scope").inc()
+        raise Forbidden("an API key cannot do this: sign in at POST /v1/tokens")
+    return caller
+
+
+CallerDep = Annotated[Caller | None, Depends(_caller)]
+UserDep = Annotated[Caller, Depends(_user)]
+SignedInDep = Annotated[Caller, Depends(_signed_in)]
+
+
+def token_of_socket(connection: HTTPConnection) -> str:
+    """The token of a WebSocket: of its header, or of the subprotocol vitrine.bearer.TOKEN.
+
+    Raises Unauthorized.
+    """
+    if authorization := connection.headers.get("authorization"):
+        return bearer_token(authorization)
+    for protocol in connection.scope["subprotocols"]:
+        if protocol.startswith(BEARER_PROTOCOL):
+            return cast("str", protocol).removeprefix(BEARER_PROTOCOL)
+    raise refused(
+        "missing", f"send a token as `Authorization: Bearer` or the subprotocol {BEARER_PROTOCOL}…"
+    )
+
+
+def _set_route(scope: Scope) -> None:
+    """Name the route that the request was for, so that the log has its template."""
+    for route in iter_route_contexts(scope["app"].routes):
+        if route.matches(scope)[0] is Match.FULL:
+            scope["route"] = route
+            return
 
 
 def require_bearer(request: Request, token: SecretStr, setting: str) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from project.accounts.services import AccountServices
 from project.api.jobs.services import JobServices
 from project.api.readiness import ReadinessChecks
 from project.api.state import State
@@ -44,8 +45,13 @@ async def _job_services(request: Request) -> JobServices:
     return job_services_of(request)
 
 
+async def _accounts(request: Request) -> AccountServices:
+    return cast("AccountServices", state_of(request)["accounts"])  # else there are no such routes
+
+
 StateDep = Annotated[State, Depends(_state)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 RunnerDep = Annotated[Runner, Depends(_runner)]
 ReadinessDep = Annotated[ReadinessChecks, Depends(_readiness)]
+AccountsDep = Annotated[AccountServices, Depends(_accounts)]
 JobServicesDep = Annotated[JobServices, Depends(_job_services)]

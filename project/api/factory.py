@@ -13,13 +13,25 @@ from starlette.staticfiles import StaticFiles
 from project import __version__, models
 from project.accounts.services import open_account_services
 from project.api import openapi, problems
+from project.api.auth import Authentication
 from project.api.body_limit import BodyLimit
 from project.api.cors import cors_middleware
 from project.api.jobs.services import open_job_services
 from project.api.metrics_port import MetricsPort, metrics_app
 from project.api.overload import OverloadGuard
 from project.api.readiness import Probe, ReadinessChecks
-from project.api.routes import cache, documentation, jobs, operations, stream, web_page
+from project.api.routes import (
+    admin,
+    cache,
+    documentation,
+    jobs,
+    keys,
+    operations,
+    stream,
+    tokens,
+    users,
+    web_page,
+)
 from project.api.routes import models as model_routes
 from project.api.routes.job_submission import submit_router
 from project.api.routes.local_files import files_router
@@ -42,6 +54,8 @@ from project.storage import LocalStorage, Storage, make_storage
 DESCRIPTION = (
     "Image inference over HTTP. Errors are problem documents (RFC 9457) that say what to do."
 )
+# The users' own routes first: /v1/users/me is no user of the id `me`.
+ACCOUNT_ROUTERS = (users.router, tokens.router, keys.router, admin.router)
 
 
 def create_app(
@@ -63,6 +77,7 @@ def create_app(
     if settings.needs_database:
         read_url(settings)
     storage = make_storage(settings) if settings.jobs else None
+    secured = settings.auth == "keys"
     tracing = make_provider(settings)
     runner = Runner.of(at_once, settings)
 
@@ -78,7 +93,7 @@ def create_app(
             probes: dict[str, Probe] = {}
             if settings.needs_database:
                 engine = await stack.enter_async_context(open_database(settings))
-            if settings.auth == "keys":
+            if secured:
                 accounts = await stack.enter_async_context(open_account_services(settings, engine))
                 probes["database"] = Probe(JobQueries(engine).check)
             if storage is not None:
@@ -127,10 +142,11 @@ def create_app(
             *cors_middleware(settings.cors_origins),
             Middleware(RequestContext, answer=problems.unexpected),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+            *([Middleware(Authentication, answer=problems.answer_error)] if secured else []),
         ],
     )
     problems.register(app)
-    app.openapi = openapi.corrected(app.openapi)  # type: ignore[method-assign]
+    app.openapi = openapi.corrected(app.openapi, secured=secured)  # type: ignore[method-assign]
     instrument(app)
     _add_routes(app, settings, served, storage)
     return app
@@ -153,6 +169,7 @@ def _add_routes(
         model_routes.router,
         stream.router,
         cache.router,
+        *(ACCOUNT_ROUTERS if settings.auth == "keys" else []),
     ]
     for router in routers:
         app.include_router(router)

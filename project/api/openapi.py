@@ -9,6 +9,7 @@ from typing import Any, cast
 from PIL import Image
 from pydantic import BaseModel
 
+from project.api.auth import needs_caller
 from project.api.problems import MEDIA_TYPE, Problem
 from project.api.requests.body_advice import (
     JSON,
@@ -44,6 +45,24 @@ QUALITY_SCHEMA = {
 }
 BASE64 = {"type": "string", "description": f"A {READABLE} in base64 or as a data URL."}
 FASTAPI_SCHEMAS = ("HTTPValidationError", "ValidationError")  # of FastAPI's own 422
+SECURITY_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, or an access token.",
+    },
+    "password": {
+        "type": "oauth2",
+        "description": "Signs in with e-mail or username, and renews the access token.",
+        "flows": {
+            "password": {
+                "tokenUrl": "/v1/tokens",
+                "scopes": {},
+            }
+        },
+    },
+}
+AUTH_STATUSES = (401, 403, 503)  # of every operation that needs a caller
 VALIDATION_ERROR = {"$ref": "#/components/schemas/HTTPValidationError"}
 
 
@@ -57,11 +76,15 @@ def _problem_response(status: int) -> dict[str, Any]:
     return {"description": HTTPStatus(status).phrase, "content": content}
 
 
-def corrected(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+def corrected(
+    make: Callable[[], dict[str, Any]], *, secured: bool = False
+) -> Callable[[], dict[str, Any]]:
     """Wrap FastAPI's `openapi`, whose document differs from what is sent in two points.
 
     It describes problems as plain JSON, and gives every route with a parameter a 422 of its own.
     It has optional parameters as null, which neither a query nor a header can be.
+
+    secured: whether operations need a caller, which it does not know either.
     """
 
     def openapi() -> dict[str, Any]:
@@ -72,9 +95,22 @@ def corrected(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]
                 parameter["schema"] = _without_null(parameter["schema"])
         for name in FASTAPI_SCHEMAS:
             document["components"]["schemas"].pop(name, None)
+        if secured:
+            _describe_security(document)
         return document
 
     return openapi
+
+
+def _describe_security(document: dict[str, Any]) -> None:
+    """Add the security schemes, and to each operation that needs a caller what it may answer."""
+    document["components"]["securitySchemes"] = SECURITY_SCHEMES
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if needs_caller(method.upper(), path):
+                operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
+                for status in AUTH_STATUSES:
+                    operation["responses"].setdefault(str(status), _problem_response(status))
 
 
 def _describe_problems(responses: dict[str, Any]) -> None:

@@ -129,13 +129,14 @@ def register(app: FastAPI) -> None:
 
     The handlers are coroutines, as Starlette runs plain functions in one of forty threads.
     """
-    app.add_exception_handler(ProjectError, cast("Any", _project_error))
+    app.add_exception_handler(ProjectError, cast("Any", answer_error))
     app.add_exception_handler(HTTPException, cast("Any", _http_error))
     app.add_exception_handler(RequestValidationError, cast("Any", _validation_error))
     app.add_exception_handler(ClientDisconnect, _client_disconnected)
 
 
-async def _project_error(_request: Request, error: ProjectError) -> Response:
+async def answer_error(_request: Request, error: ProjectError) -> Response:
+    """Build the response to one of our errors; log it if it is a fault, and count a rejection."""
     if isinstance(error, ClientDisconnected):
         return Response(status_code=error.status)
     if is_fault(error):

@@ -42,13 +42,19 @@ class JobQueries:
         before: str | None = None,
         model: str | None = None,
         status: Status | None = None,
+        user_id: str | None = None,
     ) -> list[Job]:
-        """The newest jobs, or those that are older than the job with the id `before`."""
+        """The newest jobs, or those that are older than the job with the id `before`.
+
+        user_id: whose jobs alone; None: those of all users, and of none.
+        """
         statement = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
         if before is not None:
             statement = statement.where(JobRow.id < before)
         if model is not None:
             statement = statement.where(JobRow.model == model)
+        if user_id is not None:
+            statement = statement.where(JobRow.user_id == user_id)
         if status is not None:
             statement = statement.where(JobRow.status == status)
         return await self._all(statement)

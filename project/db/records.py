@@ -1,5 +1,6 @@
 """The records of a job, as immutable values, and the format of its id."""
 
+import re
 import secrets
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
@@ -7,6 +8,7 @@ from typing import Any, Literal, TypedDict
 Status = Literal["accepted", "running", "succeeded", "failed", "cancelled"]
 Priority = Literal["interactive", "batch"]
 ID_PATTERN = "^[0-9a-f]{32}$"
+_ID = re.compile(ID_PATTERN)
 
 
 class StoredFile(TypedDict):
@@ -94,6 +96,11 @@ class Renewal:
     """A renewed lease. cancel_requested: whether the attempt has to stop."""
 
     cancel_requested: bool
+
+
+def is_id(text: str) -> bool:
+    """Whether a text may be an id; what clients send may be anything."""
+    return bool(_ID.fullmatch(text))
 
 
 def new_id(now: float) -> str:

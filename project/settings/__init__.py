@@ -97,8 +97,6 @@ class Settings(
         missing = [name for name, is_missing in required.items() if is_missing]
         if missing:
             raise ValueError(f"{missing[0]}: missing; {_ACCOUNT_ADVICE[missing[0]]}")
-        if self.user_jobs > self.job_limit:
-            raise ValueError("USER_JOBS: at most JOB_LIMIT")
         return self
 
     @property

@@ -225,7 +225,6 @@ KEY = "k" * 32
         ({"caller_rate": "600/fortnight"}, "CALLER_RATE"),
         ({"address_rate": "0/minute"}, "ADDRESS_RATE"),
         ({"public_url": "vitrine.example.org"}, "PUBLIC_URL"),
-        ({"user_jobs": 20_000}, "USER_JOBS"),
     ],
 )
 def test_account_settings_that_cannot_work_are_refused(changes, named):

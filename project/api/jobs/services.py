@@ -1,25 +1,23 @@
 """The job resources of one API process, opened after the fork and closed at its end."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from project.accounts.caller import Caller
 from project.api.jobs.events import JobFeed
 from project.api.jobs.submission import JobSubmission
 from project.api.readiness import Probe
 from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions
-from project.db.records import ID_PATTERN, Job
+from project.db.records import Job, is_id
 from project.errors import BrokerUnavailable, JobNotFound
 from project.jobs.queue import JobQueue, QueueState
 from project.settings import Settings
 from project.storage import Storage
-
-_ID = re.compile(ID_PATTERN)
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,20 @@ class JobServices:
         except BrokerUnavailable:
             return None
 
-    async def find(self, job_id: str) -> Job:
-        """The job with this id. Raises JobNotFound, for a malformed id too."""
-        job = await self.queries.get(job_id) if _ID.fullmatch(job_id) else None
-        if job is None:
+    async def find(self, job_id: str, caller: Caller | None) -> Job:
+        """The job with this id, if the caller may see it.
+
+        Raises JobNotFound, for a malformed id and for the job of another user too.
+        """
+        job = await self.queries.get(job_id) if is_id(job_id) else None
+        if job is None or owner(caller) not in {None, job.user_id}:
             raise JobNotFound("there is no job of this id; GET /v1/jobs lists the existing ones")
         return job
+
+
+def owner(caller: Caller | None) -> str | None:
+    """The user whose jobs alone the caller may see; None where it may see all."""
+    return None if caller is None or caller.is_admin else caller.user_id
 
 
 @asynccontextmanager

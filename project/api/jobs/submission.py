@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from loguru import logger
 
+from project.accounts.caller import Caller
 from project.api.requests.reader import ModelRequest
 from project.api.requests.unicode import check_text
 from project.db.job_queries import JobQueries
@@ -80,6 +81,14 @@ def idempotency_key(request: Request) -> str | None:
             f"the header {KEY_HEADER} cannot be used; {advice}", fields={KEY_HEADER: advice}
         )
     return keys[0]
+
+
+def own_key(key: str | None, caller: Caller | None) -> str | None:
+    """The Idempotency-Key as it is stored: after the user's id, so that each user has its own.
+
+    No key has a space, so that none without a user is the same as one with a user.
+    """
+    return f"{caller.user_id} {key}" if key and caller else key
 
 
 def job_request(
@@ -184,18 +193,19 @@ class JobSubmission:
         finally:
             self._validating -= 1
 
-    async def submit(self, request: JobRequest) -> tuple[Job, bool]:
-        """Add a job and send it, or find the one with the same idempotency key.
+    async def submit(self, request: JobRequest, caller: Caller | None = None) -> tuple[Job, bool]:
+        """Add a job and send it, or find the one of the caller with the same idempotency key.
 
         Returns the job and whether it is new. Raises Overloaded, IdempotencyConflict,
         StorageUnavailable or DatabaseUnavailable; then no trace of the job is left.
         """
-        known = await self._queries.get_by_key(request.key) if request.key else None
+        key = own_key(request.key, caller)
+        known = await self._queries.get_by_key(key) if key else None
         if known is not None:
             check_same_request(known, request.fingerprint)
             return known, False
         await self.check_capacity()
-        return await self._finish_even_if_cancelled(self._submit(request))
+        return await self._finish_even_if_cancelled(self._submit(request, key, caller))
 
     async def check_capacity(self) -> None:
         """Raise Overloaded if JOB_LIMIT jobs wait."""
@@ -238,7 +248,9 @@ class JobSubmission:
         task.add_done_callback(self._in_progress.discard)
         return await asyncio.shield(task)
 
-    async def _submit(self, request: JobRequest) -> tuple[Job, bool]:
+    async def _submit(
+        self, request: JobRequest, key: str | None, caller: Caller | None
+    ) -> tuple[Job, bool]:
         now = time.time()
         job_id = new_id(now)
         inputs = [
@@ -258,9 +270,11 @@ class JobSubmission:
             inputs=inputs,
             created_at=now,
             fingerprint=request.fingerprint,
-            idempotency_key=request.key,
+            idempotency_key=key,
             request_id=REQUEST_ID.get(),
             traceparent=current_traceparent(),
+            user_id=caller.user_id if caller else None,
+            priority=caller.priority if caller else None,
         )
         await self._store(request, new)
         job, is_new = await self._add(new)

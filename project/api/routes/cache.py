@@ -12,8 +12,14 @@ router = APIRouter(tags=["operations"])
 
 @router.delete("/v1/cache", status_code=204, responses=problem_responses(401, 403, 503))
 async def clear_cache(request: Request, settings: SettingsDep, runner: RunnerDep) -> None:
-    """Delete every cached result. Needs ADMIN_TOKEN; without one it works in `local` alone."""
-    if settings.admin_token is not None:
+    """Delete every cached result.
+
+    With AUTH=keys this needs an administrator. Else it needs ADMIN_TOKEN; without one it works in
+    `local` alone.
+    """
+    if settings.auth == "keys":
+        auth.check_scope(request, "admin")
+    elif settings.admin_token is not None:
         auth.require_bearer(request, settings.admin_token, "ADMIN_TOKEN")
     elif settings.environment != "local":
         raise Forbidden("this deployment has no ADMIN_TOKEN; its operators can set one")

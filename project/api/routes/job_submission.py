@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from project.api.auth import check_scope
 from project.api.dependencies import job_services_of, state_of
 from project.api.jobs.schemas import JOBS, JobView
 from project.api.jobs.submission import KEY_HEADER, KEY_PATTERN, MAX_KEY, idempotency_key
@@ -42,11 +43,12 @@ async def submit_job(request: Request, model: AnyModel, *, takes_quality: bool =
     """
     settings, submission = state_of(request)["settings"], job_services_of(request).submission
     request.state.model = model.name
+    caller = check_scope(request, "jobs")
     key = idempotency_key(request)
     reading = read_request(request, model, settings.max_text_length, takes_quality=takes_quality)
     asked = await read_with_timeout(settings.body_timeout_seconds, reading)
     validated = submission.validate(model, asked, key)
-    job, is_new = await submission.submit(await cancel_on_disconnect(request, validated))
+    job, is_new = await submission.submit(await cancel_on_disconnect(request, validated), caller)
     request.state.job_id = job.id
     headers = {"Location": f"{JOBS}/{job.id}"} | ({} if is_new else {REPLAYED: "true"})
     return Response(JobView.of(job).model_dump_json(), 202, headers, JSON)

@@ -8,16 +8,18 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from project.api.auth import CallerDep, require
 from project.api.dependencies import JobServicesDep
 from project.api.jobs import events, file_sender
 from project.api.jobs.file_sender import FileSenderDep
 from project.api.jobs.schemas import ENDED, JOBS, JobPage, JobView, etag, is_known
+from project.api.jobs.services import owner
 from project.api.openapi import problem_responses
 from project.db.records import ID_PATTERN, Job, Status
 from project.errors import FileMissing, InvalidInput, JobConflict
 from project.observability import metrics
 
-router = APIRouter(prefix=JOBS, tags=["jobs"])
+router = APIRouter(prefix=JOBS, tags=["jobs"], dependencies=[require("jobs")])
 
 # A malformed id is of no job: 404, as for one that is unknown.
 JobId = Annotated[str, Path(json_schema_extra={"pattern": ID_PATTERN})]
@@ -56,14 +58,18 @@ class Listing(BaseModel):
 
 
 @router.get("", responses=problem_responses(422, 503))
-async def list_jobs(query: Annotated[Listing, Query()], services: JobServicesDep) -> JobPage:
+async def list_jobs(
+    query: Annotated[Listing, Query()], services: JobServicesDep, caller: CallerDep
+) -> JobPage:
     """Jobs, the newest first."""
     if query.model is not None and not query.model.isidentifier():
         raise InvalidInput(
             "no model can have this name; GET /v1/models lists what is served",
             fields={"model": "not the name of a model"},
         )
-    found = await services.queries.page(query.limit + 1, query.before, query.model, query.status)
+    found = await services.queries.page(
+        query.limit + 1, query.before, query.model, query.status, owner(caller)
+    )
     jobs = found[: query.limit]
     next_page = None
     if len(found) > len(jobs):
@@ -77,10 +83,11 @@ async def show_job(
     job_id: JobId,
     request: Request,
     services: JobServicesDep,
+    caller: CallerDep,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """One job; with `If-None-Match`, 304 while it has not changed."""
-    job = await services.find(job_id)
+    job = await services.find(job_id, caller)
     request.state.job_id = job.id
     headers = {"ETag": etag(job), "Cache-Control": "no-cache"}
     if is_known(etag(job), if_none_match):
@@ -95,10 +102,14 @@ async def show_job(
     responses={**file_sender.RESPONSES, **problem_responses(409)},
 )
 async def show_result(
-    job_id: JobId, request: Request, services: JobServicesDep, sender: FileSenderDep
+    job_id: JobId,
+    request: Request,
+    services: JobServicesDep,
+    caller: CallerDep,
+    sender: FileSenderDep,
 ) -> Response:
     """Redirect to the result; the URL expires, so do not store it."""
-    job = await services.find(job_id)
+    job = await services.find(job_id, caller)
     request.state.job_id = job.id
     if job.status != "succeeded" or job.result is None:
         raise _conflict(job, "there is no result")
@@ -114,10 +125,15 @@ async def show_result(
     responses=file_sender.RESPONSES,
 )
 async def show_input(
-    job_id: str, name: str, request: Request, services: JobServicesDep, sender: FileSenderDep
+    job_id: str,
+    name: str,
+    request: Request,
+    services: JobServicesDep,
+    caller: CallerDep,
+    sender: FileSenderDep,
 ) -> Response:
     """Redirect to an input; the URL expires, so do not store it."""
-    job = await services.find(job_id)
+    job = await services.find(job_id, caller)
     request.state.job_id = job.id
     found = {item["name"]: item for item in job.inputs}
     if name not in found:
@@ -145,11 +161,12 @@ async def follow_job(
     job_id: JobId,
     request: Request,
     services: JobServicesDep,
+    caller: CallerDep,
     last_event_id: LastEventId = None,
 ) -> Response:
     """The job's changes as server-sent events, after the one that `Last-Event-ID` names."""
     seen = events.last_event_id(last_event_id)
-    job = await services.find(job_id)
+    job = await services.find(job_id, caller)
     request.state.job_id = job.id
     if job.status in ENDED and seen == job.revision:
         return Response(status_code=204)
@@ -166,13 +183,15 @@ async def follow_job(
         **problem_responses(404, 409, 503),
     },
 )
-async def cancel_job(job_id: JobId, request: Request, services: JobServicesDep) -> Response:
+async def cancel_job(
+    job_id: JobId, request: Request, services: JobServicesDep, caller: CallerDep
+) -> Response:
     """Cancel a job, unless it has succeeded or failed."""
-    request.state.job_id = (await services.find(job_id)).id
+    request.state.job_id = (await services.find(job_id, caller)).id
     changed = await services.transitions.cancel(job_id, time.time())
     if changed and changed.status == "cancelled":  # no worker runs it, so none counts it
         metrics.JOBS.labels(changed.model, "cancelled").inc()
-    job = changed or await services.find(job_id)
+    job = changed or await services.find(job_id, caller)
     if job.status in {"succeeded", "failed"}:
         raise _conflict(job, "it cannot be cancelled")
     return _response(job, 200 if job.status == "cancelled" else 202)
@@ -184,15 +203,17 @@ async def cancel_job(job_id: JobId, request: Request, services: JobServicesDep) 
     response_model=JobView,
     responses=problem_responses(404, 409, 503),
 )
-async def retry_job(job_id: JobId, request: Request, services: JobServicesDep) -> Response:
+async def retry_job(
+    job_id: JobId, request: Request, services: JobServicesDep, caller: CallerDep
+) -> Response:
     """Run a failed job again, from its first attempt."""
-    job = await services.find(job_id)
+    job = await services.find(job_id, caller)
     request.state.job_id = job.id
     if job.status == "failed" and job.files_deleted_at is None:
         await services.submission.check_capacity()
     reset = await services.transitions.retry(job_id, time.time())
     if reset is None:
-        raise _conflict(await services.find(job_id), "it cannot be run again")
+        raise _conflict(await services.find(job_id, caller), "it cannot be run again")
     await services.submission.send(reset)
     return _response(reset, 202)
 

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from PIL import Image
 
+from project.api.auth import check_scope
 from project.api.dependencies import state_of
 from project.api.jobs.schemas import JobView
 from project.api.jobs.submission import idempotency_key
@@ -44,6 +45,7 @@ def predictions_router(model: AnyModel, *, jobs: bool) -> APIRouter:
     async def predict(request: Request) -> Response:
         began = time.perf_counter()
         request.state.model = model.name
+        check_scope(request, "predict")
         if jobs and prefers_job(request):
             response = await submit_job(request, model, takes_quality=len(offered) > 1)
             response.headers["Preference-Applied"] = RESPOND_ASYNC

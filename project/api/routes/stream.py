@@ -10,6 +10,9 @@ from loguru import logger
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocketDisconnect
 
+from project.accounts.caller import Caller
+from project.accounts.services import AccountServices
+from project.api.auth import check_caller, token_of_socket
 from project.api.requests.reader import unique_values
 from project.api.state import State
 from project.api.streams import messages
@@ -20,14 +23,14 @@ from project.api.streams.session import (
     INTERNAL,
     LOST_CLIENT,
     POLICY,
+    REFUSAL_CODES,
     RESTART,
     SEND_SECONDS,
-    TRY_LATER,
     Counts,
     Ending,
     StreamSession,
 )
-from project.errors import Forbidden, ModelUnavailable, Overloaded, ProjectError
+from project.errors import Forbidden, ProjectError
 from project.models.base import AnyModel
 from project.observability import metrics
 
@@ -77,6 +80,7 @@ async def _serve(socket: WebSocket, model: AnyModel, state: State, counts: Count
         settings.stream_idle_seconds,
     )
     try:
+        await _authenticate(socket, state["accounts"])
         with sessions.admit():
             runner.queues[model.name].check_available()
             query = unique_values(socket.query_params.multi_items(), model.params)
@@ -84,15 +88,22 @@ async def _serve(socket: WebSocket, model: AnyModel, state: State, counts: Count
             session = StreamSession(socket, model, runner, inputs, limits, counts)
             with sessions.serving(session):
                 return await session.serve()
-    except (Overloaded, ModelUnavailable) as error:
-        return Ending(TRY_LATER, "refused", error)
     except ProjectError as error:
-        return Ending(POLICY, "refused", error)
+        return Ending(REFUSAL_CODES.get(error.status, POLICY), "refused", error)
     except (WebSocketDisconnect, TimeoutError):
         return LOST_CLIENT
     except Exception as error:  # noqa: BLE001 - else the connection ends without a close frame
         logger.opt(exception=error).bind(model=model.name).error("stream_failed")
         return Ending(INTERNAL, "error", error)
+
+
+async def _authenticate(socket: WebSocket, accounts: AccountServices | None) -> Caller | None:
+    """The caller, if it may predict; None with AUTH=off. Raises Unauthorized and Forbidden."""
+    if accounts is None:
+        return None
+    caller = await accounts.authenticator.authenticate(token_of_socket(socket))
+    check_caller(caller, "predict")
+    return caller
 
 
 async def _close(socket: WebSocket, ending: Ending) -> None:

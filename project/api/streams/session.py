@@ -39,6 +39,7 @@ LOG_SECONDS = 1.0  # between two log lines of failed frames: a camera sends the 
 
 CLOSED, LOST, INTERNAL, RESTART, TRY_LATER = 1000, 1006, 1011, 1012, 1013
 POLICY, IDLE = 1008, 4408
+REFUSAL_CODES = {401: 4401, 403: 4403, 429: 4429, 503: TRY_LATER}  # status of a problem → code
 INVALID_CODES = {1002, 1003, 1007, 1009}  # the library closed: the bytes were none it can take
 
 

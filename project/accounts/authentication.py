@@ -1,0 +1,132 @@
+"""From an API key or an access token to its caller, without a query in the usual case.
+
+A found caller is cached for CACHE_SECONDS in each process, so that a revocation, a new role or a
+sign-out holds everywhere after that time at the latest.
+"""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable
+from hashlib import sha256
+
+from loguru import logger
+
+from project.accounts.caller import ROLE_SCOPES, Caller
+from project.accounts.credentials import PREFIX, digest
+from project.accounts.refusal import refused
+from project.accounts.tokens import AccessTokens
+from project.db.records import is_id
+from project.db.users import ApiKey, User, Users
+from project.errors import DatabaseUnavailable, Unauthorized
+from project.observability.metrics import AUTH_ATTEMPTS
+
+CACHE_SECONDS = 5.0
+MAX_CACHED = 10_000  # callers of one process
+LAST_USE_SECONDS = 30.0  # between two writes of when keys were last used
+MAX_TOKEN = 4096  # characters
+
+
+class Authenticator:
+    """Finds callers.
+
+    default_quota: of users without one of their own. clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        users: Users,
+        tokens: AccessTokens,
+        default_quota: int,
+        *,
+        cache_seconds: float = CACHE_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._users = users
+        self.tokens = tokens
+        self._default_quota = default_quota
+        self._cache_seconds = cache_seconds
+        self._clock = clock
+        self._cached: dict[bytes, tuple[float, Caller]] = {}  # digest of a token → until, caller
+        self._used_keys: set[str] = set()  # since the last write
+
+    async def authenticate(self, token: str) -> Caller:
+        """The caller of a token. Raises Unauthorized, and DatabaseUnavailable."""
+        hashed = sha256(token.encode()).digest()
+        found = self._cached.get(hashed)
+        if found is not None and found[0] > self._clock():
+            return found[1]
+        self._cached.pop(hashed, None)
+        if len(token) > MAX_TOKEN:
+            raise refused("malformed", "the token is too long; send an API key or an access token")
+        is_key = token.startswith(PREFIX)
+        method = "key" if is_key else None
+        try:
+            until, caller = await (self._by_key(token) if is_key else self._by_token(token))
+        except Unauthorized:
+            if method:
+                AUTH_ATTEMPTS.labels(method, "refused").inc()
+            raise
+        if method:
+            AUTH_ATTEMPTS.labels(method, "ok").inc()
+        if len(self._cached) >= MAX_CACHED:
+            self._cached.clear()
+        self._cached[hashed] = (min(until, self._clock() + self._cache_seconds), caller)
+        return caller
+
+    def forget(self, user_id: str) -> None:
+        """Drop what this process has cached of a user; other processes do within CACHE_SECONDS."""
+        self._cached = {
+            hashed: entry for hashed, entry in self._cached.items() if entry[1].user_id != user_id
+        }
+
+    async def record_last_use(self) -> None:
+        """Write when keys were last used, twice a minute, until cancelled."""
+        while True:
+            await asyncio.sleep(LAST_USE_SECONDS)
+            await self.flush_last_use()
+
+    async def flush_last_use(self) -> None:
+        """Write which keys were used since the last write; one statement for all."""
+        used, self._used_keys = self._used_keys, set()
+        if not used:
+            return
+        try:
+            await self._users.touch_keys(used, self._clock())
+        except DatabaseUnavailable:
+            logger.bind(keys=len(used)).warning("key_use_not_recorded")
+
+    async def _by_key(self, token: str) -> tuple[float, Caller]:
+        """Until when the caller of a key may be cached at most, and the caller."""
+        key_id = token.removeprefix(PREFIX).partition("_")[0]
+        found = await self._users.get_key(key_id) if is_id(key_id) else None
+        if found is None or not hmac.compare_digest(found[0].digest, digest(token)):
+            raise refused("unknown", "the API key is not valid; create another")
+        key, user = found
+        if key.revoked_at is not None:
+            raise refused("revoked", "the API key is revoked; create another")
+        if key.expires_at is not None and key.expires_at <= self._clock():
+            raise refused("expired", "the API key has expired; create another")
+        caller = self._caller(user, key)
+        self._used_keys.add(key.id)
+        return key.expires_at or float("inf"), caller
+
+    async def _by_token(self, token: str) -> tuple[float, Caller]:
+        claims = self.tokens.read(token)
+        user = await self._users.get(claims.user_id)
+        if user is None:
+            raise refused("unknown", "the user of this token does not exist any more")
+        if user.signed_out_at is not None and claims.issued_at <= user.signed_out_at:
+            raise refused("revoked", "the user has signed out since; sign in again")
+        return claims.expires_at, self._caller(user)
+
+    def _caller(self, user: User, key: ApiKey | None = None) -> Caller:
+        """The caller that a user is, with a key or without. Raises Unauthorized if disabled."""
+        if not user.active:
+            raise refused("inactive", "this user is disabled; an administrator can enable it")
+        scopes = ROLE_SCOPES[user.role]
+        quota = self._default_quota if user.monthly_quota is None else user.monthly_quota
+        if key is None:
+            return Caller(user.id, user.role, scopes, quota)
+        allowed = frozenset(scope for scope in scopes if scope in key.scopes)
+        return Caller(user.id, user.role, allowed, quota, key.priority, key.id)

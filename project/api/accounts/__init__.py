@@ -1,0 +1,1 @@
+"""Accounts over HTTP: the models of requests and responses."""

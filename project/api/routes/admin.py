@@ -1,0 +1,78 @@
+"""/v1/users and /v1/invitations for administrators: list, see, change and invite users."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from project.accounts.audit import audit
+from project.api.accounts.schemas import Invitation, NewInvitation, UserChange, UserPage, UserView
+from project.api.auth import UserDep, require
+from project.api.dependencies import AccountsDep
+from project.api.openapi import problem_responses
+from project.api.routes.tokens import NOT_STORED
+from project.api.routes.users import USERS, find_user
+from project.db.records import ID_PATTERN
+from project.errors import AccountConflict
+
+MAX_LISTED = 100
+
+router = APIRouter(tags=["administration"], dependencies=[require("admin")])
+
+
+class UserListing(BaseModel):
+    """Which users to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(20, ge=1, le=MAX_LISTED, description="Users on a page.")
+    before: str | None = Field(
+        None, pattern=ID_PATTERN, description="Id of a user: those that are older."
+    )
+
+
+@router.get(USERS, responses=problem_responses(422))
+async def list_users(query: Annotated[UserListing, Query()], accounts: AccountsDep) -> UserPage:
+    """All users, the newest first."""
+    found = await accounts.users.page(query.limit + 1, query.before)
+    users = found[: query.limit]
+    more = len(found) > len(users)
+    default = accounts.settings.monthly_quota
+    return UserPage(
+        users=[UserView.of(user, default) for user in users],
+        next=f"{USERS}?limit={query.limit}&before={users[-1].id}" if more else None,
+    )
+
+
+@router.get(f"{USERS}/{{user_id}}", responses=problem_responses(404))
+async def show_user(user_id: str, accounts: AccountsDep) -> UserView:
+    """One user."""
+    user = await find_user(user_id, accounts)
+    return UserView.of(user, accounts.settings.monthly_quota)
+
+
+@router.patch(f"{USERS}/{{user_id}}", responses=problem_responses(400, 404, 409, 422))
+async def change_user(
+    user_id: str, body: UserChange, caller: UserDep, accounts: AccountsDep
+) -> UserView:
+    """Disable or enable a user, change its role or its quota; it holds within five seconds."""
+    user = await find_user(user_id, accounts)
+    changes = body.model_dump(exclude_unset=True)
+    nulls = {"active", "role"} & {name for name, value in changes.items() if value is None}
+    changes = {name: value for name, value in changes.items() if name not in nulls}
+    if user.id == caller.user_id and changes.keys() & {"active", "role"}:
+        raise AccountConflict("you cannot disable yourself or change your own role; another can")
+    if changes:
+        user = await accounts.users.change(user.id, **changes) or user
+        accounts.authenticator.forget(user.id)
+        audit("user_changed", actor=caller.user_id, subject=user.id, **changes)
+    return UserView.of(user, accounts.settings.monthly_quota)
+
+
+@router.post("/v1/invitations", status_code=201, responses=problem_responses(400, 422))
+async def invite(
+    body: NewInvitation, caller: UserDep, accounts: AccountsDep, response: Response
+) -> Invitation:
+    """Create an invitation, which is shown this once, and works once within a week."""
+    response.headers.update(NOT_STORED)
+    return Invitation(invitation=await accounts.registration.invite(body.email, caller.user_id))

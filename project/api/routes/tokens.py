@@ -1,0 +1,45 @@
+"""/v1/tokens: sign in, renew the access token, sign out everywhere."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Form, Response
+
+from project.accounts.fields import MAX_EMAIL
+from project.accounts.passwords import MAX_PASSWORD
+from project.api.accounts.schemas import Refresh, Tokens
+from project.api.auth import SignedInDep
+from project.api.dependencies import AccountsDep
+from project.api.openapi import problem_responses
+
+TOKENS = "/v1/tokens"
+NOT_STORED = {"Cache-Control": "no-store"}  # RFC 6749, section 5.1
+
+router = APIRouter(prefix=TOKENS, tags=["accounts"])
+
+
+@router.post("", responses=problem_responses(400, 401, 422, 429, 503))
+async def sign_in(
+    accounts: AccountsDep,
+    response: Response,
+    username: Annotated[str, Form(max_length=MAX_EMAIL, description="Or the e-mail.")],
+    password: Annotated[
+        str, Form(max_length=MAX_PASSWORD, json_schema_extra={"format": "password"})
+    ],
+    grant_type: Annotated[Literal["password"], Form()] = "password",  # noqa: ARG001 - RFC 6749
+) -> Tokens:
+    """Sign in by the OAuth2 password form."""
+    response.headers.update(NOT_STORED)
+    return Tokens.of(await accounts.sign_in.by_password(username, password))
+
+
+@router.post("/refresh", responses=problem_responses(400, 401, 422, 429, 503))
+async def renew(body: Refresh, accounts: AccountsDep, response: Response) -> Tokens:
+    """Renew the access token; the refresh token works once, and brings the next."""
+    response.headers.update(NOT_STORED)
+    return Tokens.of(await accounts.sign_in.by_refresh(body.refresh_token))
+
+
+@router.delete("", status_code=204)
+async def sign_out(caller: SignedInDep, accounts: AccountsDep) -> None:
+    """Sign out everywhere: every access and refresh token of the user is void; keys stay."""
+    await accounts.sign_in.out(caller.user_id)

@@ -1,0 +1,94 @@
+"""/v1/users and /v1/passwords: register, see and change oneself, set a new password."""
+
+from fastapi import APIRouter
+
+from project.accounts.audit import audit
+from project.accounts.services import AccountServices
+from project.api.accounts.schemas import (
+    NewUser,
+    PasswordChange,
+    PasswordReset,
+    ProfileChange,
+    ResetRequest,
+    UserView,
+)
+from project.api.auth import SignedInDep, UserDep
+from project.api.dependencies import AccountsDep
+from project.api.openapi import problem_responses
+from project.db.records import is_id
+from project.db.users import User
+from project.errors import AccountConflict, UserNotFound
+
+USERS = "/v1/users"
+
+router = APIRouter(tags=["accounts"])
+
+
+@router.post(USERS, status_code=201, responses=problem_responses(400, 403, 409, 422, 429, 503))
+async def register(body: NewUser, accounts: AccountsDep) -> UserView:
+    """Create an account, where REGISTRATION allows it."""
+    return _view(await accounts.registration.register(body.profile(), body.invitation), accounts)
+
+
+@router.get(f"{USERS}/me")
+async def show_me(caller: UserDep, accounts: AccountsDep) -> UserView:
+    """The caller's own account."""
+    return _view(await find_user(caller.user_id, accounts), accounts)
+
+
+@router.patch(f"{USERS}/me", responses=problem_responses(400, 409, 422))
+async def change_me(body: ProfileChange, caller: SignedInDep, accounts: AccountsDep) -> UserView:
+    """Change one's own e-mail, username or name; a key cannot."""
+    changes = body.model_dump(exclude_none=True)
+    me = await find_user(caller.user_id, accounts)
+    changed = await accounts.users.change(me.id, **changes) if changes else me
+    return _view(changed or me, accounts)
+
+
+@router.delete(f"{USERS}/me", status_code=204, responses=problem_responses(409))
+async def delete_me(caller: SignedInDep, accounts: AccountsDep) -> None:
+    """Delete one's own account with its keys; its jobs are seen by administrators alone."""
+    if caller.role == "admin":
+        raise AccountConflict("an administrator stays: have another one take the role from you")
+    await accounts.users.delete(caller.user_id)
+    accounts.authenticator.forget(caller.user_id)
+    audit("user_deleted", actor=caller.user_id, subject=caller.user_id)
+
+
+@router.post(
+    f"{USERS}/me/password", status_code=204, responses=problem_responses(400, 403, 422, 503)
+)
+async def change_password(body: PasswordChange, caller: SignedInDep, accounts: AccountsDep) -> None:
+    """Set a new password; every token is void then, keys stay."""
+    me = await find_user(caller.user_id, accounts)
+    await accounts.registration.change_password(me, body.current, body.new)
+    accounts.authenticator.forget(me.id)
+
+
+@router.post(
+    "/v1/passwords/reset-requests",
+    status_code=202,
+    responses=problem_responses(400, 403, 422, 429, 503),
+)
+async def request_reset(body: ResetRequest, accounts: AccountsDep) -> None:
+    """Mail a link that sets a new password; the answer is the same for an unknown e-mail."""
+    accounts.registration.request_reset(body.email)
+
+
+@router.post("/v1/passwords", status_code=204, responses=problem_responses(400, 403, 422, 429, 503))
+async def reset_password(body: PasswordReset, accounts: AccountsDep) -> None:
+    """Set a new password by the token of a link; every token of the user is void then."""
+    user_id = await accounts.registration.reset(body.token, body.password)
+    accounts.authenticator.forget(user_id)
+
+
+async def find_user(user_id: str, accounts: AccountServices) -> User:
+    """The user with this id. Raises UserNotFound, for a malformed id too."""
+    user = await accounts.users.get(user_id) if is_id(user_id) else None
+    if user is None:
+        raise UserNotFound("there is no user of this id; GET /v1/users lists the existing ones")
+    return user
+
+
+def _view(user: User, accounts: AccountServices) -> UserView:
+    return UserView.of(user, accounts.settings.monthly_quota)

@@ -1,0 +1,282 @@
+"""Reads and changes users, their API keys, refresh tokens and one-time tokens.
+
+The caller passes the times, in seconds since 1970. Every method raises DatabaseUnavailable. Of
+secrets the tables hold digests alone (SHA-256, hexadecimal), and of passwords Argon2id hashes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import aliased
+
+from project.db.engine import StatementRunner
+from project.db.records import Priority
+from project.db.tables import (
+    ApiKeyRow,
+    Base,
+    OneTimeTokenRow,
+    Purpose,
+    RefreshTokenRow,
+    Role,
+    UserRow,
+)
+from project.errors import AccountConflict
+
+TAKEN = "the e-mail or the username is taken; choose another, or sign in"
+
+
+@dataclass(frozen=True)
+class User:
+    """A user.
+
+    email, username: lower case. password_hash: None of a user of an OpenID Connect provider, whose
+    issuer and subject are set. document: encrypted. monthly_quota: None for the setting's.
+    signed_out_at: access tokens that were issued before it are void.
+    """
+
+    id: str
+    email: str
+    username: str
+    full_name: str
+    password_hash: str | None
+    role: Role
+    active: bool
+    document: str | None
+    monthly_quota: int | None
+    issuer: str | None
+    subject: str | None
+    signed_out_at: float | None
+    created_at: float
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """An API key. digest: of the whole key. last_used_at: to within half a minute."""
+
+    id: str
+    user_id: str
+    name: str
+    digest: str
+    scopes: list[str]
+    priority: Priority
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+    last_used_at: float | None
+
+
+@dataclass(frozen=True)
+class RefreshToken:
+    """A refresh token. family: the tokens that followed from one sign-in."""
+
+    id: str
+    family: str
+    user_id: str
+    digest: str
+    created_at: float
+    expires_at: float
+    used_at: float | None = None
+    revoked_at: float | None = None
+
+
+@dataclass(frozen=True)
+class OneTimeToken:
+    """An invitation of an e-mail, or of anyone; or a permission to set a user's password."""
+
+    id: str
+    purpose: Purpose
+    user_id: str | None
+    email: str | None
+    digest: str
+    expires_at: float
+    used_at: float | None = None
+
+
+class Users:
+    """The accounts of one database. engine: of one that project/db/migrate.py has upgraded."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._statements = StatementRunner(engine)
+
+    async def check(self) -> None:
+        """Read at most one row, to see that the database answers and has every column."""
+        await self._statements.rows(select(UserRow).limit(1))
+
+    async def add(self, user: User) -> None:
+        """Add a user. Raises AccountConflict where its e-mail, name or subject is taken."""
+        if not await self._insert(UserRow, vars(user)):
+            raise AccountConflict(TAKEN)
+
+    async def get(self, user_id: str) -> User | None:
+        """The user with this id."""
+        return await self._one_user(UserRow.id == user_id)
+
+    async def find(self, login: str) -> User | None:
+        """The user with this e-mail or username, in lower case."""
+        return await self._one_user(or_(UserRow.email == login, UserRow.username == login))
+
+    async def find_subject(self, issuer: str, subject: str) -> User | None:
+        """The user that an OpenID Connect provider knows by this subject."""
+        return await self._one_user((UserRow.issuer == issuer) & (UserRow.subject == subject))
+
+    async def page(self, limit: int, before: str | None = None) -> list[User]:
+        """The newest users, or those that are older than the one with the id `before`."""
+        statement = select(UserRow).order_by(UserRow.id.desc()).limit(limit)
+        if before is not None:
+            statement = statement.where(UserRow.id < before)
+        return [User(**row._asdict()) for row in await self._statements.rows(statement)]
+
+    async def has_admin(self) -> bool:
+        """Whether there is an administrator."""
+        statement = select(UserRow.id).where(UserRow.role == "admin").limit(1)
+        return bool(await self._statements.rows(statement))
+
+    async def change(self, user_id: str, **values: object) -> User | None:
+        """Change columns of a user; None where it does not exist. Raises AccountConflict."""
+        statement = update(UserRow).where(UserRow.id == user_id).values(values).returning(UserRow)
+        try:
+            rows = await self._statements.rows(statement)
+        except IntegrityError as error:
+            raise AccountConflict(TAKEN) from error
+        return User(**rows[0]._asdict()) if rows else None
+
+    async def replace_hash(self, user_id: str, old: str, new: str) -> None:
+        """Store a hash of the same password, unless the password was changed meanwhile."""
+        same = (UserRow.id == user_id) & (UserRow.password_hash == old)
+        await self._run(update(UserRow).where(same).values(password_hash=new), UserRow.id)
+
+    async def delete(self, user_id: str) -> bool:
+        """Delete a user with its keys, tokens and usage; its jobs belong to nobody then."""
+        return bool(await self._run(delete(UserRow).where(UserRow.id == user_id), UserRow.id))
+
+    async def add_key(self, key: ApiKey) -> None:
+        """Add an API key."""
+        await self._insert(ApiKeyRow, vars(key))
+
+    async def keys_of(self, user_id: str) -> list[ApiKey]:
+        """The keys of a user that are not revoked, the newest first."""
+        statement = select(ApiKeyRow).where(
+            ApiKeyRow.user_id == user_id, ApiKeyRow.revoked_at.is_(None)
+        )
+        rows = await self._statements.rows(statement.order_by(ApiKeyRow.id.desc()))
+        return [ApiKey(**row._asdict()) for row in rows]
+
+    async def count_keys(self, user_id: str) -> int:
+        """The number of keys of a user that are not revoked."""
+        statement = select(func.count()).where(
+            ApiKeyRow.user_id == user_id, ApiKeyRow.revoked_at.is_(None)
+        )
+        return int((await self._statements.rows(statement))[0][0])
+
+    async def get_key(self, key_id: str) -> tuple[ApiKey, User] | None:
+        """A key and its user, by one query."""
+        key, user = ApiKeyRow.__table__.c, UserRow.__table__.c
+        statement = select(*key, *user).where(key.id == key_id, user.id == key.user_id)
+        rows = await self._statements.rows(statement)
+        if not rows:
+            return None
+        values = tuple(rows[0])
+        count = len(key)
+        return (
+            ApiKey(**dict(zip(key.keys(), values[:count], strict=True))),
+            User(**dict(zip(user.keys(), values[count:], strict=True))),
+        )
+
+    async def revoke_key(self, key_id: str, user_id: str, now: float) -> bool:
+        """Revoke a key of a user; False where it has no such key."""
+        ours = (ApiKeyRow.id == key_id) & (ApiKeyRow.user_id == user_id)
+        statement = update(ApiKeyRow).where(ours, ApiKeyRow.revoked_at.is_(None))
+        return bool(await self._run(statement.values(revoked_at=now), ApiKeyRow.id))
+
+    async def touch_keys(self, key_ids: Iterable[str], now: float) -> None:
+        """Note that these keys were used."""
+        statement = update(ApiKeyRow).where(ApiKeyRow.id.in_(key_ids)).values(last_used_at=now)
+        await self._run(statement, ApiKeyRow.id)
+
+    async def add_refresh(self, token: RefreshToken) -> None:
+        """Add a refresh token, and delete the expired ones of its user."""
+        old = (RefreshTokenRow.user_id == token.user_id) & (
+            RefreshTokenRow.expires_at < token.created_at
+        )
+        await self._run(delete(RefreshTokenRow).where(old), RefreshTokenRow.id)
+        await self._insert(RefreshTokenRow, vars(token))
+
+    async def use_refresh(self, digest: str, now: float) -> RefreshToken | None:
+        """Use up a valid refresh token; None for every other, and for all but the first call.
+
+        A token is void too if another of its family is revoked: it may have been added meanwhile.
+        """
+        other = aliased(RefreshTokenRow)
+        revoked = exists().where(
+            other.family == RefreshTokenRow.family, other.revoked_at.is_not(None)
+        )
+        statement = update(RefreshTokenRow).where(
+            ~revoked,
+            RefreshTokenRow.digest == digest,
+            RefreshTokenRow.used_at.is_(None),
+            RefreshTokenRow.revoked_at.is_(None),
+            RefreshTokenRow.expires_at > now,
+        )
+        rows = await self._statements.rows(statement.values(used_at=now).returning(RefreshTokenRow))
+        return RefreshToken(**rows[0]._asdict()) if rows else None
+
+    async def get_refresh(self, digest: str) -> RefreshToken | None:
+        """The refresh token with this digest, whatever its state."""
+        rows = await self._statements.rows(
+            select(RefreshTokenRow).where(RefreshTokenRow.digest == digest)
+        )
+        return RefreshToken(**rows[0]._asdict()) if rows else None
+
+    async def revoke_family(self, family: str, now: float) -> None:
+        """Revoke every refresh token that followed from one sign-in."""
+        statement = update(RefreshTokenRow).where(
+            RefreshTokenRow.family == family, RefreshTokenRow.revoked_at.is_(None)
+        )
+        await self._run(statement.values(revoked_at=now), RefreshTokenRow.id)
+
+    async def sign_out(self, user_id: str, now: float) -> None:
+        """Make every token of a user void that was issued before."""
+        await self.change(user_id, signed_out_at=now)
+        await self._run(
+            delete(RefreshTokenRow).where(RefreshTokenRow.user_id == user_id), RefreshTokenRow.id
+        )
+
+    async def add_one_time(self, token: OneTimeToken, now: float) -> None:
+        """Add a one-time token, and delete those that have expired."""
+        old = OneTimeTokenRow.expires_at < now
+        await self._run(delete(OneTimeTokenRow).where(old), OneTimeTokenRow.id)
+        await self._insert(OneTimeTokenRow, vars(token))
+
+    async def use_one_time(self, purpose: Purpose, digest: str, now: float) -> OneTimeToken | None:
+        """Use up a one-time token; None where it is unknown, used or expired."""
+        statement = update(OneTimeTokenRow).where(
+            OneTimeTokenRow.purpose == purpose,
+            OneTimeTokenRow.digest == digest,
+            OneTimeTokenRow.used_at.is_(None),
+            OneTimeTokenRow.expires_at > now,
+        )
+        rows = await self._statements.rows(statement.values(used_at=now).returning(OneTimeTokenRow))
+        return OneTimeToken(**rows[0]._asdict()) if rows else None
+
+    async def restore_one_time(self, token_id: str) -> None:
+        """Make a one-time token valid again, whose use has failed."""
+        statement = update(OneTimeTokenRow).where(OneTimeTokenRow.id == token_id)
+        await self._run(statement.values(used_at=None), OneTimeTokenRow.id)
+
+    async def _one_user(self, where: Any) -> User | None:
+        rows = await self._statements.rows(select(UserRow).where(where).limit(1))
+        return User(**rows[0]._asdict()) if rows else None
+
+    async def _insert(self, table: type[Base], values: Mapping[str, object]) -> bool:
+        """Insert a row; False where a unique column has another row with this value."""
+        dialect = sqlite if self._statements.is_sqlite else postgresql
+        statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+        return bool(await self._run(statement, table.__table__.c[next(iter(values))]))
+
+    async def _run(self, statement: Any, column: Any) -> list[Any]:
+        return list(await self._statements.rows(statement.returning(column)))

@@ -1,0 +1,540 @@
+"""Accounts over HTTP: register, sign in, renew, sign out, keys, passwords, and administration."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from email import message_from_bytes
+from email.policy import default
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from drills.server import free_port
+from project.accounts import authentication
+from project.observability.metrics import AUTH_ATTEMPTS, AUTH_REFUSALS
+from tests.account_api import (
+    KEYS,
+    ME,
+    PASSWORD,
+    SECRET,
+    TOKENS,
+    AccountApi,
+    account_api,
+    bearer,
+)
+
+pytestmark = pytest.mark.anyio
+
+USERS = "/v1/users"
+JSON = {"Content-Type": "application/json"}
+REFRESH = f"{TOKENS}/refresh"
+NEW = {
+    "email": "Ann@Example.org",
+    "username": "Ann",
+    "full_name": "  Ann   Example ",
+    "password": PASSWORD,
+}
+OTHER_PASSWORD = "another long password"
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[AccountApi]:
+    async with account_api(tmp_path, registration="open") as api:
+        yield api
+
+
+async def signed_in(api: AccountApi, login: str = "ann", password: str = PASSWORD) -> Any:
+    answer = await api.sign_in(login, password)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def me(api: AccountApi, token: str) -> int:
+    return (await api.client.get(ME, headers=bearer(token))).status_code
+
+
+async def test_who_registers_signs_in_and_sees_itself(api):
+    """Fields are normalised; nothing secret comes back."""
+    answer = await api.client.post(USERS, json=NEW)
+    assert answer.status_code == 201, answer.text
+    user = answer.json()
+    assert (user["email"], user["username"]) == ("ann@example.org", "ann")
+    assert (user["full_name"], user["role"], user["monthly_quota"]) == ("Ann Example", "user", 10)
+    for login in ("ann", "ANN", "ann@example.org"):
+        answer = await api.sign_in(login)
+        assert answer.headers["cache-control"] == "no-store"
+        tokens = answer.json()
+        assert (tokens["token_type"], tokens["expires_in"]) == ("bearer", 900)
+        seen = await api.client.get(ME, headers=bearer(tokens["access_token"]))
+        assert seen.json() == user
+    assert "hash" not in str(user)
+    assert PASSWORD not in str(user)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("email", "ann"),
+        ("email", "Ann <ann@example.org>"),
+        ("email", "ann\ud800@example.org"),
+        ("username", "a"),
+        ("username", "ann@example.org"),
+        ("username", "a\0nn"),
+        ("full_name", "Ann"),
+        ("full_name", "Ann 7"),
+        ("full_name", "Ann\0 Example"),
+        ("full_name", "\ud800 Example"),
+        ("password", "short"),
+        ("password", "x" * 201),
+        ("password", "\ud800" * 12),
+        ("document", "52998224725"),
+        ("role", "admin"),
+    ],
+)
+async def test_a_field_that_cannot_be_is_named_and_never_repeated(api, field, value):
+    """As a 422; no value of a client is in the answer."""
+    body = json.dumps({**NEW, field: value})
+    answer = await api.client.post(USERS, content=body, headers=JSON)
+    assert answer.status_code == 422, answer.text
+    assert any(field in name for name in answer.json()["errors"])
+    assert PASSWORD not in answer.text
+
+
+async def test_an_email_or_username_that_is_taken_is_409(api):
+    """In any case of letters."""
+    assert (await api.client.post(USERS, json=NEW)).status_code == 201
+    for change in ({"email": "bob@example.org"}, {"username": "bob"}):
+        answer = await api.client.post(USERS, json={**NEW, **change})
+        assert answer.status_code == 409
+        assert answer.json()["type"] == "urn:vitrine:problem:account-conflict"
+
+
+async def test_registration_can_be_closed(tmp_path):
+    """Which is the default."""
+    async with account_api(tmp_path) as api:
+        assert (await api.client.post(USERS, json=NEW)).status_code == 403
+
+
+async def test_an_invitation_works_once_and_for_its_email_alone(tmp_path):
+    """One that is tried with a name that is taken can be used again."""
+    async with account_api(tmp_path, registration="invitation") as api:
+        root = api.token(await api.user("root", "admin"))
+        assert (await api.client.post(USERS, json=NEW)).status_code == 403
+        body = {"email": "ann@example.org"}
+        made = await api.client.post("/v1/invitations", json=body, headers=root)
+        invitation = made.json()
+        other = {**NEW, **invitation, "email": "bob@example.org"}
+        assert (await api.client.post(USERS, json=other)).status_code == 403
+        taken = {**NEW, **invitation, "username": "root"}
+        assert (await api.client.post(USERS, json=taken)).status_code == 409
+        assert (await api.client.post(USERS, json={**NEW, **invitation})).status_code == 201
+        again = {**NEW, **invitation, "username": "ann2"}
+        assert (await api.client.post(USERS, json=again)).status_code == 403
+
+
+async def test_a_document_is_demanded_checked_and_stored_encrypted(tmp_path):
+    """Outside local; a number whose digits are all the same is refused, though its check fits."""
+    deployed = {
+        "environment": "staging",
+        "metrics_port": 9090,
+        "redis_url": "redis://localhost:1",
+        "user_document": "br.cpf,br.cnpj",
+        "document_key": "d" * 32,
+        "registration": "open",
+    }
+    async with account_api(tmp_path, **deployed) as api:
+        for wrong in (None, "529.982.247-24", "111.111.111-11", "12", "\ud800"):
+            body = json.dumps({**NEW, "document": wrong})
+            answer = await api.client.post(USERS, content=body, headers=JSON)
+            assert answer.status_code == 422, wrong
+            assert any("document" in name for name in answer.json()["errors"])
+        for name, number in (("ann", "529.982.247-25"), ("bob", "12.ABC.345/01DE-35")):
+            body = {**NEW, "username": name, "email": f"{name}@example.org", "document": number}
+            answer = await api.client.post(USERS, json=body)
+            assert answer.status_code == 201, answer.text
+            assert "document" not in answer.json()
+        stored = await api.accounts.users.find("ann")
+        assert "52998224725" not in stored.document
+
+
+async def test_an_unknown_user_and_a_wrong_password_cannot_be_told_apart(api):
+    """Not by the answer: a disabled user, one without a password and none at all are one."""
+    await api.registered("ann")
+    await api.user("nopassword")
+    disabled = await api.registered("off")
+    await api.accounts.users.change(disabled.id, active=False)
+    tried = [("ann", "x" * 12), ("nobody", PASSWORD), ("nopassword", PASSWORD), ("off", PASSWORD)]
+    tried += [("a\0", PASSWORD), ("\x7f", PASSWORD)]
+    answers = []
+    for login, password in tried:
+        answer = await api.sign_in(login, password)
+        shown = {name: text for name, text in answer.json().items() if not name.endswith("_id")}
+        answers.append((answer.status_code, shown, answer.headers["www-authenticate"]))
+    assert answers == [answers[0]] * len(tried)
+    assert answers[0][0] == 401
+
+
+async def test_a_refresh_token_works_once_and_brings_its_successor(api):
+    """A chain of them outlives the access tokens."""
+    await api.registered()
+    tokens = await signed_in(api)
+    for _ in range(3):
+        answer = await api.client.post(REFRESH, json={"refresh_token": tokens["refresh_token"]})
+        assert answer.status_code == 200
+        assert answer.json()["refresh_token"] != tokens["refresh_token"]
+        tokens = answer.json()
+        assert await me(api, tokens["access_token"]) == 200
+
+
+async def test_a_refresh_token_that_comes_twice_revokes_all_that_followed(api):
+    """A thief and its victim both have to sign in again; another sign-in is not touched."""
+    await api.registered()
+    first, other = await signed_in(api), await signed_in(api)
+    stolen = {"refresh_token": first["refresh_token"]}
+    second = (await api.client.post(REFRESH, json=stolen)).json()
+    before = AUTH_REFUSALS.labels("reused")._value.get()
+    assert (await api.client.post(REFRESH, json=stolen)).status_code == 401
+    assert AUTH_REFUSALS.labels("reused")._value.get() == before + 1
+    follower = {"refresh_token": second["refresh_token"]}
+    assert (await api.client.post(REFRESH, json=follower)).status_code == 401
+    untouched = {"refresh_token": other["refresh_token"]}
+    assert (await api.client.post(REFRESH, json=untouched)).status_code == 200
+
+
+async def test_of_many_that_use_a_refresh_token_at_once_one_gets_tokens(api):
+    """And not even its tokens can be renewed then, as the token was in two hands."""
+    await api.registered()
+    body = {"refresh_token": (await signed_in(api))["refresh_token"]}
+    answers = await asyncio.gather(*(api.client.post(REFRESH, json=body) for _ in range(10)))
+    (winner,) = [answer for answer in answers if answer.status_code == 200]
+    body = {"refresh_token": winner.json()["refresh_token"]}
+    assert (await api.client.post(REFRESH, json=body)).status_code == 401
+
+
+@pytest.mark.parametrize("token", ["", "x", "\ud800", "a" * 5000, "vitrine_refresh_x"])
+async def test_what_is_no_refresh_token_is_refused(api, token):
+    """No text is a fault of ours."""
+    answer = await api.client.post(
+        REFRESH, content=json.dumps({"refresh_token": token}), headers=JSON
+    )
+    assert answer.status_code in {401, 422}
+
+
+async def test_signing_out_ends_every_session_but_no_key(api):
+    """Of this user alone; the next sign-in works at once."""
+    user, other = await api.registered(), await api.registered("bob")
+    key = await api.key(user)
+    one, two, bobs = await signed_in(api), await signed_in(api), await signed_in(api, "bob")
+    assert await me(api, two["access_token"]) == 200
+    answer = await api.client.delete(TOKENS, headers=bearer(one["access_token"]))
+    assert answer.status_code == 204
+    for tokens in (one, two):
+        assert await me(api, tokens["access_token"]) == 401
+        body = {"refresh_token": tokens["refresh_token"]}
+        assert (await api.client.post(REFRESH, json=body)).status_code == 401
+    assert await me(api, key) == 200
+    assert await me(api, bobs["access_token"]) == 200
+    assert await me(api, (await signed_in(api))["access_token"]) == 200
+    assert other.id != user.id
+
+
+async def test_a_new_password_signs_out_and_the_old_one_is_gone(api):
+    """The current one is asked for, so that an open browser is not enough."""
+    await api.registered()
+    tokens = await signed_in(api)
+    headers = bearer(tokens["access_token"])
+    body = {"current": "wrong password", "new": OTHER_PASSWORD}
+    assert (await api.client.post(f"{ME}/password", json=body, headers=headers)).status_code == 403
+    body["current"] = PASSWORD
+    assert (await api.client.post(f"{ME}/password", json=body, headers=headers)).status_code == 204
+    assert await me(api, tokens["access_token"]) == 401
+    assert (await api.sign_in()).status_code == 401
+    await signed_in(api, password=OTHER_PASSWORD)
+
+
+async def test_a_user_changes_and_deletes_itself(api):
+    """Its keys fail with it; a name that is taken is refused."""
+    user = await api.registered()
+    await api.registered("bob")
+    key, headers = await api.key(user), api.token(user)
+    answer = await api.client.patch(ME, json={"full_name": "Ann Other"}, headers=headers)
+    assert (answer.json()["full_name"], answer.json()["username"]) == ("Ann Other", "ann")
+    answer = await api.client.patch(ME, json={"username": "BOB"}, headers=headers)
+    assert answer.status_code == 409
+    assert (await api.client.patch(ME, json={}, headers=headers)).status_code == 200
+    assert (await api.client.patch(ME, json={"role": "admin"}, headers=headers)).status_code == 422
+    assert (await api.client.delete(ME, headers=headers)).status_code == 204
+    assert await me(api, key) == 401
+    assert (await api.sign_in()).status_code == 401
+    root = api.token(await api.user("root", "admin"))
+    assert (await api.client.delete(ME, headers=root)).status_code == 409
+
+
+async def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(api):
+    """Its prefix is what secret scanners look for."""
+    headers = api.token(await api.user())
+    body = {"name": "camera", "scopes": ["jobs", "predict"], "expires_in_days": 1}
+    answer = await api.client.post(KEYS, json=body, headers=headers)
+    assert answer.status_code == 201
+    made = answer.json()
+    text = made.pop("key")
+    assert text.startswith(f"vitrine_{made['id']}_")
+    assert len(text.removeprefix(f"vitrine_{made['id']}_")) == 43
+    assert await me(api, text) == 200
+    listed = await api.client.get(KEYS, headers=headers)
+    assert listed.json() == {"keys": [made]}
+    assert text not in listed.text
+    assert (await api.client.delete(f"{KEYS}/{made['id']}", headers=headers)).status_code == 204
+    assert await me(api, text) == 401
+    assert (await api.client.get(KEYS, headers=headers)).json() == {"keys": []}
+    for key_id in (made["id"], "0" * 32, "%00", "x"):
+        answer = await api.client.delete(f"{KEYS}/{key_id}", headers=headers)
+        assert answer.status_code == 404
+
+
+async def test_a_key_has_no_scope_that_its_user_lacks(api):
+    """Nor keeps it one that the user loses."""
+    user = await api.user("root", "admin")
+    key, headers = await api.key(user, ["admin"]), api.token(await api.user("ann"))
+    answer = await api.client.post(KEYS, json={"name": "x", "scopes": ["admin"]}, headers=headers)
+    assert answer.status_code == 403
+    assert (await api.client.get(USERS, headers=bearer(key))).status_code == 200
+    await api.accounts.users.change(user.id, role="user")
+    api.accounts.authenticator.forget(user.id)
+    assert (await api.client.get(USERS, headers=bearer(key))).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": ""},
+        {"name": "a\0b"},
+        {"name": "\ud800"},
+        {"name": "x", "scopes": ["root"]},
+        {"name": "x", "expires_in_days": 0},
+        {"name": "x", "priority": "first"},
+    ],
+)
+async def test_a_key_that_cannot_be_is_422(api, body):
+    """Before anything is stored."""
+    headers = api.token(await api.user())
+    answer = await api.client.post(KEYS, content=json.dumps(body), headers={**headers, **JSON})
+    assert answer.status_code == 422
+
+
+async def test_an_administrator_sees_and_changes_users(api):
+    """Disabling one holds at once here; nobody disables itself."""
+    user, root = await api.user("ann"), await api.user("root", "admin")
+    headers, key = api.token(root), await api.key(user)
+    page = (await api.client.get(f"{USERS}?limit=1", headers=headers)).json()
+    assert [one["username"] for one in page["users"]] == ["root"]
+    page = (await api.client.get(page["next"], headers=headers)).json()
+    assert ([one["username"] for one in page["users"]], page["next"]) == (["ann"], None)
+    path = f"{USERS}/{user.id}"
+    answer = await api.client.patch(path, json={"monthly_quota": 500}, headers=headers)
+    assert answer.json()["monthly_quota"] == 500
+    answer = await api.client.patch(path, json={"monthly_quota": None}, headers=headers)
+    assert answer.json()["monthly_quota"] == 10
+    assert await me(api, key) == 200
+    assert (await api.client.patch(path, json={"active": False}, headers=headers)).json()[
+        "active"
+    ] is False
+    assert await me(api, key) == 401
+    itself = f"{USERS}/{root.id}"
+    for change in ({"active": False}, {"role": "user"}):
+        assert (await api.client.patch(itself, json=change, headers=headers)).status_code == 409
+    for user_id in ("0" * 32, "%00", "x"):
+        assert (await api.client.get(f"{USERS}/{user_id}", headers=headers)).status_code == 404
+
+
+async def test_each_change_of_rights_is_one_audit_event_with_ids_alone(api, capsys):
+    """Who did what to whom: no name, e-mail, key or password."""
+    root = await api.registered("root", "admin")
+    user = await api.user("ann")
+    headers = api.token(user)
+    body = {"name": "camera", "scopes": ["predict"]}
+    made = await api.client.post(KEYS, json=body, headers=headers)
+    await api.client.delete(f"{KEYS}/{made.json()['id']}", headers=headers)
+    change = {"role": "admin", "monthly_quota": 7}
+    await api.client.patch(f"{USERS}/{user.id}", json=change, headers=api.token(root))
+    await api.client.post("/v1/invitations", json={}, headers=api.token(root))
+    written = capsys.readouterr().out
+    events = [json.loads(line) for line in written.splitlines() if '"audit"' in line]
+    assert [(event["action"], event["actor"]) for event in events] == [
+        ("user_created", root.id),
+        ("key_created", user.id),
+        ("key_revoked", user.id),
+        ("user_changed", root.id),
+        ("invitation_created", root.id),
+    ]
+    assert (events[3]["subject"], events[3]["role"], events[3]["monthly_quota"]) == (
+        user.id,
+        "admin",
+        7,
+    )
+    for secret in (PASSWORD, made.json()["key"], "example.org", "Example", "camera", SECRET):
+        assert secret not in written
+
+
+async def test_a_caller_is_cached_for_seconds_and_the_last_use_is_written_later(tmp_path):
+    """So that a request costs no query: a revocation elsewhere holds when the cache has lapsed."""
+    async with account_api(tmp_path) as api:
+        user = await api.user()
+        key = await api.key(user)
+        key_id = key.split("_")[1]
+        assert await me(api, key) == 200
+        await api.accounts.users.revoke_key(key_id, user.id, time.time())  # by another process
+        assert await api.accounts.authenticator.authenticate(key)
+        later = authentication.Authenticator(
+            api.accounts.users,
+            api.accounts.authenticator.tokens,
+            10,
+            clock=lambda: time.time() + authentication.CACHE_SECONDS + 1,
+        )
+        later._cached = dict(api.accounts.authenticator._cached)
+        with pytest.raises(Exception, match="revoked"):
+            await later.authenticate(key)
+        (row, _) = await api.accounts.users.get_key(key_id)
+        assert row.last_used_at is None
+        await api.accounts.authenticator.flush_last_use()
+        (row, _) = await api.accounts.users.get_key(key_id)
+        assert row.last_used_at == pytest.approx(time.time(), abs=30)
+
+
+async def test_attempts_are_counted_by_method_and_outcome(api):
+    """For the alert on a wave of failed sign-ins."""
+
+    def counts() -> dict[tuple[str, str], float]:
+        pairs = product(("password", "refresh", "key"), ("ok", "refused"))
+        return {pair: AUTH_ATTEMPTS.labels(*pair)._value.get() for pair in pairs}
+
+    user = await api.registered()
+    before = counts()
+    tokens = await signed_in(api)
+    await api.sign_in(password="x" * 12)
+    body = {"refresh_token": tokens["refresh_token"]}
+    await api.client.post(REFRESH, json=body)
+    await api.client.post(REFRESH, json=body)
+    await me(api, await api.key(user))
+    await me(api, f"vitrine_{'0' * 32}_x")
+    after = counts()
+    assert {pair: after[pair] - before[pair] for pair in before} == dict.fromkeys(before, 1)
+
+
+class Inbox:
+    """A mail server's handler."""
+
+    def __init__(self) -> None:
+        self.received: asyncio.Queue[Any] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+
+    async def handle_DATA(self, _server, _session, envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        message = message_from_bytes(envelope.content, policy=default)
+        self._loop.call_soon_threadsafe(self.received.put_nowait, (envelope.rcpt_tos, message))
+        return "250 OK"
+
+
+async def test_a_link_by_mail_sets_a_new_password_once(tmp_path):
+    """An unknown e-mail has the same answer, and no mail."""
+    inbox, port = Inbox(), free_port()
+    controller = Controller(inbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        mail = {
+            "smtp_url": f"smtp://127.0.0.1:{port}",
+            "mail_from": "vitrine@example.org",
+            "public_url": "https://vitrine.example.org/",
+        }
+        async with account_api(tmp_path, **mail) as api:
+            user = await api.registered()
+            old = await signed_in(api)
+            answers = [
+                await api.client.post("/v1/passwords/reset-requests", json={"email": email})
+                for email in ("nobody@example.org", "ANN@example.org")
+            ]
+            assert [answer.status_code for answer in answers] == [202, 202]
+            assert answers[0].content == answers[1].content
+            async with asyncio.timeout(20):
+                to, message = await inbox.received.get()
+            assert to == ["ann@example.org"]
+            text = message.get_content()
+            token = text.partition("https://vitrine.example.org/#reset=")[2].split()[0]
+            body = {"token": token, "password": OTHER_PASSWORD}
+            assert (await api.client.post("/v1/passwords", json=body)).status_code == 204
+            assert (await api.client.post("/v1/passwords", json=body)).status_code == 403
+            assert await me(api, old["access_token"]) == 401
+            assert (await api.sign_in()).status_code == 401
+            await signed_in(api, password=OTHER_PASSWORD)
+            assert inbox.received.empty()
+            assert user.email not in str(answers[1].headers)
+    finally:
+        controller.stop()
+
+
+async def test_a_server_that_sends_no_mail_says_so(api):
+    """Then operators reset passwords: `python -m project users reset-password`."""
+    body = {"email": "ann@example.org"}
+    answer = await api.client.post("/v1/passwords/reset-requests", json=body)
+    assert answer.status_code == 403
+    body = {"token": "x", "password": PASSWORD}
+    assert (await api.client.post("/v1/passwords", json=body)).status_code == 403
+
+
+async def test_encrypted_tokens_are_accepted_and_cannot_be_read(tmp_path):
+    """With TOKEN_ENCRYPTION; tokens from before its change still work."""
+    async with account_api(tmp_path / "plain") as plain:
+        token = plain.accounts.authenticator.tokens.issue("0" * 32)
+    assert token.count(".") == 2
+    async with account_api(tmp_path / "encrypted", token_encryption=True) as api:
+        user = await api.registered()
+        tokens = await signed_in(api)
+        assert tokens["access_token"].count(".") == 4
+        assert await me(api, tokens["access_token"]) == 200
+        api.accounts.authenticator.tokens._encrypted = False
+        assert await me(api, api.accounts.authenticator.tokens.issue(user.id)) == 200
+
+
+async def test_keys_that_sign_tokens_rotate_without_signing_out(tmp_path):
+    """The newest signs; a token of the old one works until the old one is removed."""
+    first, second = f"one:{SECRET}", "two:" + "t" * 32
+    async with account_api(tmp_path, token_keys=first) as api:
+        old = (await api.user("ann")).id, api.accounts.authenticator.tokens
+        token = old[1].issue(old[0])
+    async with account_api(tmp_path, token_keys=f"{second},{first}") as api:
+        assert await me(api, token) == 200
+        newer = api.accounts.authenticator.tokens.issue(old[0])
+    async with account_api(tmp_path, token_keys=second) as api:
+        assert await me(api, token) == 401
+        assert await me(api, newer) == 200
+
+
+async def test_documentation_can_be_closed(tmp_path):
+    """DOCS=off; the API itself is as before."""
+    async with account_api(tmp_path, docs=False) as api:
+        for path in ("/docs", "/openapi.json", "/docs/files/swagger-ui.css"):
+            assert (await api.client.get(path)).status_code == 404
+        key = await api.key(await api.user())
+        assert (await api.client.get("/v1/models", headers=bearer(key))).status_code == 200
+
+
+async def test_openapi_declares_who_may_ask(api):
+    """With the padlocks of /docs: a bearer token, or the password form."""
+    document = (await api.client.get("/openapi.json")).json()
+    schemes = document["components"]["securitySchemes"]
+    assert schemes["bearer"]["scheme"] == "bearer"
+    assert schemes["password"]["flows"]["password"]["tokenUrl"] == TOKENS
+    secured = {
+        (method, path)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if operation.get("security")
+    }
+    assert ("post", "/v1/models/shade/predictions") in secured
+    assert ("get", "/v1/jobs/{job_id}") in secured
+    assert not {("post", TOKENS), ("post", USERS), ("get", "/health"), ("get", "/ready")} & secured
+    for method, path in secured:
+        assert {"401", "403"} <= set(document["paths"][path][method]["responses"])

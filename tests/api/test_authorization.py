@@ -1,0 +1,285 @@
+"""Every route under /v1, from the table of routes: without a caller, with a wrong one, as another.
+
+A new route is tried the day it is added; where it may be open, or needs no scope, is said here.
+"""
+
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi.routing import iter_route_contexts
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from project.api.auth import OPEN
+from project.api.factory import create_app
+from project.db.users import User
+from project.observability.metrics import AUTH_REFUSALS
+from tests.account_api import SECRET, AccountApi, account_api, account_settings, bearer
+from tests.conftest import picture
+from tests.database import added
+from tests.fakes import BlendModel, PaintModel, ShadeModel
+
+pytestmark = pytest.mark.anyio
+
+ANY_CALLER = {  # what a caller without any scope may do
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/{model}"),
+    ("GET", "/v1/users/me"),
+}
+SIGNED_IN = {  # what no key may do, whatever its scopes
+    ("PATCH", "/v1/users/me"),
+    ("DELETE", "/v1/users/me"),
+    ("POST", "/v1/users/me/password"),
+    ("DELETE", "/v1/tokens"),
+    ("GET", "/v1/users/me/keys"),
+    ("POST", "/v1/users/me/keys"),
+    ("DELETE", "/v1/users/me/keys/{key_id}"),
+}
+SIGNED_URLS = "/v1/files/"
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    """Method and path of every route under /v1, of the application as it is built."""
+    models = [ShadeModel(), BlendModel(), PaintModel()]
+    settings = account_settings(Path("nowhere"))
+    for route in iter_route_contexts(create_app(settings, models).routes):
+        if (route.path or "").startswith("/v1/"):
+            yield from ((method, str(route.path)) for method in route.methods or ())
+
+
+ALL = sorted(set(routes()))
+CLOSED = [one for one in ALL if one not in OPEN and not one[1].startswith(SIGNED_URLS)]
+each = pytest.mark.parametrize(
+    ("method", "path"), [pytest.param(*one, id=" ".join(one)) for one in CLOSED]
+)
+
+
+@pytest.fixture(scope="module")
+async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AccountApi]:
+    async with account_api(tmp_path_factory.mktemp("api")) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def ann(api: AccountApi) -> User:
+    return await api.user("ann")
+
+
+@pytest.fixture(scope="module")
+async def bob(api: AccountApi) -> User:
+    return await api.user("bob")
+
+
+@pytest.fixture(scope="module")
+async def of_ann(api: AccountApi, ann: User) -> dict[str, str]:
+    """What paths name: all of it belongs to Ann."""
+    job = await added(api.api.jobs, time.time(), user_id=ann.id)
+    key = await api.key(ann)
+    return {
+        "{model}": "shade",
+        "{job_id}": job.id,
+        "{name}": "image",
+        "{key_id}": key.split("_")[1],
+        "{user_id}": ann.id,
+    }
+
+
+async def ask(
+    api: AccountApi, method: str, path: str, names: dict[str, str], headers: dict[str, str]
+) -> httpx2.Response:
+    """A request that would be valid, were it not for the caller."""
+    for name, value in names.items():
+        path = path.replace(name, value)
+    body: dict[str, Any] = {}
+    if method in {"POST", "PATCH"}:
+        is_picture = path.endswith(("/jobs", "/predictions"))
+        body = {"content": picture()} if is_picture else {"json": VALID.get(path, {})}
+    return await api.client.request(method, path, headers=headers, **body)
+
+
+VALID: dict[str, Any] = {
+    "/v1/users/me/keys": {"name": "mine"},
+    "/v1/users/me/password": {"current": "x" * 12, "new": "y" * 12},
+}
+
+
+def counted(reason: str) -> float:
+    return AUTH_REFUSALS.labels(reason)._value.get()
+
+
+def claims(user: User, **changes: Any) -> dict[str, Any]:
+    now = time.time()
+    valid = {"iss": "urn:vitrine", "aud": "vitrine-api", "sub": user.id, "iat": now}
+    return valid | {"exp": now + 60} | changes
+
+
+def signed(claims: dict[str, Any], *, secret: str = SECRET, kid: str = "one") -> str:
+    key = OctKey.import_key(secret.encode(), {"kid": kid})
+    return jwt.encode({"alg": "HS256", "kid": kid, "typ": "at+jwt"}, claims, key)
+
+
+def unsigned(claims: dict[str, Any]) -> str:
+    """A token with `alg: none`, which is not signed."""
+    parts = [{"alg": "none", "kid": "one", "typ": "at+jwt"}, claims]
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()) for part in parts]
+    return b".".join(part.rstrip(b"=") for part in encoded).decode() + "."
+
+
+def test_the_table_of_routes_is_read():
+    """Else this file would pass by trying nothing."""
+    assert len(CLOSED) > 25
+    assert set(ALL) >= OPEN | ANY_CALLER | SIGNED_IN
+    assert ("POST", "/v1/models/shade/predictions") in CLOSED
+    assert ("POST", "/v1/models/paint/jobs") in CLOSED
+    assert ("DELETE", "/v1/cache") in CLOSED
+
+
+@each
+async def test_without_credentials_it_is_401(api, of_ann, method, path):
+    """With the header that says which credentials are taken, and a counted refusal."""
+    before = counted("missing")
+    answer = await ask(api, method, path, of_ann, {})
+    assert answer.status_code == 401, answer.text
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["type"] == "urn:vitrine:problem:unauthorized"
+    assert counted("missing") == before + 1
+
+
+@each
+async def test_with_credentials_that_are_none_it_is_401(api, of_ann, ann, method, path):
+    """Garbage, no signature, another issuer, another key, other types of token; all are counted."""
+    other = {"iss": "https://login.example.org"}
+    key = await api.key(ann)
+    tried = {
+        "x": "invalid",
+        unsigned(claims(ann)): "invalid",
+        signed(claims(ann, **other)): "issuer",
+        signed(claims(ann, aud="another")): "issuer",
+        signed(claims(ann), secret="o" * 32): "invalid",
+        signed(claims(ann), kid="unknown"): "invalid",
+        signed(claims(ann, exp=time.time() - 100)): "expired",
+        signed(claims(ann, sub="0" * 32)): "unknown",
+        key[:-1] + ("A" if key[-1] != "A" else "B"): "unknown",
+        f"vitrine_{'0' * 32}_{'x' * 43}": "unknown",
+        "vitrine_": "unknown",
+        "a" * 5000: "malformed",
+    }
+    for token, reason in tried.items():
+        before = counted(reason)
+        answer = await ask(api, method, path, of_ann, bearer(token))
+        assert answer.status_code == 401, (token, answer.text)
+        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        assert counted(reason) == before + 1, token
+    for authorization in ("Basic YTpi", "Bearer", "Bearer  ", "bearer\tx"):
+        answer = await ask(api, method, path, of_ann, {"Authorization": authorization})
+        assert answer.status_code == 401, authorization
+
+
+@each
+async def test_with_a_key_that_is_expired_or_revoked_it_is_401(api, of_ann, ann, method, path):
+    """And the answer says which, as only the owner has the key."""
+    expired = await api.key(ann, valid_seconds=-1)
+    revoked = await api.key(ann)
+    await api.accounts.keys.revoke(revoked.split("_")[1], ann.id)
+    for key, word in ((expired, "expired"), (revoked, "revoked")):
+        before = counted(word)
+        answer = await ask(api, method, path, of_ann, bearer(key))
+        assert answer.status_code == 401
+        assert word in answer.json()["detail"]
+        assert counted(word) == before + 1
+
+
+@each
+async def test_with_a_key_without_the_scope_it_is_403(api, of_ann, ann, method, path):
+    """It is counted; the few routes that need no scope are listed above."""
+    headers = bearer(await api.key(ann, []))
+    before = counted("scope")
+    answer = await ask(api, method, path, of_ann, headers)
+    if (method, path) in ANY_CALLER:
+        assert answer.status_code == 200
+        return
+    assert answer.status_code == 403, answer.text
+    assert counted("scope") == before + 1
+
+
+@each
+async def test_a_key_with_every_scope_is_not_the_user_itself(api, of_ann, ann, method, path):
+    """A stolen key makes no other keys, and changes no password."""
+    if (method, path) in SIGNED_IN:
+        answer = await ask(api, method, path, of_ann, bearer(await api.key(ann)))
+        assert answer.status_code == 403, answer.text
+
+
+@each
+async def test_what_is_anns_is_not_there_for_bob(api, of_ann, bob, method, path):
+    """Signed in with all that a user may: other users' things are as if they did not exist."""
+    if "{job_id}" in path or "{key_id}" in path:
+        answer = await ask(api, method, path, of_ann, api.token(bob))
+        assert answer.status_code == 404, answer.text
+    elif "{user_id}" in path or path in {"/v1/users", "/v1/invitations", "/v1/cache"}:
+        answer = await ask(api, method, path, of_ann, api.token(bob))
+        assert answer.status_code == 403, answer.text
+
+
+async def test_a_user_lists_its_own_jobs_and_an_administrator_all(api, of_ann, ann, bob):
+    """Those that were there before accounts belong to nobody: administrators alone see them."""
+    nobodys = await added(api.api.jobs, time.time())
+    root = await api.user("root", "admin")
+
+    async def listed(headers: dict[str, str]) -> set[str]:
+        answer = await api.client.get("/v1/jobs?limit=100", headers=headers)
+        return {job["id"] for job in answer.json()["jobs"]}
+
+    assert of_ann["{job_id}"] in await listed(api.token(ann))
+    assert nobodys.id not in await listed(api.token(ann))
+    assert await listed(api.token(bob)) == set()
+    assert {of_ann["{job_id}"], nobodys.id} <= await listed(api.token(root))
+    jobs_alone = bearer(await api.key(root, ["jobs"]))
+    assert await listed(jobs_alone) == set()
+    for job_id in (of_ann["{job_id}"], nobodys.id):
+        answer = await api.client.get(f"/v1/jobs/{job_id}", headers=api.token(root))
+        assert answer.status_code == 200
+
+
+async def test_two_users_may_choose_the_same_idempotency_key(api):
+    """A key is its user's: neither sees the other's job, and each repeats its own."""
+    one, other = await api.user("one"), await api.user("other")
+    made = []
+    for user in (one, other, one):
+        headers = {**api.token(user), "Idempotency-Key": "same", "Content-Type": "image/png"}
+        answer = await api.client.post("/v1/models/shade/jobs", content=picture(), headers=headers)
+        assert answer.status_code == 202, answer.text
+        made.append(answer.json()["id"])
+    assert made[0] == made[2] != made[1]
+    rows = {row.id: row for row in await api.api.rows()}
+    assert [rows[job_id].user_id for job_id in made[:2]] == [one.id, other.id]
+    assert rows[made[0]].priority == "interactive"
+
+
+async def test_the_priority_of_a_job_is_that_of_its_key(api, ann):
+    """A key for batches makes jobs that are shed first."""
+    key = await api.key(ann, ["jobs"], priority="batch")
+    answer = await api.client.post(
+        "/v1/models/shade/jobs",
+        content=picture(),
+        headers={**bearer(key), "Content-Type": "image/png"},
+    )
+    rows = {row.id: row for row in await api.api.rows()}
+    assert rows[answer.json()["id"]].priority == "batch"
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/metadata", "/openapi.json", "/docs"])
+async def test_what_is_not_under_v1_stays_open(api, path):
+    """Probes, the page, which signs in by itself, and the documentation."""
+    assert (await api.client.get(path)).status_code == 200
