@@ -51,16 +51,20 @@ def processes(settings: Settings) -> list[str]:
 
 
 def prepare_database(settings: Settings) -> None:
-    """Wait for the database and migrate it to this release.
+    """Wait for the database, migrate it to this release, and create the first administrator.
 
     Raises ConfigurationError, and DatabaseUnavailable after DATABASE_WAIT_SECONDS.
     """
-    if not settings.needs_database or is_current(settings):
-        return
-    from project.db.migrate import upgrade_when_available  # noqa: PLC0415 - slow, and rarely needed
+    if settings.needs_database and not is_current(settings):
+        from project.db.migrate import upgrade_when_available  # noqa: PLC0415 - slow, rarely needed
 
-    configure_logging(settings)  # each failed attempt is logged
-    asyncio.run(upgrade_when_available(settings))
+        configure_logging(settings)  # each failed attempt is logged
+        asyncio.run(upgrade_when_available(settings))
+    if settings.auth == "keys" and settings.admin_email:
+        from project.accounts.first_administrator import ensure_administrator  # noqa: PLC0415
+
+        configure_logging(settings)
+        asyncio.run(ensure_administrator(settings))
 
 
 def check_reload(old: Settings, new: Settings) -> list[str]:

@@ -8,12 +8,14 @@ import typer
 from project.cli import (
     drift,
     jobs,
+    keys,
     models,
     new,
     predicting,
     setup_commands,
     streaming,
     trace_command,
+    users,
 )
 from project.cli.evaluation import command as evaluation
 
@@ -25,6 +27,8 @@ app.command()(streaming.stream)
 app.command()(evaluation.evaluate)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(drift.app, name="drift")
+app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
 app.command()(trace_command.trace)
 app.command("preflight")(setup_commands.check_before_start)
 app.command()(setup_commands.warm)

@@ -1,0 +1,128 @@
+"""`users`: an operator's commands, on the database itself."""
+
+import secrets
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from project.accounts.audit import OPERATOR, audit
+from project.cli.accounts import Accounts, Login, with_accounts
+from project.cli.output import plain, print_error
+
+if TYPE_CHECKING:
+    from project.db.users import User
+
+app = typer.Typer(no_args_is_help=True, help="Create users and change what they may.")
+
+PAGE = 100
+PasswordFromStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password; default: generate one.")
+]
+
+
+@app.command()
+def create(
+    email: str,
+    username: str,
+    full_name: Annotated[str, typer.Argument(help='"First Last"')],
+    role: Annotated[Literal["user", "admin"], typer.Option(help="What the user may do.")] = "user",
+    document: Annotated[str | None, typer.Option(help="One of USER_DOCUMENT.")] = None,
+    password_stdin: PasswordFromStdin = False,
+) -> None:
+    """Create a user; a generated password is printed once."""
+    from project.accounts import fields  # noqa: PLC0415 - see __init__.py
+    from project.accounts.registration import Profile  # noqa: PLC0415
+
+    try:
+        password = fields.password(_password(from_stdin=password_stdin))
+        profile = Profile(
+            fields.email(email),
+            fields.username(username),
+            fields.full_name(full_name),
+            password,
+            document,
+        )
+    except ValueError as error:
+        print_error(str(error))
+        raise typer.Exit(1) from None
+    user = with_accounts(lambda given: given.registration.create(profile, role, actor=OPERATOR))
+    typer.echo(user.id if password_stdin else f"{user.id}  {password}")
+
+
+@app.command("list")
+def list_users() -> None:
+    """List all users, the newest first."""
+
+    async def go(accounts: Accounts) -> "list[User]":
+        users: list[User] = []
+        while page := await accounts.users.page(PAGE, users[-1].id if users else None):
+            users += page
+        return users
+
+    for user in with_accounts(go):
+        quota = "default" if user.monthly_quota is None else user.monthly_quota
+        state = "active" if user.active else "disabled"
+        typer.echo(
+            plain("  ".join([user.id, user.username, user.email, user.role, state, str(quota)]))
+        )
+
+
+@app.command()
+def disable(login: Login) -> None:
+    """Refuse whatever a user sends, within seconds."""
+    _change(login, active=False)
+
+
+@app.command()
+def enable(login: Login) -> None:
+    """Let a disabled user in again."""
+    _change(login, active=True)
+
+
+@app.command("set-role")
+def set_role(login: Login, role: Literal["user", "admin"]) -> None:
+    """Make a user an administrator, or the other way round."""
+    _change(login, role=role)
+
+
+@app.command("set-quota")
+def set_quota(
+    login: Login,
+    quota: Annotated[int | None, typer.Argument(min=0, help="Default: MONTHLY_QUOTA.")] = None,
+) -> None:
+    """Set how many predictions a user may make in a month."""
+    _change(login, monthly_quota=quota)
+
+
+@app.command("reset-password")
+def reset_password(login: Login, password_stdin: PasswordFromStdin = False) -> None:
+    """Set a new password, printed once where it is generated; all tokens are void then."""
+    from project.accounts import fields  # noqa: PLC0415 - see __init__.py
+
+    try:
+        password = fields.password(_password(from_stdin=password_stdin))
+    except ValueError as error:
+        print_error(str(error))
+        raise typer.Exit(1) from None
+
+    async def go(accounts: Accounts) -> None:
+        user = await accounts.user(login)
+        await accounts.registration.set_password(user.id, password, OPERATOR)
+
+    with_accounts(go)
+    if not password_stdin:
+        typer.echo(password)
+
+
+def _password(*, from_stdin: bool) -> str:
+    return sys.stdin.readline().rstrip("\n") if from_stdin else secrets.token_urlsafe(16)
+
+
+def _change(login: str, **changes: object) -> None:
+    async def go(accounts: Accounts) -> None:
+        user = await accounts.user(login)
+        await accounts.users.change(user.id, **changes)
+        audit("user_changed", actor=OPERATOR, subject=user.id, **changes)
+
+    with_accounts(go)
