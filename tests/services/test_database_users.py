@@ -1,0 +1,202 @@
+"""The queries of accounts on SQLite and PostgreSQL: what holds when many do the same at once."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from project.db.engine import open_database
+from project.db.records import new_id
+from project.db.users import ApiKey, OneTimeToken, RefreshToken, User, Users
+from project.errors import AccountConflict
+from project.settings import Settings
+from tests.database import create_tables, database_settings, sqlite_url
+from tests.services.postgres import Postgres, run_postgres
+from tests.unit.test_authentication import USER
+
+AT_ONCE = 20
+NOW = 1e9
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with run_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    if request.param == "sqlite":
+        return database_settings(sqlite_url(tmp_path))
+    return database_settings(request.getfixturevalue("postgres").new_database())
+
+
+def run(settings: Settings, test: Callable[[Users], Awaitable[None]]) -> None:
+    """Run a test on a database with one user."""
+
+    async def go() -> None:
+        await create_tables(settings)
+        async with open_database(settings) as engine:
+            users = Users(engine)
+            await users.add(USER)
+            await test(users)
+
+    asyncio.run(go())
+
+
+def user(name: str, **changes: object) -> User:
+    fixed = {"id": new_id(time.time()), "email": f"{name}@example.org", "username": name}
+    return replace(USER, **fixed | changes)
+
+
+def key(key_id: str, **changes: object) -> ApiKey:
+    fixed = ApiKey(
+        id=key_id,
+        user_id=USER.id,
+        name="🐘 '; DROP TABLE users; --",
+        digest="d",
+        scopes=["predict", "jobs"],
+        priority="batch",
+        created_at=NOW,
+        expires_at=None,
+        revoked_at=None,
+        last_used_at=None,
+    )
+    return replace(fixed, **changes)
+
+
+def refresh(digest: str, **changes: object) -> RefreshToken:
+    fixed = RefreshToken(new_id(NOW), "family", USER.id, digest, NOW, NOW + 100)
+    return replace(fixed, **changes)
+
+
+def test_a_user_is_found_changed_and_deleted(settings):
+    """By id, e-mail, username and subject; what was stored comes back."""
+
+    async def test(users: Users) -> None:
+        other = user("bob", issuer="https://login.example.org", subject="7", monthly_quota=5)
+        await users.add(other)
+        assert await users.get(other.id) == other
+        for login in ("bob", "bob@example.org"):
+            assert await users.find(login) == other
+        assert await users.find_subject("https://login.example.org", "7") == other
+        assert await users.find("nobody") is None
+        assert await users.page(1) == [other]
+        assert await users.page(1, other.id) == [USER]
+        assert not await users.has_admin()
+        changed = await users.change(other.id, role="admin", monthly_quota=None)
+        assert changed == replace(other, role="admin", monthly_quota=None)
+        assert await users.has_admin()
+        await users.replace_hash(other.id, "another", "new")
+        assert (await users.get(other.id)).password_hash is None
+        assert await users.delete(other.id)
+        assert not await users.delete(other.id)
+        assert await users.change(other.id, role="user") is None
+
+    run(settings, test)
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        {"email": USER.email},
+        {"username": USER.username},
+        {"issuer": "https://login.example.org", "subject": "7"},
+    ],
+)
+def test_a_name_has_one_user_however_many_want_it_at_once(settings, taken):
+    """Adding and changing."""
+
+    async def test(users: Users) -> None:
+        await users.change(USER.id, issuer="https://login.example.org", subject="7")
+        adding = [users.add(user(f"u{n}", **taken)) for n in range(AT_ONCE)]
+        ends = await asyncio.gather(*adding, return_exceptions=True)
+        assert {type(end) for end in ends} == {AccountConflict}
+        other = user("bob")
+        await users.add(other)
+        with pytest.raises(AccountConflict):
+            await users.change(other.id, **taken)
+        assert await users.get(other.id) == other
+
+    run(settings, test)
+
+
+def test_keys_are_of_their_user_and_are_deleted_with_it(settings):
+    """Found with it by one query; revoked once, by their user alone."""
+
+    async def test(users: Users) -> None:
+        one, two = key("1" * 32), key("2" * 32)
+        await users.add_key(one)
+        await users.add_key(two)
+        assert await users.get_key(one.id) == (one, USER)
+        assert await users.keys_of(USER.id) == [two, one]
+        assert await users.count_keys(USER.id) == 2
+        await users.touch_keys({one.id}, NOW + 1)
+        assert not await users.revoke_key(one.id, "another", NOW)
+        assert await users.revoke_key(one.id, USER.id, NOW + 2)
+        assert not await users.revoke_key(one.id, USER.id, NOW + 3)
+        found = await users.get_key(one.id)
+        assert found[0] == replace(one, last_used_at=NOW + 1, revoked_at=NOW + 2)
+        assert await users.keys_of(USER.id) == [two]
+        await users.delete(USER.id)
+        assert await users.get_key(two.id) is None
+
+    run(settings, test)
+
+
+def test_a_refresh_token_is_used_by_one_of_many(settings):
+    """And by none once it has expired, is revoked, or another of its family is."""
+
+    async def test(users: Users) -> None:
+        await users.add_refresh(refresh("a"))
+        uses = await asyncio.gather(*(users.use_refresh("a", NOW) for _ in range(AT_ONCE)))
+        assert [use.digest for use in uses if use] == ["a"]
+        assert (await users.get_refresh("a")).used_at == NOW
+        await users.add_refresh(refresh("b", expires_at=NOW + 1))
+        assert await users.use_refresh("b", NOW + 1) is None
+        await users.revoke_family("family", NOW)
+        await users.add_refresh(refresh("late"))  # it was under way
+        assert await users.use_refresh("late", NOW) is None
+        await users.add_refresh(refresh("other", family="other"))
+        assert await users.use_refresh("other", NOW)
+        await users.add_refresh(refresh("next", family="third"))
+        await users.sign_out(USER.id, NOW + 5)
+        assert await users.use_refresh("next", NOW) is None
+        assert (await users.get(USER.id)).signed_out_at == NOW + 5
+
+    run(settings, test)
+
+
+def test_expired_tokens_are_deleted_when_others_are_added(settings):
+    """So that the tables do not grow with the years."""
+
+    async def test(users: Users) -> None:
+        await users.add_refresh(refresh("old"))
+        await users.add_refresh(refresh("new", created_at=NOW + 200, expires_at=NOW + 300))
+        assert await users.get_refresh("old") is None
+        old = OneTimeToken(new_id(NOW), "reset", USER.id, None, "old", NOW + 1)
+        await users.add_one_time(old, NOW)
+        await users.add_one_time(replace(old, id=new_id(NOW), digest="new"), NOW + 2)
+        assert await users.use_one_time("reset", "old", NOW) is None
+
+    run(settings, test)
+
+
+def test_a_one_time_token_works_for_one_of_many_and_its_purpose_alone(settings):
+    """It can be made valid again where its use has failed."""
+
+    async def test(users: Users) -> None:
+        token = OneTimeToken(new_id(NOW), "invitation", None, "x@example.org", "d", NOW + 1)
+        await users.add_one_time(token, NOW)
+        assert await users.use_one_time("reset", "d", NOW) is None
+        assert await users.use_one_time("invitation", "d", NOW + 1) is None
+        asked = [users.use_one_time("invitation", "d", NOW) for _ in range(AT_ONCE)]
+        (used,) = [one for one in await asyncio.gather(*asked) if one]
+        assert used == replace(token, used_at=NOW)
+        await users.restore_one_time(token.id)
+        assert await users.use_one_time("invitation", "d", NOW)
+
+    run(settings, test)
