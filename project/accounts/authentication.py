@@ -45,7 +45,7 @@ class Authenticator:
         self._users = users
         self.tokens = tokens
         self._default_quota = default_quota
-        self._cache_seconds = cache_seconds
+        self.cache_seconds = cache_seconds
         self._clock = clock
         self._cached: dict[bytes, tuple[float, Caller]] = {}  # digest of a token → until, caller
         self._used_keys: set[str] = set()  # since the last write
@@ -71,7 +71,7 @@ class Authenticator:
             AUTH_ATTEMPTS.labels(method, "ok").inc()
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()
-        self._cached[hashed] = (min(until, self._clock() + self._cache_seconds), caller)
+        self._cached[hashed] = (min(until, self._clock() + self.cache_seconds), caller)
         return caller
 
     def forget(self, user_id: str) -> None:

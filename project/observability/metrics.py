@@ -164,7 +164,7 @@ DRIFT_SAMPLES = _observed("drift_window_samples", "Predictions that drift_psi wa
 
 _begin("Live streams")
 STREAMS_ACTIVE = _gauge("websocket_connections_active", "Sessions of live streams that are open.", mode="livesum")
-STREAMS = _counter("websocket_connections_total", "Sessions of live streams that ended, by how; refused: no place was free, or the query was invalid.", ["model", "outcome"], outcome=STREAM_OUTCOMES)
+STREAMS = _counter("websocket_connections_total", "Sessions of live streams that ended, by how; refused: no place was free, or the query or the caller is not valid.", ["model", "outcome"], outcome=STREAM_OUTCOMES)
 STREAM_FRAMES = _counter("websocket_frames_total", "Frames received, by what became of them; dropped: a newer one replaced them, or the session ended; rejected: answered with a problem.", ["model", "result"], result=FRAME_RESULTS)
 STREAM_FRAME_AGE = _histogram("websocket_frame_age_seconds", "Time from a frame's arrival to its answer.", ["model"], buckets=_AGE_SECONDS)
 

@@ -114,3 +114,17 @@ def test_a_page_of_an_origin_in_the_settings_may_open_a_stream(client, keys):
     headers = {**bearer(keys["predict"]), "Origin": "https://app.example.org"}
     with client.websocket_connect(PATH, headers=headers) as socket:
         assert socket.receive_json()["type"] == "hello"
+
+
+def test_a_session_ends_with_4401_soon_after_its_key_is_revoked(client, keys):
+    """It may have lasted for hours."""
+    accounts = client.app_state["accounts"]
+    accounts.authenticator.cache_seconds = 0.05
+    with client.websocket_connect(PATH, headers=bearer(keys["predict"])) as socket:
+        assert socket.receive_json()["type"] == "hello"
+        key_id = keys["predict"].split("_")[1]
+        client.portal.call(accounts.keys.revoke, key_id, USER.id)
+        assert socket.receive_json()["problem"]["status"] == 401
+        with pytest.raises(WebSocketDisconnect) as ended:
+            socket.receive_json()
+    assert ended.value.code == 4401

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 from fastapi import APIRouter, WebSocket
@@ -10,7 +11,7 @@ from loguru import logger
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocketDisconnect
 
-from project.accounts.caller import Caller
+from project.accounts.authentication import Authenticator
 from project.accounts.services import AccountServices
 from project.api.auth import check_caller, token_of_socket
 from project.api.requests.reader import unique_values
@@ -30,7 +31,7 @@ from project.api.streams.session import (
     Ending,
     StreamSession,
 )
-from project.errors import Forbidden, ProjectError
+from project.errors import DatabaseUnavailable, Forbidden, ProjectError
 from project.models.base import AnyModel
 from project.observability import metrics
 
@@ -74,20 +75,22 @@ async def stream(socket: WebSocket, model: str) -> None:
 
 async def _serve(socket: WebSocket, model: AnyModel, state: State, counts: Counts) -> Ending:
     settings, runner, sessions = state["settings"], state["runner"], state["streams"]
+    accounts = state["accounts"]
     limits = StreamLimits(
         settings.stream_frame_bytes,
         settings.stream_frames_per_second,
         settings.stream_idle_seconds,
     )
     try:
-        await _authenticate(socket, state["accounts"])
+        token = await _authenticate(socket, accounts)
         with sessions.admit():
             runner.queues[model.name].check_available()
             query = unique_values(socket.query_params.multi_items(), model.params)
             inputs = StreamInputs(model, settings.max_text_length, query)
             session = StreamSession(socket, model, runner, inputs, limits, counts)
             with sessions.serving(session):
-                return await session.serve()
+                async with _checking_again(accounts, token, session):
+                    return await session.serve()
     except ProjectError as error:
         return Ending(REFUSAL_CODES.get(error.status, POLICY), "refused", error)
     except (WebSocketDisconnect, TimeoutError):
@@ -97,13 +100,46 @@ async def _serve(socket: WebSocket, model: AnyModel, state: State, counts: Count
         return Ending(INTERNAL, "error", error)
 
 
-async def _authenticate(socket: WebSocket, accounts: AccountServices | None) -> Caller | None:
-    """The caller, if it may predict; None with AUTH=off. Raises Unauthorized and Forbidden."""
+async def _authenticate(socket: WebSocket, accounts: AccountServices | None) -> str:
+    """The token of a caller who may predict; none with AUTH=off.
+
+    Raises Unauthorized and Forbidden.
+    """
     if accounts is None:
-        return None
-    caller = await accounts.authenticator.authenticate(token_of_socket(socket))
-    check_caller(caller, "predict")
-    return caller
+        return ""
+    token = token_of_socket(socket)
+    check_caller(await accounts.authenticator.authenticate(token), "predict")
+    return token
+
+
+@asynccontextmanager
+async def _checking_again(
+    accounts: AccountServices | None, token: str, session: StreamSession
+) -> AsyncIterator[None]:
+    """End the session if its token is not valid any more, while the context is open.
+
+    A session lasts for hours: without this, a revocation would not reach it.
+    """
+    if accounts is None:
+        yield
+        return
+    task = asyncio.create_task(_check_again(accounts.authenticator, token, session))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _check_again(authenticator: Authenticator, token: str, session: StreamSession) -> None:
+    while True:
+        await asyncio.sleep(authenticator.cache_seconds)
+        try:
+            check_caller(await authenticator.authenticate(token), "predict")
+        except DatabaseUnavailable:  # logged where it was raised; the session goes on
+            continue
+        except ProjectError as error:
+            session.end(Ending(REFUSAL_CODES.get(error.status, POLICY), "refused", error))
+            return
 
 
 async def _close(socket: WebSocket, ending: Ending) -> None:

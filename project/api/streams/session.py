@@ -128,24 +128,25 @@ class StreamSession:
 
     def restart(self) -> None:
         """End the session, as the server stops or is replaced."""
-        self._end(Ending(RESTART, "restart", reason="the server restarts: connect again"))
+        self.end(Ending(RESTART, "restart", reason="the server restarts: connect again"))
 
-    def _end(self, ending: Ending) -> None:
+    def end(self, ending: Ending) -> None:
+        """End the session; the first ending counts."""
         if not self._ending.done():
             self._ending.set_result(ending)
 
     async def _run(self, part: Callable[[], Coroutine[Any, Any, Ending]]) -> None:
         """Run a part of the session, and end the session with it."""
         try:
-            self._end(await part())
+            self.end(await part())
         except WebSocketDisconnect:
-            self._end(LOST_CLIENT)
+            self.end(LOST_CLIENT)
         except TimeoutError:
             logger.bind(model=self._model.name).warning("stream_client_does_not_read")
-            self._end(LOST_CLIENT)
+            self.end(LOST_CLIENT)
         except Exception as error:  # noqa: BLE001 - a fault of ours; the client must hear of it
             logger.opt(exception=error).bind(model=self._model.name).error("stream_failed")
-            self._end(Ending(INTERNAL, "error", error))
+            self.end(Ending(INTERNAL, "error", error))
 
     async def _read(self) -> Ending:
         """Read messages until the client has gone, no faster than a client has reason to send.
@@ -260,7 +261,7 @@ class StreamSession:
             self._idle_timer = self._loop.call_later(left, self._check_idle)
             return
         advice = f"no frame came for {self._limits.idle_seconds:g} s; connect again to go on"
-        self._end(Ending(IDLE, "idle", StreamIdle(advice)))
+        self.end(Ending(IDLE, "idle", StreamIdle(advice)))
 
     async def _send(self, text: str) -> None:
         """Send a message. Raises TimeoutError where the client does not read."""
