@@ -141,8 +141,8 @@ class Users:
         statement = update(UserRow).where(UserRow.id == user_id).values(values).returning(UserRow)
         try:
             rows = await self._statements.rows(statement)
-        except IntegrityError as error:
-            raise AccountConflict(TAKEN) from error
+        except IntegrityError:  # its text has the values
+            raise AccountConflict(TAKEN) from None
         return User(**rows[0]._asdict()) if rows else None
 
     async def replace_hash(self, user_id: str, old: str, new: str) -> None:
@@ -273,10 +273,13 @@ class Users:
         return User(**rows[0]._asdict()) if rows else None
 
     async def _insert(self, table: type[Base], values: Mapping[str, object]) -> bool:
-        """Insert a row; False where a unique column has another row with this value."""
+        """Insert a row; False where a unique value has another row, or its user is deleted."""
         dialect = sqlite if self._statements.is_sqlite else postgresql
         statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
-        return bool(await self._run(statement, table.__table__.c[next(iter(values))]))
+        try:
+            return bool(await self._run(statement, table.__table__.c[next(iter(values))]))
+        except IntegrityError:
+            return False
 
     async def _run(self, statement: Any, column: Any) -> list[Any]:
         return list(await self._statements.rows(statement.returning(column)))

@@ -283,3 +283,12 @@ async def test_the_priority_of_a_job_is_that_of_its_key(api, ann):
 async def test_what_is_not_under_v1_stays_open(api, path):
     """Probes, the page, which signs in by itself, and the documentation."""
     assert (await api.client.get(path)).status_code == 200
+
+
+async def test_a_refused_request_is_logged_by_its_route(api, capsys):
+    """As any other, without its path; a path that is none is refused too, and shows nothing."""
+    assert (await api.client.get("/v1/jobs/x")).status_code == 401
+    assert (await api.client.get("/v1/nowhere")).status_code == 401
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    handlers = [line["handler"] for line in lines if line["message"] == "request_served"]
+    assert handlers == ["/v1/jobs/{job_id}", "none"]

@@ -143,6 +143,9 @@ def test_keys_are_of_their_user_and_are_deleted_with_it(settings):
         assert await users.keys_of(USER.id) == [two]
         await users.delete(USER.id)
         assert await users.get_key(two.id) is None
+        await users.add_key(key("3" * 32))  # it was under way
+        await users.add_refresh(refresh("late"))
+        assert await users.get_refresh("late") is None
 
     run(settings, test)
 
