@@ -88,10 +88,6 @@ class AccountSettings(BaseSettings):
         ge=1,
         description="Jobs of one user in the broker at a time; the others wait their turn.",
     )
-    docs: bool = Field(default=True, description="Serve /docs and /openapi.json.")
-    cors_origins: Items = Field(
-        (), description="Origins of pages that may use the API, such as https://app.example.org."
-    )
 
     @field_validator("token_keys")
     @classmethod
