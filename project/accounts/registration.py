@@ -122,20 +122,27 @@ class Registration:
 
     async def reset(self, token: str, password: str) -> str:
         """Set the password that a link permits, and sign the user out; returns the user's id."""
-        hashed = await self._passwords.hash(password)
         used = await self._use("reset", token)
         user_id = used.user_id or ""
-        await self.set_hash(user_id, hashed)
+        try:
+            await self.set_hash(user_id, await self._passwords.hash(password))
+        except Exception:
+            await self._users.restore_one_time(used.id)
+            raise
         audit("password_reset", actor=user_id, subject=user_id)
         return user_id
 
     async def change_password(self, user: User, current: str, new: str) -> None:
         """Set a new password, and sign the user out. Raises Forbidden for a wrong current one."""
+        await self.check_password(user, current)
+        await self.set_hash(user.id, await self._passwords.hash(new))
+        audit("password_changed", actor=user.id, subject=user.id)
+
+    async def check_password(self, user: User, current: str) -> None:
+        """Raise Forbidden for a wrong password: a stolen token must not take the account over."""
         right, _ = await self._passwords.verify(current, user.password_hash)
         if not right:
             raise Forbidden("the current password is wrong")
-        await self.set_hash(user.id, await self._passwords.hash(new))
-        audit("password_changed", actor=user.id, subject=user.id)
 
     async def set_password(self, user_id: str, password: str, actor: str) -> None:
         """Set a user's password, and sign the user out."""

@@ -240,8 +240,11 @@ class Users:
         await self._run(statement.values(revoked_at=now), RefreshTokenRow.id)
 
     async def sign_out(self, user_id: str, now: float) -> None:
-        """Make every token of a user void that was issued before."""
+        """Make every token of a user void that was issued before, and links to set a password."""
         await self.change(user_id, signed_out_at=now)
+        await self._run(
+            delete(OneTimeTokenRow).where(OneTimeTokenRow.user_id == user_id), OneTimeTokenRow.id
+        )
         await self._run(
             delete(RefreshTokenRow).where(RefreshTokenRow.user_id == user_id), RefreshTokenRow.id
         )

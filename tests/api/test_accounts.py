@@ -263,6 +263,13 @@ async def test_a_user_changes_and_deletes_itself(api):
     key, headers = await api.key(user), api.token(user)
     answer = await api.client.patch(ME, json={"full_name": "Ann Other"}, headers=headers)
     assert (answer.json()["full_name"], answer.json()["username"]) == ("Ann Other", "ann")
+    change = {"email": "Ann2@example.org", "password": "x" * 12}
+    assert (await api.client.patch(ME, json=change, headers=headers)).status_code == 403
+    del change["password"]
+    assert (await api.client.patch(ME, json=change, headers=headers)).status_code == 403
+    change["password"] = PASSWORD
+    answer = await api.client.patch(ME, json=change, headers=headers)
+    assert answer.json()["email"] == "ann2@example.org"
     answer = await api.client.patch(ME, json={"username": "BOB"}, headers=headers)
     assert answer.status_code == 409
     assert (await api.client.patch(ME, json={}, headers=headers)).status_code == 200

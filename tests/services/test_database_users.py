@@ -169,6 +169,10 @@ def test_a_refresh_token_is_used_by_one_of_many(settings):
         await users.sign_out(USER.id, NOW + 5)
         assert await users.use_refresh("next", NOW) is None
         assert (await users.get(USER.id)).signed_out_at == NOW + 5
+        link = OneTimeToken(new_id(NOW), "reset", USER.id, None, "link", NOW + 100)
+        await users.add_one_time(link, NOW)
+        await users.sign_out(USER.id, NOW + 6)
+        assert await users.use_one_time("reset", "link", NOW) is None
 
     run(settings, test)
 

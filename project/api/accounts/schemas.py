@@ -139,6 +139,9 @@ class ProfileChange(Body):
     email: Email | None = None
     username: Username | None = None
     full_name: FullName | None = None
+    password: Password | None = Field(
+        None, description="The current one; needed for another e-mail, which could reset it."
+    )
 
 
 class UserChange(Body):

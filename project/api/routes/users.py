@@ -36,11 +36,13 @@ async def show_me(caller: UserDep, accounts: AccountsDep) -> UserView:
     return _view(await find_user(caller.user_id, accounts), accounts)
 
 
-@router.patch(f"{USERS}/me", responses=problem_responses(400, 409, 422))
+@router.patch(f"{USERS}/me", responses=problem_responses(400, 403, 409, 422, 503))
 async def change_me(body: ProfileChange, caller: SignedInDep, accounts: AccountsDep) -> UserView:
-    """Change one's own e-mail, username or name; a key cannot."""
-    changes = body.model_dump(exclude_none=True)
+    """Change one's own e-mail, username or name; a key cannot, and an e-mail takes a password."""
+    changes = body.model_dump(exclude_none=True, exclude={"password"})
     me = await find_user(caller.user_id, accounts)
+    if body.email is not None:
+        await accounts.registration.check_password(me, body.password or "")
     changed = await accounts.users.change(me.id, **changes) if changes else me
     return _view(changed or me, accounts)
 
