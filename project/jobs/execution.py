@@ -185,6 +185,7 @@ class JobExecutor:
             attempt=job.attempts,
             request_id=job.request_id,
             traceparent=job.traceparent,
+            user_id=job.user_id,
         ):
             await self._run(job, owner)
 

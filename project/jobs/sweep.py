@@ -94,7 +94,8 @@ class Sweep:
         else:
             return False
         await self._transitions.mark_sent(job.id, time.time())
-        logger.bind(job_id=job.id, model=job.model, status=job.status).warning("job_sent_again")
+        log = logger.bind(job_id=job.id, model=job.model, user_id=job.user_id)
+        log.bind(status=job.status).warning("job_sent_again")
         return True
 
     async def delete_files(self) -> int:
@@ -111,9 +112,10 @@ class Sweep:
                 await self._storage.delete_under(f"jobs/{job.id}")
                 await self._transitions.mark_files_deleted(job.id, time.time())
             except ProjectError as error:
-                log = logger.bind(job_id=job.id, problem=error.slug)
+                log = logger.bind(job_id=job.id, user_id=job.user_id, problem=error.slug)
                 log.warning("job_files_not_deleted")
                 continue
             deleted += 1
-            logger.bind(job_id=job.id, model=job.model).info("job_files_deleted")
+            log = logger.bind(job_id=job.id, model=job.model, user_id=job.user_id)
+            log.info("job_files_deleted")
         return deleted

@@ -23,10 +23,12 @@ def job_scope(
     attempt: int,
     request_id: str | None,
     traceparent: str | None,
+    user_id: str | None,
 ) -> Iterator[None]:
     """Name the job and its request in all that the body reports.
 
-    provider: of the tracer for the span of this run; None: no span is recorded.
+    provider: of the tracer for the span of this run; None: no span is recorded. user_id: whose job
+    it is; None: nobody's.
     """
     token = REQUEST_ID.set(request_id)
     with ExitStack() as stack:
@@ -42,5 +44,7 @@ def job_scope(
             stack.enter_context(span)
         else:
             stack.enter_context(traced(traceparent))
-        stack.enter_context(logger.contextualize(job_id=job_id, model=model, attempt=attempt))
+        stack.enter_context(
+            logger.contextualize(job_id=job_id, model=model, attempt=attempt, user_id=user_id)
+        )
         yield

@@ -181,7 +181,9 @@ def _log_access(scope: Scope, traffic: _Traffic, seconds: float) -> None:
         HTTP_BODY_BYTES.labels(handler).observe(traffic.received)
     client = scope.get("client")
     state = scope.get("state", {})
-    job = {"job_id": state["job_id"]} if "job_id" in state else {}
+    about = {"job_id": state["job_id"]} if "job_id" in state else {}
+    if "caller" in state:
+        about["user_id"] = state["caller"].user_id
     level = "INFO" if traffic.status < FAULT else "WARNING"
     logger.bind(
         method=scope["method"],
@@ -192,5 +194,5 @@ def _log_access(scope: Scope, traffic: _Traffic, seconds: float) -> None:
         bytes_out=traffic.sent,
         model=state.get("model"),
         client=client[0] if client else None,
-        **job,
+        **about,
     ).log(level, "request_served")

@@ -1,6 +1,7 @@
 """Live streams with AUTH=keys: who may open one, by a header or by a subprotocol."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,7 @@ def client(folder: Path, keys: dict[str, str]) -> Iterator[TestClient]:
         token_keys=f"one:{SECRET}",
         database_url=sqlite_url(folder),
         cors_origins="https://app.example.org",
+        log_format="json",
     )
     with TestClient(create_app(settings, [ShadeModel()])) as client:
         yield client
@@ -76,6 +78,18 @@ def test_a_client_sends_its_key_in_the_header(client, keys):
     """As for any other request."""
     with client.websocket_connect(PATH, headers=bearer(keys["predict"])) as socket:
         assert socket.receive_json()["type"] == "hello"
+
+
+def test_a_session_is_logged_with_its_user(client, keys, capsys):
+    """By its id alone; one that is refused for its key's scope has it too."""
+    with client.websocket_connect(PATH, headers=bearer(keys["predict"])) as socket:
+        socket.receive_json()
+    for options in ({"headers": bearer(keys["jobs"])}, {}):
+        with client.websocket_connect(PATH, **options) as socket:
+            socket.receive_json()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    served = [line for line in lines if line["message"] == "stream_served"]
+    assert [line.get("user_id") for line in served] == [USER.id, USER.id, None]
 
 
 def test_a_page_sends_its_token_as_a_subprotocol(client, keys):

@@ -17,6 +17,7 @@ JOB = {
     "attempt": 2,
     "request_id": "request-1",
     "traceparent": f"00-{TRACE}-{CALLER}-01",
+    "user_id": "b" * 32,
 }
 
 
@@ -66,7 +67,8 @@ def test_lines_name_the_job_and_the_request_only_while_it_runs(lines):
     assert REQUEST_ID.get() is None
     inside, outside = lines
     assert {"job_id", "model", "attempt"} <= set(inside)
-    assert "job_id" not in outside
+    assert inside["user_id"] == JOB["user_id"]
+    assert not {"job_id", "user_id"} & set(outside)
 
 
 def test_a_job_without_a_trace_gets_one_of_its_own(provider, spans):

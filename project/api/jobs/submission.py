@@ -214,7 +214,7 @@ class JobSubmission:
 
     async def send(self, job: Job) -> None:
         """Send a job to the workers. If the broker does not answer, a sweep sends it later."""
-        log = logger.bind(job_id=job.id, model=job.model)
+        log = logger.bind(job_id=job.id, model=job.model, user_id=job.user_id)
         if time.monotonic() < self._send_after:
             log.bind(reason="the broker hung a moment ago").warning("job_not_sent")
             return
@@ -279,7 +279,8 @@ class JobSubmission:
         await self._store(request, new)
         job, is_new = await self._add(new)
         if is_new:
-            logger.bind(job_id=job.id, model=job.model).info("job_accepted")
+            log = logger.bind(job_id=job.id, model=job.model, user_id=job.user_id)
+            log.info("job_accepted")
             await self.send(job)
         return job, is_new
 

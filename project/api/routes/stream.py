@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from project.accounts.authentication import Authenticator
 from project.accounts.services import AccountServices
-from project.api.auth import check_caller, token_of_socket
+from project.api.auth import caller_of, check_caller, token_of_socket
 from project.api.requests.reader import unique_values
 from project.api.state import State
 from project.api.streams import messages
@@ -101,14 +101,15 @@ async def _serve(socket: WebSocket, model: AnyModel, state: State, counts: Count
 
 
 async def _authenticate(socket: WebSocket, accounts: AccountServices | None) -> str:
-    """The token of a caller who may predict; none with AUTH=off.
+    """The token of a caller who may predict, which the log names; none with AUTH=off.
 
     Raises Unauthorized and Forbidden.
     """
     if accounts is None:
         return ""
     token = token_of_socket(socket)
-    check_caller(await accounts.authenticator.authenticate(token), "predict")
+    socket.state.caller = await accounts.authenticator.authenticate(token)
+    check_caller(socket.state.caller, "predict")
     return token
 
 
@@ -157,7 +158,8 @@ def _log(
     socket: WebSocket, model: AnyModel, counts: Counts, ending: Ending, seconds: float
 ) -> None:
     """Log the session by its template, as every request; neither path nor query is in the log."""
-    client = socket.client
+    client, caller = socket.client, caller_of(socket)
+    user = {"user_id": caller.user_id} if caller else {}
     level = "WARNING" if ending.outcome == "error" else "INFO"
     logger.bind(
         handler=PATH,
@@ -172,4 +174,5 @@ def _log(
         bytes_in=counts.bytes_in,
         bytes_out=counts.bytes_out,
         client=client.host if client else None,
+        **user,
     ).log(level, "stream_served")
