@@ -18,7 +18,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from project.cli.connection import ErrorResponse, Server, Unreachable, json_object, problem_line
+from project.cli.connection import (
+    ErrorResponse,
+    Server,
+    Unreachable,
+    json_object,
+    refusal_line,
+)
 from project.cli.inputs import IMAGE, InputSpec, files_of, items, main_input, read, read_text
 from project.cli.output import plain
 from project.cli.served_model import details_of, inputs_of
@@ -85,12 +91,17 @@ async def play(url: str, camera: Camera, echo: Echo) -> bool:
     address = f"ws{server.url.removeprefix('http')}{path}{query}"
     try:
         async with connect(
-            address, subprotocols=[SUBPROTOCOL], max_size=None, open_timeout=OPEN_SECONDS
+            address,
+            subprotocols=[SUBPROTOCOL],
+            additional_headers=server.key_headers,  # a redirect to another host loses them
+            max_size=None,
+            open_timeout=OPEN_SECONDS,
         ) as connection:
             return await _Session(connection, camera, echo).run(held, frames)
     except InvalidStatus as error:
         document = json_object(bytes(error.response.body or b""))
-        raise ErrorResponse(problem_line(document), code=error.response.status_code) from error
+        status = error.response.status_code
+        raise ErrorResponse(refusal_line(document, status), code=status) from error
     except (OSError, TimeoutError, WebSocketException) as error:
         reason = plain(str(error) or type(error).__name__)
         raise Unreachable(f"no stream at {server.url}: {reason}") from error
@@ -147,7 +158,7 @@ class _Session:
         """
         hello = json_object(_bytes(await self._connection.recv()))
         if hello.get("type") != "hello":
-            raise ErrorResponse(problem_line(hello.get("problem") or {}), code=0)
+            raise ErrorResponse(_problem(hello), code=0)
         limit = int(hello["limits"]["frame_bytes"])
         if too_large := [len(it) for it in (*held, *frames) if len(it) > limit]:
             raise ConfigurationError(
@@ -207,9 +218,16 @@ class _Session:
             for report in (self._total, self._second):
                 report.ages.append(float(message["age"]))
         elif message.get("type") == "problem":
-            self._problem = problem_line(message["problem"])
+            self._problem = _problem(message)
             for report in (self._total, self._second):
                 report.problems += 1
+
+
+def _problem(message: dict[str, Any]) -> str:
+    problem = message.get("problem")
+    document = problem if isinstance(problem, dict) else {}
+    status = document.get("status")
+    return refusal_line(document, status if isinstance(status, int) else 0)
 
 
 def _bytes(message: bytes | str) -> bytes:

@@ -1,18 +1,24 @@
-"""An HTTP client of the API: JSON answers, problem documents as errors, and retries."""
+"""An HTTP client of the API: JSON answers, problem documents as errors, retries, and the key.
+
+The key of VITRINE_KEY goes with every request to the server, and to no other host: neither where an
+answer redirects to a bucket, nor where it names another address.
+"""
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx2
 
 from project.cli.output import plain
-from project.errors import ConfigurationError, ProjectError
+from project.errors import ConfigurationError, ProjectError, QuotaExceeded
+from project.settings.client import ClientSettings
 
 TIMEOUT = httpx2.Timeout(60, connect=5)
 TRANSIENT = {429, 502, 503, 504}  # statuses that a retry may not meet
@@ -20,6 +26,11 @@ MAX_RETRY_AFTER_SECONDS = 60.0  # a longer Retry-After is not waited for
 CLIENT_ERROR = 400
 LAST_PORT = 65_535
 MAX_TEXT = 500
+KEY_ADVICE: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "set VITRINE_KEY to an API key of this server",
+    HTTPStatus.FORBIDDEN: "set VITRINE_KEY to a key that may do this",
+    HTTPStatus.TOO_MANY_REQUESTS: "try again later, or have an administrator raise the limit",
+}
 
 T = TypeVar("T")
 
@@ -32,7 +43,10 @@ class RequestFailed(ProjectError):
 
 
 class ErrorResponse(RequestFailed):
-    """The server's answer is an error. code: its status; problem: the last part of its type."""
+    """The server's answer is an error. code: its status; problem: the last part of its type.
+
+    transient: a retry may not meet it; a quota is exceeded until the month ends.
+    """
 
     def __init__(
         self,
@@ -48,6 +62,7 @@ class ErrorResponse(RequestFailed):
         self.problem = problem
         self.after = after
         self.full = problem == "overloaded"
+        self.transient = code in TRANSIENT and problem != QuotaExceeded.slug
 
 
 class Unreachable(RequestFailed):
@@ -67,6 +82,22 @@ class RetryPolicy:
     on_retry: Callable[[str], None] = lambda _reason: None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
+
+
+class _KeyAuth(httpx2.Auth):
+    """Sends the headers with a request to the server; a redirect to another host loses them."""
+
+    def __init__(self, base: httpx2.URL, headers: Mapping[str, str]) -> None:
+        self._origin = base.origin
+        self._headers = headers
+
+    def auth_flow(
+        self, request: httpx2.Request
+    ) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Yield the request, once."""
+        if request.url.origin == self._origin:
+            request.headers.update(self._headers)
+        yield request
 
 
 class Server:
@@ -91,12 +122,14 @@ class Server:
         is_http = base.scheme in {"http", "https"}
         if not is_http or not base.host or (base.port or 0) > LAST_PORT:
             raise ConfigurationError(f"--url {url}: write it as http://localhost:8000")
+        self.key_headers = key_headers()
         limits = httpx2.Limits(max_connections=None)  # one stream for each followed job
         self._client = httpx2.AsyncClient(
             base_url=base,
             timeout=TIMEOUT,
             limits=limits,
             headers={"User-Agent": "vitrine"},
+            auth=_KeyAuth(base, self.key_headers) if self.key_headers else None,
             transport=transport,
         )
 
@@ -165,7 +198,7 @@ class Server:
             try:
                 return await attempt()
             except (ErrorResponse, Unreachable) as error:
-                if isinstance(error, ErrorResponse) and error.code not in TRANSIENT:
+                if isinstance(error, ErrorResponse) and not error.transient:
                     raise
                 if error.full:
                     since = self.retry.clock()
@@ -187,12 +220,29 @@ def error_response(answer: httpx2.Response) -> ErrorResponse:
     faults = errors.items() if isinstance(errors, dict) else ()
     after = answer.headers.get("retry-after", "")
     return ErrorResponse(
-        problem_line(document),
+        refusal_line(document, answer.status_code),
         code=answer.status_code,
         problem=str(document.get("type", "")).rpartition(":")[2],
         fields={str(name): str(fault) for name, fault in faults},
         after=float(after) if after.isascii() and after.isdigit() else None,
     )
+
+
+def key_headers() -> dict[str, str]:
+    """The header with the key of VITRINE_KEY; none where it is not set. Raises ConfigurationError.
+
+    The error does not show the key.
+    """
+    secret = ClientSettings().vitrine_key
+    key = secret.get_secret_value().strip() if secret else ""
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigurationError("VITRINE_KEY: an API key is vitrine_ and letters, without spaces")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def refusal_line(problem: Mapping[str, Any], status: int) -> str:
+    """A problem document in one line, with what to do about a key that is refused."""
+    return "; ".join(filter(None, [problem_line(problem), KEY_ADVICE.get(status)]))
 
 
 def problem_line(problem: Mapping[str, Any]) -> str:

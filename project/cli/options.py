@@ -10,7 +10,9 @@ from project.settings.loading import load_settings
 Url = Annotated[
     str | None,
     typer.Option(
-        "--url", help="Address of the server; default: http://localhost with PORT of the settings."
+        "--url",
+        help="Address of the server; default: http://localhost with PORT of the settings. "
+        "An API key is read from the environment variable VITRINE_KEY.",
     ),
 ]
 Paths = Annotated[

@@ -1,10 +1,17 @@
 """The command line copes with a server that is away, overloaded, or another program."""
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import httpx2
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
 
+from project.cli.camera import Camera, play
 from project.cli.connection import ErrorResponse, RetryPolicy, Server, Unreachable
 from project.cli.following import follow
 from project.errors import ConfigurationError
@@ -161,6 +168,137 @@ async def test_an_address_that_is_none_is_refused(url):
     """With how to write it."""
     with pytest.raises(ConfigurationError, match="write it as http://localhost:8000"):
         Server(url)
+
+
+KEY = f"vitrine_{'0' * 32}_{'x' * 43}"
+AUTHORIZATION = f"Bearer {KEY}"
+
+
+@pytest.fixture
+def key(monkeypatch) -> None:
+    """VITRINE_KEY is set; the end of a line in it is none of the key."""
+    monkeypatch.setenv("VITRINE_KEY", f"{KEY}\n")
+
+
+def sent_to(scene: Scene) -> list[tuple[str, str | None]]:
+    """Host and credentials of each request."""
+    return [(asked.url.host, asked.headers.get("authorization")) for asked in scene.asked]
+
+
+async def test_without_a_key_no_credentials_are_sent():
+    """A server with AUTH=off needs none."""
+    scene = Scene(ok(JOB))
+    async with scene.server() as server:
+        await server.request("GET", "/v1/jobs/a1")
+    assert sent_to(scene) == [("server", None)]
+
+
+async def test_the_key_of_the_environment_goes_with_every_request(key):
+    """A repeated one, and one that streams, too."""
+    scene = Scene(refused, ok(JOB))
+    async with scene.server() as server:
+        await server.request("GET", "/v1/jobs/a1")
+        async with server.stream("GET", "/v1/jobs/a1/events"):
+            pass
+    assert sent_to(scene) == [("server", AUTHORIZATION)] * 3
+
+
+@pytest.mark.parametrize(
+    ("location", "credentials"),
+    [
+        ("https://bucket.example.org/a?signature=1", None),
+        ("http://server.example.org/a", None),
+        ("http://server:8001/a", None),
+        ("ftp://server/a", None),
+        ("/v1/files/a?signature=1", AUTHORIZATION),
+    ],
+)
+async def test_the_key_never_goes_to_another_host_by_a_redirect(key, location, credentials):
+    """A signed link leads to a bucket, and another port is another program."""
+    scene = Scene(problem(307, {}, Location=location), ok(JOB))
+    async with scene.server(retry=False) as server:
+        with suppress(Unreachable):  # no client follows a redirect to ftp
+            await server.content("GET", "/v1/jobs/a1/result", follow_redirects=True)
+    assert sent_to(scene)[0] == ("server", AUTHORIZATION)
+    assert [sent for _, sent in sent_to(scene)[1:]] in ([credentials], [])
+    assert len(scene.asked) == 2 or location.startswith("ftp")
+
+
+async def test_the_key_never_goes_to_another_host_that_an_answer_names(key):
+    """Such as the next page of a list."""
+    scene = Scene(ok(JOB))
+    async with scene.server() as server:
+        await server.request("GET", "https://elsewhere.example.org/v1/jobs?before=1")
+        await server.request("GET", "http://server:80/v1/jobs?before=1")
+    assert sent_to(scene) == [("elsewhere.example.org", None), ("server", AUTHORIZATION)]
+
+
+@pytest.mark.parametrize("text", ["a b", "\x1b[2J", "é", "a\nb"])
+async def test_what_cannot_be_a_key_is_refused_and_not_shown(monkeypatch, text):
+    """An error of the header would show it."""
+    monkeypatch.setenv("VITRINE_KEY", text)
+    with pytest.raises(ConfigurationError, match="VITRINE_KEY") as caught:
+        Server("http://server")
+    assert text not in caught.value.detail
+
+
+@pytest.mark.parametrize("document", [{"title": "Refused", "detail": "because"}, {}])
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (401, "set VITRINE_KEY to an API key of this server"),
+        (403, "set VITRINE_KEY to a key that may do this"),
+        (429, "try again later"),
+    ],
+)
+async def test_a_refusal_says_what_to_do_in_one_line(key, status, advice, document):
+    """The server's words first, if they are its own; never the key."""
+    scene = Scene(problem(status, document))
+    async with scene.server(retry=False) as server:
+        with pytest.raises(ErrorResponse) as caught:
+            await server.request("GET", "/")
+    first, _, last = caught.value.detail.partition("; ")
+    assert first == (f"{document['title']}: {document['detail']}" if document else first)
+    assert last.startswith(advice)
+    assert "\n" not in caught.value.detail
+    assert KEY not in caught.value.detail
+
+
+async def test_a_quota_is_not_waited_for():
+    """It is exceeded until the month ends."""
+    document = {"type": "urn:vitrine:problem:quota-exceeded", "title": "Quota exceeded"}
+    scene = Scene(problem(429, document, **{"Retry-After": "1000000"}))
+    async with scene.server() as server:
+        with pytest.raises(ErrorResponse, match="Quota exceeded"):
+            await server.request("POST", "/")
+    assert (len(scene.asked), scene.waits) == (1, [])
+
+
+async def test_a_stream_has_the_key_and_a_redirect_to_another_host_does_not(key, tmp_path):
+    """The handshake of a live stream may be redirected too."""
+    seen: dict[str, list[str | None]] = {"one": [], "two": []}
+    details = {"name": "x", "inputs": [{"name": "text", "kind": "text", "required": True}]}
+
+    def answering(name: str, status: int, **headers: str) -> Any:
+        def answer(_connection: ServerConnection, request: Request) -> Response:
+            seen[name].append(request.headers.get("authorization"))
+            if request.path == "/v1/models/x":
+                body = json.dumps(details | {"stream": "/v1/models/x/stream"}).encode()
+                sent = Headers(**{"Content-Length": str(len(body))})
+                return Response(200, "OK", sent, body)
+            return Response(status, "", Headers(**headers, **{"Content-Length": "0"}), b"")
+
+        return answer
+
+    camera = Camera("x", [], [("text", "a")], [], fps=10, seconds=1)
+    async with serve(None, "127.0.0.1", 0, process_request=answering("two", 401)) as two:
+        there = f"ws://127.0.0.1:{two.sockets[0].getsockname()[1]}/"
+        answer = answering("one", 302, Location=there)
+        async with serve(None, "127.0.0.1", 0, process_request=answer) as one:
+            url = f"http://127.0.0.1:{one.sockets[0].getsockname()[1]}"
+            with pytest.raises(ErrorResponse, match="set VITRINE_KEY"):
+                await play(url, camera, print)
+    assert seen == {"one": [AUTHORIZATION, AUTHORIZATION], "two": [None]}
 
 
 async def followed(scene: Scene) -> tuple[str, list[str]]:
