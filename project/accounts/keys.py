@@ -41,8 +41,10 @@ class ApiKeys:
         """A key and its text, which nothing stores: it is shown once.
 
         valid_seconds: None for a key that does not expire. Raises Forbidden for scopes that the
-        user lacks, and AccountConflict where it has MAX_KEYS keys.
+        user lacks and for a disabled user, and AccountConflict where it has MAX_KEYS keys.
         """
+        if not user.active:
+            raise Forbidden("this user is disabled: a key would work once it is enabled again")
         if lacking := sorted(set(scopes) - ROLE_SCOPES[user.role]):
             raise Forbidden(f"a key of this user cannot have the scope {', '.join(lacking)}")
         if await self._users.count_keys(user.id) >= MAX_KEYS:

@@ -11,11 +11,17 @@ from email.message import EmailMessage
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import anyio
+from anyio import to_thread
 from loguru import logger
 
+from project.errors import Overloaded
 from project.settings import Settings
 
 SMTP_SECONDS = 10.0  # for each answer of the mail server
+CONCURRENT_MAILS = 4  # threads of a process that wait for it
+MAX_WAITING = 100  # mails; a mail server that hangs must not collect them for ever
+RETRY_AFTER = 10
 PORTS = {"smtp": 587, "smtps": 465}
 LOOPBACKS = {"localhost", "127.0.0.1", "::1"}
 SUBJECT = "Set a new password"
@@ -37,6 +43,7 @@ class Mailer:
         self._sender = settings.mail_from or ""
         self._public_url = (settings.public_url or "").rstrip("/")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._limiter = anyio.CapacityLimiter(CONCURRENT_MAILS)
 
     async def send_reset_link(self, address: str, token: str, valid_seconds: float) -> None:
         """Send a link. Raises OSError and SMTPException.
@@ -47,10 +54,16 @@ class Mailer:
         message["From"], message["To"], message["Subject"] = self._sender, address, SUBJECT
         link = f"{self._public_url}/#reset={token}"
         message.set_content(TEXT.format(minutes=valid_seconds / 60, link=link))
-        await asyncio.to_thread(self._send, message)
+        await to_thread.run_sync(self._send, message, limiter=self._limiter)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have a mail made and sent in the background, so that no answer waits for it."""
+        """Have a mail made and sent in the background, so that no answer waits for it.
+
+        Raises Overloaded where MAX_WAITING are, for an e-mail of nobody too.
+        """
+        if len(self._tasks) >= MAX_WAITING:
+            work.close()
+            raise Overloaded("too many mails wait; try again soon", retry_after=RETRY_AFTER)
         task = asyncio.create_task(self._run(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

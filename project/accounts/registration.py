@@ -1,7 +1,8 @@
 """Registration, invitations, and setting a new password."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from project.accounts import fields
@@ -13,10 +14,12 @@ from project.db.records import new_id
 from project.db.tables import Purpose, Role
 from project.db.users import OneTimeToken, User, Users
 from project.errors import Forbidden, InvalidInput
+from project.observability.metrics import AUTH_ATTEMPTS
 from project.settings import Settings
 
 INVITATION_SECONDS = 7 * 86_400.0
 RESET_SECONDS = 3600.0
+RESET_PAUSE_SECONDS = 60.0  # between two links for a user, whoever asks for them
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Registration:
         self._passwords = passwords
         self._mailer = mailer
         self._clock = clock
+        self._adding_link = asyncio.Lock()
 
     async def register(self, profile: Profile, invitation: str | None) -> User:
         """Create a user who asks for it.
@@ -108,29 +112,57 @@ class Registration:
         """Mail a link that sets a new password, if there is a user with this e-mail.
 
         It does so in the background: the answer and its time tell nothing of the e-mail.
-        Raises Forbidden where the server sends no mail.
+        Raises Forbidden where the server sends no mail, and Overloaded.
         """
         if self._mailer is None:
             raise Forbidden("this server sends no mail: ask its operators for a new password")
         self._mailer.start(self._mail_reset_link(self._mailer, email))
 
     async def _mail_reset_link(self, mailer: Mailer, email: str) -> None:
+        """Mail a link, but none to a user of an OpenID Connect provider, who signs in there."""
         user = await self._users.find(email)
-        if user is not None and user.active:
-            token = await self._add("reset", RESET_SECONDS, user_id=user.id)
-            await mailer.send_reset_link(user.email, token, RESET_SECONDS)
+        if user is None or not user.active or user.issuer is not None:
+            return
+        async with self._adding_link:
+            recent = self._clock() + RESET_SECONDS - RESET_PAUSE_SECONDS
+            if await self._users.has_link(user.id, recent):
+                return
+            token = await self._add("reset", RESET_SECONDS, user_id=user.id, email=user.email)
+        await mailer.send_reset_link(user.email, token, RESET_SECONDS)
 
     async def reset(self, token: str, password: str) -> str:
-        """Set the password that a link permits, and sign the user out; returns the user's id."""
+        """Set the password that a link permits, and sign the user out; returns the user's id.
+
+        Raises Forbidden where the link is not valid, or was sent to an e-mail that is not the
+        user's any more.
+        """
         used = await self._use("reset", token)
-        user_id = used.user_id or ""
         try:
-            await self.set_hash(user_id, await self._passwords.hash(password))
+            user = await self._user_of_link(used)
+            await self.set_hash(user.id, await self._passwords.hash(password))
         except Exception:
             await self._users.restore_one_time(used.id)
             raise
-        audit("password_reset", actor=user_id, subject=user_id)
-        return user_id
+        audit("password_reset", actor=user.id, subject=user.id)
+        return user.id
+
+    async def _user_of_link(self, link: OneTimeToken) -> User:
+        user = await self._users.get(link.user_id or "")
+        if user is None or user.email != link.email:
+            raise _not_valid("reset")
+        return user
+
+    async def change_profile(self, user: User, changes: Mapping[str, str], current: str) -> User:
+        """Change columns of a user; its e-mail takes the current password.
+
+        Raises Forbidden for a wrong password, and AccountConflict.
+        """
+        if "email" in changes:
+            await self.check_password(user, current)
+        changed = await self._users.change(user.id, **changes) if changes else user
+        if "email" in changes:
+            audit("email_changed", actor=user.id, subject=user.id)
+        return changed or user
 
     async def change_password(self, user: User, current: str, new: str) -> None:
         """Set a new password, and sign the user out. Raises Forbidden for a wrong current one."""
@@ -141,6 +173,7 @@ class Registration:
     async def check_password(self, user: User, current: str) -> None:
         """Raise Forbidden for a wrong password: a stolen token must not take the account over."""
         right, _ = await self._passwords.verify(current, user.password_hash)
+        AUTH_ATTEMPTS.labels("password", "ok" if right else "refused").inc()
         if not right:
             raise Forbidden("the current password is wrong")
 
@@ -151,8 +184,7 @@ class Registration:
 
     async def set_hash(self, user_id: str, hashed: str) -> None:
         """Store a password's hash; tokens that were issued before are void."""
-        await self._users.change(user_id, password_hash=hashed)
-        await self._users.sign_out(user_id, self._clock())
+        await self._users.sign_out(user_id, self._clock(), password_hash=hashed)
 
     def _document(self, text: str | None) -> str | None:
         """The encrypted document. Raises InvalidInput."""
@@ -182,11 +214,15 @@ class Registration:
     async def _use(self, purpose: Purpose, token: str | None) -> OneTimeToken:
         found = await self._users.use_one_time(purpose, digest(token or ""), self._clock())
         if found is None:
-            raise Forbidden(f"the {_NAMES[purpose]} is not valid, or was used; ask for another")
+            raise _not_valid(purpose)
         return found
 
 
 _NAMES: dict[Purpose, str] = {"invitation": "invitation", "reset": "link"}
+
+
+def _not_valid(purpose: Purpose) -> Forbidden:
+    return Forbidden(f"the {_NAMES[purpose]} is not valid, or was used; ask for another")
 
 
 def _check_invited(invitation: OneTimeToken, profile: Profile) -> None:

@@ -56,11 +56,12 @@ class SignIn:
         Raises Unauthorized, the same for an unknown user, a wrong password and a disabled user.
         """
         user = await self.verified(login, password)
-        if user is None:
+        pair = await self._issue(user, new_id(self._clock())) if user else None
+        if pair is None:
             AUTH_ATTEMPTS.labels("password", "refused").inc()
             raise refused("password", "the user or the password is wrong")
         AUTH_ATTEMPTS.labels("password", "ok").inc()
-        return await self._issue(user.id, new_id(self._clock()))
+        return pair
 
     async def verified(self, login: str, password: str) -> User | None:
         """The active user with this login and password, if there is one; it always takes a hash."""
@@ -76,14 +77,19 @@ class SignIn:
     async def by_refresh(self, token: str) -> TokenPair:
         """New tokens for a refresh token, which does not work again. Raises Unauthorized."""
         now, hashed = self._clock(), digest(token)
+        known = await self._users.get_refresh(hashed)
+        user = await self._users.get(known.user_id) if known else None
         used = await self._users.use_refresh(hashed, now)
-        user = await self._users.get(used.user_id) if used else None
-        if used is None or user is None or not user.active:
+        pair = await self._issue(user, used.family) if user and used else None
+        if pair is None:
             AUTH_ATTEMPTS.labels("refresh", "refused").inc()
-            reason = "inactive" if used else await self._why_refused(hashed, now)
+            if used is None:
+                reason = await self._why_refused(hashed, now)
+            else:
+                reason = "revoked" if user and user.active else "inactive"
             raise refused(reason, "the refresh token is not valid any more; sign in again")
         AUTH_ATTEMPTS.labels("refresh", "ok").inc()
-        return await self._issue(user.id, used.family)
+        return pair
 
     async def out(self, user_id: str) -> None:
         """Make every token of a user void, in all its browsers and programs; keys stay."""
@@ -102,17 +108,22 @@ class SignIn:
             return "reused"
         return "revoked" if known.revoked_at is not None else "expired"
 
-    async def _issue(self, user_id: str, family: str) -> TokenPair:
+    async def _issue(self, user: User, family: str) -> TokenPair | None:
+        """New tokens; None where the user was signed out or disabled while it signed in.
+
+        user: as it was before its password or token was checked. The access token is issued first,
+        so that a later sign-out makes it void.
+        """
         now, refresh_token = self._clock(), new_secret("refresh")
-        await self._users.add_refresh(
-            RefreshToken(
-                id=new_id(now),
-                family=family,
-                user_id=user_id,
-                digest=digest(refresh_token),
-                created_at=now,
-                expires_at=now + self._refresh_seconds,
-            )
+        access_token = self._tokens.issue(user.id)
+        token = RefreshToken(
+            id=new_id(now),
+            family=family,
+            user_id=user.id,
+            digest=digest(refresh_token),
+            created_at=now,
+            expires_at=now + self._refresh_seconds,
         )
-        access_token = self._tokens.issue(user_id)
+        if not await self._users.add_refresh(token, user):
+            return None
         return TokenPair(access_token, int(self._tokens.seconds), refresh_token)

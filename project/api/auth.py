@@ -4,7 +4,8 @@ With AUTH=keys the middleware lets nothing under /v1 through without a caller, e
 route then checks the scope that it needs. With AUTH=off there is no caller, and nothing is checked.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
@@ -20,7 +21,7 @@ from project.accounts.caller import Caller
 from project.accounts.caller import Scope as Right
 from project.accounts.refusal import refused
 from project.accounts.services import AccountServices
-from project.errors import Forbidden, ProjectError, Unauthorized
+from project.errors import DatabaseUnavailable, Forbidden, ProjectError, Unauthorized
 from project.observability.metrics import AUTH_REFUSALS
 from project.observability.scrape_auth import equals_token, may_scrape
 
@@ -35,6 +36,7 @@ OPEN = frozenset(  # method and path of what a client without an account may ask
     }
 )
 OPEN_FOLDER = "/v1/files/"  # its URLs are signed
+SEND_TOKEN = "send the header `Authorization: Bearer` with an API key or a token"  # noqa: S105
 BEARER_PROTOCOL = "vitrine.bearer."  # a subprotocol, as pages cannot send headers for a WebSocket
 
 Answer = Callable[[Request, ProjectError], Awaitable[Response]]
@@ -52,7 +54,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; a WebSocket's route authenticates it, as it answers otherwise."""
-        if scope["type"] == "http" and needs_caller(scope["method"], scope["path"]):
+        if scope["type"] == "http" and needs_caller(scope["method"], _route_path(scope)):
             accounts: AccountServices = scope["state"]["accounts"]
             try:
                 authorization = Headers(scope=scope).get("authorization", "")
@@ -64,6 +66,12 @@ class Authentication:
                 return
             scope["state"]["caller"] = caller
         await self._app(scope, receive, send)
+
+
+def _route_path(scope: Scope) -> str:
+    """The path that routes match: without the server's root_path."""
+    path, prefix = scope["path"], scope.get("root_path")
+    return str(path.removeprefix(prefix) if prefix else path)
 
 
 def needs_caller(method: str, path: str) -> bool:
@@ -81,7 +89,7 @@ def bearer_token(authorization: str) -> str:
     if scheme.lower() == "bearer" and token:
         return token.strip()
     reason = "malformed" if authorization else "missing"
-    raise refused(reason, "send the header `Authorization: Bearer` with an API key or a token")
+    raise refused(reason, SEND_TOKEN)
 
 
 def caller_of(connection: HTTPConnection) -> Caller | None:
@@ -90,11 +98,35 @@ def caller_of(connection: HTTPConnection) -> Caller | None:
 
 
 def check_scope(connection: HTTPConnection, right: Right) -> Caller | None:
-    """The caller, if it has the scope. Raises Forbidden, and counts the refusal."""
+    """The caller, if it has the scope; None with AUTH=off.
+
+    Raises Forbidden, and Unauthorized for a route that the middleware does not protect, and counts
+    the refusal.
+    """
     caller = caller_of(connection)
     if caller is not None:
         check_caller(caller, right)
+    elif getattr(connection.state, "accounts", None) is not None:
+        raise refused("missing", SEND_TOKEN)
     return caller
+
+
+async def while_valid(
+    connection: HTTPConnection, right: Right, events: AsyncGenerator[str, None]
+) -> AsyncGenerator[str, None]:
+    """Pass events on until the token of the request is not valid any more, or loses the scope."""
+    accounts: AccountServices | None = connection.state.accounts
+    async with aclosing(events):
+        async for event in events:
+            if accounts is not None:
+                token = bearer_token(connection.headers["authorization"])
+                try:
+                    check_caller(await accounts.authenticator.authenticate(token), right)
+                except DatabaseUnavailable:  # logged where it was raised; the events go on
+                    pass
+                except ProjectError:
+                    return
+            yield event
 
 
 def check_caller(caller: Caller, right: Right) -> None:

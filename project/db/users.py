@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy import delete, exists, func, insert, literal, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -86,7 +86,10 @@ class RefreshToken:
 
 @dataclass(frozen=True)
 class OneTimeToken:
-    """An invitation of an e-mail, or of anyone; or a permission to set a user's password."""
+    """An invitation of an e-mail, or of anyone; or a permission to set a user's password.
+
+    email: who is invited, or where the permission was sent.
+    """
 
     id: str
     purpose: Purpose
@@ -145,6 +148,20 @@ class Users:
             raise AccountConflict(TAKEN) from None
         return User(**rows[0]._asdict()) if rows else None
 
+    async def demote(self, user_id: str, **values: object) -> User | None:
+        """Change columns of a user; None where no active administrator would be left.
+
+        Two administrators who demote each other lock the same rows in the same order, so that the
+        second one finds itself demoted.
+        """
+        active = (UserRow.role == "admin") & UserRow.active
+        admins = select(UserRow.id).where(active).order_by(UserRow.id).with_for_update()
+        found = admins.cte("admins")
+        others = exists().where(found.c.id != user_id)
+        statement = update(UserRow).where(UserRow.id == user_id, or_(not_(active), others))
+        rows = await self._statements.rows(statement.values(values).returning(UserRow))
+        return User(**rows[0]._asdict()) if rows else None
+
     async def replace_hash(self, user_id: str, old: str, new: str) -> None:
         """Store a hash of the same password, unless the password was changed meanwhile."""
         same = (UserRow.id == user_id) & (UserRow.password_hash == old)
@@ -198,13 +215,26 @@ class Users:
         statement = update(ApiKeyRow).where(ApiKeyRow.id.in_(key_ids)).values(last_used_at=now)
         await self._run(statement, ApiKeyRow.id)
 
-    async def add_refresh(self, token: RefreshToken) -> None:
-        """Add a refresh token, and delete the expired ones of its user."""
+    async def add_refresh(self, token: RefreshToken, user: User) -> bool:
+        """Add a refresh token of a user, and delete its expired ones.
+
+        user: as it was before its password or its last token was checked. False where it has been
+        signed out, disabled or deleted since: the new token would outlive that.
+        """
         old = (RefreshTokenRow.user_id == token.user_id) & (
             RefreshTokenRow.expires_at < token.created_at
         )
         await self._run(delete(RefreshTokenRow).where(old), RefreshTokenRow.id)
-        await self._insert(RefreshTokenRow, vars(token))
+        columns = RefreshTokenRow.__table__.c
+        values = {name: value for name, value in vars(token).items() if value is not None}
+        row = select(*(literal(value, columns[name].type) for name, value in values.items()))
+        unchanged = row.where(
+            UserRow.id == user.id,
+            UserRow.active,
+            UserRow.signed_out_at.is_not_distinct_from(user.signed_out_at),
+        ).with_for_update(read=True)  # `sign_out` waits for the row, and then deletes it
+        statement = insert(RefreshTokenRow).from_select(list(values), unchanged)
+        return bool(await self._run(statement, RefreshTokenRow.id))
 
     async def use_refresh(self, digest: str, now: float) -> RefreshToken | None:
         """Use up a valid refresh token; None for every other, and for all but the first call.
@@ -239,9 +269,12 @@ class Users:
         )
         await self._run(statement.values(revoked_at=now), RefreshTokenRow.id)
 
-    async def sign_out(self, user_id: str, now: float) -> None:
-        """Make every token of a user void that was issued before, and links to set a password."""
-        await self.change(user_id, signed_out_at=now)
+    async def sign_out(self, user_id: str, now: float, **values: object) -> None:
+        """Make every token of a user void that was issued before, and links to set a password.
+
+        values: of columns that change with it.
+        """
+        await self.change(user_id, signed_out_at=now, **values)
         await self._run(
             delete(OneTimeTokenRow).where(OneTimeTokenRow.user_id == user_id), OneTimeTokenRow.id
         )
@@ -254,6 +287,15 @@ class Users:
         old = OneTimeTokenRow.expires_at < now
         await self._run(delete(OneTimeTokenRow).where(old), OneTimeTokenRow.id)
         await self._insert(OneTimeTokenRow, vars(token))
+
+    async def has_link(self, user_id: str, expires_after: float) -> bool:
+        """Whether a user has a link to set a password that expires after then."""
+        statement = select(OneTimeTokenRow.id).where(
+            OneTimeTokenRow.user_id == user_id,
+            OneTimeTokenRow.purpose == "reset",
+            OneTimeTokenRow.expires_at > expires_after,
+        )
+        return bool(await self._statements.rows(statement.limit(1)))
 
     async def use_one_time(self, purpose: Purpose, digest: str, now: float) -> OneTimeToken | None:
         """Use up a one-time token; None where it is unknown, used or expired."""

@@ -15,6 +15,14 @@ from aiosmtpd.controller import Controller
 
 from drills.server import free_port
 from project.accounts import authentication
+from project.accounts.credentials import digest
+from project.accounts.mail import MAX_WAITING, Mailer
+from project.accounts.passwords import Passwords
+from project.accounts.registration import RESET_PAUSE_SECONDS, Registration
+from project.accounts.sign_in import SignIn
+from project.db.records import new_id
+from project.db.users import OneTimeToken, RefreshToken, Users
+from project.errors import Overloaded, Unauthorized
 from project.observability.metrics import AUTH_ATTEMPTS, AUTH_REFUSALS
 from tests.account_api import (
     KEYS,
@@ -215,6 +223,44 @@ async def test_of_many_that_use_a_refresh_token_at_once_one_gets_tokens(api):
     assert (await api.client.post(REFRESH, json=body)).status_code == 401
 
 
+def sign_in_of(api: AccountApi, users: Users, passwords: Passwords) -> SignIn:
+    authenticator = api.accounts.authenticator
+    return SignIn(users, passwords, authenticator.tokens, authenticator, refresh_seconds=60)
+
+
+async def test_a_sign_in_that_a_new_password_overtakes_brings_no_tokens(api):
+    """The old password was right when it was checked: who stole it must not stay signed in."""
+    user = await api.registered()
+
+    class Overtaken(Passwords):
+        async def verify(self, password: str, stored: str | None) -> tuple[bool, str | None]:
+            found = await super().verify(password, stored)
+            await api.accounts.registration.set_password(user.id, OTHER_PASSWORD, user.id)
+            return found
+
+    with pytest.raises(Unauthorized):
+        await sign_in_of(api, api.accounts.users, Overtaken()).by_password("ann", PASSWORD)
+    await signed_in(api, password=OTHER_PASSWORD)
+
+
+async def test_a_renewal_that_a_sign_out_overtakes_brings_no_tokens(api):
+    """Else one browser would stay signed in."""
+    await api.registered()
+    token = (await signed_in(api))["refresh_token"]
+    before = AUTH_REFUSALS.labels("revoked")._value.get()
+
+    class Overtaken(Users):
+        async def use_refresh(self, digest: str, now: float) -> RefreshToken | None:
+            used = await super().use_refresh(digest, now)
+            assert used is not None
+            await self.sign_out(used.user_id, now)
+            return used
+
+    with pytest.raises(Unauthorized):
+        await sign_in_of(api, Overtaken(api.accounts.engine), Passwords()).by_refresh(token)
+    assert AUTH_REFUSALS.labels("revoked")._value.get() == before + 1
+
+
 @pytest.mark.parametrize("token", ["", "x", "\ud800", "a" * 5000, "vitrine_refresh_x"])
 async def test_what_is_no_refresh_token_is_refused(api, token):
     """No text is a fault of ours."""
@@ -254,6 +300,30 @@ async def test_a_new_password_signs_out_and_the_old_one_is_gone(api):
     assert await me(api, tokens["access_token"]) == 401
     assert (await api.sign_in()).status_code == 401
     await signed_in(api, password=OTHER_PASSWORD)
+
+
+async def test_a_wrong_current_password_counts_as_an_attempt(api):
+    """With a stolen token it can be guessed, as at the sign-in."""
+    headers = api.token(await api.registered())
+    before = AUTH_ATTEMPTS.labels("password", "refused")._value.get()
+    body = {"current": "wrong password", "new": OTHER_PASSWORD}
+    await api.client.post(f"{ME}/password", json=body, headers=headers)
+    change = {"email": "bob@example.org", "password": "wrong password"}
+    await api.client.patch(ME, json=change, headers=headers)
+    assert AUTH_ATTEMPTS.labels("password", "refused")._value.get() == before + 2
+
+
+async def test_a_link_to_an_email_that_the_user_has_left_is_void(api):
+    """Whoever reads the old mailbox must not get the account."""
+    user = await api.registered()
+    now = time.time()
+    link = OneTimeToken(new_id(now), "reset", user.id, user.email, digest("link"), now + 100)
+    await api.accounts.users.add_one_time(link, now)
+    change = {"email": "ann2@example.org", "password": PASSWORD}
+    assert (await api.client.patch(ME, json=change, headers=api.token(user))).status_code == 200
+    body = {"token": "link", "password": OTHER_PASSWORD}
+    assert (await api.client.post("/v1/passwords", json=body)).status_code == 403
+    await signed_in(api)
 
 
 async def test_a_user_changes_and_deletes_itself(api):
@@ -315,6 +385,16 @@ async def test_a_key_has_no_scope_that_its_user_lacks(api):
     assert (await api.client.get(USERS, headers=bearer(key))).status_code == 403
 
 
+async def test_a_user_that_was_disabled_elsewhere_makes_no_key(api):
+    """It would work once the user is enabled again."""
+    user = await api.user()
+    headers = api.token(user)
+    assert (await api.client.get(ME, headers=headers)).status_code == 200
+    await api.accounts.users.change(user.id, active=False)  # by another process
+    answer = await api.client.post(KEYS, json={"name": "x"}, headers=headers)
+    assert answer.status_code == 403
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -358,6 +438,18 @@ async def test_an_administrator_sees_and_changes_users(api):
         assert (await api.client.get(f"{USERS}/{user_id}", headers=headers)).status_code == 404
 
 
+@pytest.mark.parametrize("change", [{"active": False}, {"role": "user"}])
+async def test_the_last_administrator_cannot_be_disabled_or_demoted(api, change):
+    """One that another process has just disabled is cached here, and would leave none."""
+    root, other = await api.user("root", "admin"), await api.user("other", "admin")
+    headers = api.token(other)
+    assert (await api.client.get(USERS, headers=headers)).status_code == 200
+    await api.accounts.users.change(other.id, **change)
+    answer = await api.client.patch(f"{USERS}/{root.id}", json=change, headers=headers)
+    assert answer.status_code == 409
+    assert (await api.accounts.users.get(root.id)) == root
+
+
 async def test_each_change_of_rights_is_one_audit_event_with_ids_alone(api, capsys):
     """Who did what to whom: no name, e-mail, key or password."""
     root = await api.registered("root", "admin")
@@ -369,6 +461,8 @@ async def test_each_change_of_rights_is_one_audit_event_with_ids_alone(api, caps
     change = {"role": "admin", "monthly_quota": 7}
     await api.client.patch(f"{USERS}/{user.id}", json=change, headers=api.token(root))
     await api.client.post("/v1/invitations", json={}, headers=api.token(root))
+    change = {"email": "root2@example.org", "password": PASSWORD}
+    await api.client.patch(ME, json=change, headers=api.token(root))
     written = capsys.readouterr().out
     events = [json.loads(line) for line in written.splitlines() if '"audit"' in line]
     assert [(event["action"], event["actor"]) for event in events] == [
@@ -377,6 +471,7 @@ async def test_each_change_of_rights_is_one_audit_event_with_ids_alone(api, caps
         ("key_revoked", user.id),
         ("user_changed", root.id),
         ("invitation_created", root.id),
+        ("email_changed", root.id),
     ]
     assert (events[3]["subject"], events[3]["role"], events[3]["monthly_quota"]) == (
         user.id,
@@ -480,6 +575,74 @@ async def test_a_link_by_mail_sets_a_new_password_once(tmp_path):
             assert user.email not in str(answers[1].headers)
     finally:
         controller.stop()
+
+
+class Outbox(Mailer):
+    """Holds the links that would be mailed."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self._work: list[Any] = []
+
+    def start(self, work: Any) -> None:
+        self._work.append(work)
+
+    async def send_reset_link(self, address: str, token: str, valid_seconds: float) -> None:
+        assert token.startswith("vitrine_reset_")
+        assert valid_seconds <= 3600
+        self.sent.append(address)
+
+    async def deliver(self) -> list[str]:
+        """To whom mail goes since the last delivery."""
+        work, self._work, self.sent = self._work, [], []
+        await asyncio.gather(*work)
+        return self.sent
+
+
+async def test_a_user_has_one_link_a_minute_however_often_it_is_asked_for(api):
+    """Else anyone could fill its mailbox."""
+    now, outbox = time.time(), Outbox()
+    user = await api.user()
+    services = (api.settings, api.accounts.users, Passwords(), outbox)
+    registration = Registration(*services, clock=lambda: now)
+    for _ in range(5):
+        registration.request_reset(user.email)
+    assert await outbox.deliver() == [user.email]
+    now += RESET_PAUSE_SECONDS - 1
+    registration.request_reset(user.email)
+    assert await outbox.deliver() == []
+    now += 2
+    registration.request_reset(user.email)
+    assert await outbox.deliver() == [user.email]
+
+
+@pytest.mark.parametrize(
+    "change", [{"active": False}, {"issuer": "https://login.example.org", "subject": "7"}]
+)
+async def test_a_user_that_cannot_sign_in_by_password_has_no_link(api, change):
+    """A password would open the account of a user whom its provider does not let in any more."""
+    user, outbox = await api.user(**change), Outbox()
+    registration = Registration(api.settings, api.accounts.users, Passwords(), outbox)
+    registration.request_reset(user.email)
+    assert await outbox.deliver() == []
+
+
+async def test_a_mail_server_that_hangs_does_not_collect_mails_for_ever(api):
+    """Those beyond a number are refused, whoever they are for."""
+    hangs = asyncio.Event()
+    mailer = Mailer(api.settings)
+
+    async def send() -> None:
+        await hangs.wait()
+
+    for _ in range(MAX_WAITING):
+        mailer.start(send())
+    with pytest.raises(Overloaded):
+        mailer.start(send())
+    hangs.set()
+    await mailer.aclose()
+    mailer.start(send())
+    await mailer.aclose()
 
 
 async def test_a_server_that_sends_no_mail_says_so(api):

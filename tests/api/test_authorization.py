@@ -15,15 +15,18 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from joserfc import jwt
 from joserfc.jwk import OctKey
+from starlette.requests import HTTPConnection
 
-from project.api.auth import OPEN
+from project.api.auth import OPEN, check_scope
 from project.api.factory import create_app
 from project.db.users import User
+from project.errors import Unauthorized
 from project.observability.metrics import AUTH_REFUSALS
 from tests.account_api import SECRET, AccountApi, account_api, account_settings, bearer
 from tests.conftest import picture
 from tests.database import added
 from tests.fakes import BlendModel, PaintModel, ShadeModel
+from tests.job_api import Stream
 
 pytestmark = pytest.mark.anyio
 
@@ -283,6 +286,56 @@ async def test_the_priority_of_a_job_is_that_of_its_key(api, ann):
 async def test_what_is_not_under_v1_stays_open(api, path):
     """Probes, the page, which signs in by itself, and the documentation."""
     assert (await api.client.get(path)).status_code == 200
+
+
+async def test_a_route_that_the_middleware_does_not_protect_is_closed_if_it_needs_a_scope(api):
+    """One that is added under another path must not be open by mistake."""
+    scope = {
+        "type": "http",
+        "headers": [],
+        "state": dict(api.api.state),
+    }
+    with pytest.raises(Unauthorized):
+        check_scope(HTTPConnection(scope), "predict")
+    scope["state"]["accounts"] = None  # AUTH=off
+    assert check_scope(HTTPConnection(scope), "predict") is None
+
+
+async def test_behind_a_prefix_each_route_needs_a_caller_too(api):
+    """A server's root_path stands in front of every path."""
+    transport = httpx2.ASGITransport(api.api.app, root_path="/api")
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.get("/api/health")).status_code == 200
+        assert (await client.get("/api/v1/models")).status_code == 401
+        assert (await client.post("/api/v1/tokens")).status_code == 422
+
+
+async def test_events_end_when_the_token_is_not_valid_any_more(api, ann):
+    """A job may take hours; nothing of it is told after the revocation."""
+    job = await added(api.api.jobs, time.time(), user_id=ann.id)
+    key = await api.key(ann, ["jobs"])
+    path = f"/v1/jobs/{job.id}/events"
+    following = Stream(api.api.app, path, authorization=f"Bearer {key}")
+    assert (await following.start())[0] == 200
+    assert await following.next()
+    await api.accounts.keys.revoke(key.split("_")[1], ann.id)
+    assert await api.api.jobs.transitions.claim(job.id, "worker", 1e10, 1e10)
+    assert await following.next() is None
+    await following.task
+
+
+async def test_a_request_and_a_job_are_logged_with_their_user(api, ann, capsys):
+    """By its id alone; a refused request has none."""
+    headers = {**bearer(await api.key(ann)), "Content-Type": "image/png"}
+    await api.client.post("/v1/models/shade/jobs", content=picture(), headers=headers)
+    await api.client.get("/v1/models")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    users = [
+        (line["message"], line.get("user_id"))
+        for line in lines
+        if line["message"] in {"job_accepted", "request_served"}
+    ]
+    assert users == [("job_accepted", ann.id), ("request_served", ann.id), ("request_served", None)]
 
 
 async def test_a_refused_request_is_logged_by_its_route(api, capsys):

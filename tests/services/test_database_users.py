@@ -144,7 +144,7 @@ def test_keys_are_of_their_user_and_are_deleted_with_it(settings):
         await users.delete(USER.id)
         assert await users.get_key(two.id) is None
         await users.add_key(key("3" * 32))  # it was under way
-        await users.add_refresh(refresh("late"))
+        await users.add_refresh(refresh("late"), USER)
         assert await users.get_refresh("late") is None
 
     run(settings, test)
@@ -154,18 +154,18 @@ def test_a_refresh_token_is_used_by_one_of_many(settings):
     """And by none once it has expired, is revoked, or another of its family is."""
 
     async def test(users: Users) -> None:
-        await users.add_refresh(refresh("a"))
+        await users.add_refresh(refresh("a"), USER)
         uses = await asyncio.gather(*(users.use_refresh("a", NOW) for _ in range(AT_ONCE)))
         assert [use.digest for use in uses if use] == ["a"]
         assert (await users.get_refresh("a")).used_at == NOW
-        await users.add_refresh(refresh("b", expires_at=NOW + 1))
+        await users.add_refresh(refresh("b", expires_at=NOW + 1), USER)
         assert await users.use_refresh("b", NOW + 1) is None
         await users.revoke_family("family", NOW)
-        await users.add_refresh(refresh("late"))  # it was under way
+        await users.add_refresh(refresh("late"), USER)  # it was under way
         assert await users.use_refresh("late", NOW) is None
-        await users.add_refresh(refresh("other", family="other"))
+        await users.add_refresh(refresh("other", family="other"), USER)
         assert await users.use_refresh("other", NOW)
-        await users.add_refresh(refresh("next", family="third"))
+        await users.add_refresh(refresh("next", family="third"), USER)
         await users.sign_out(USER.id, NOW + 5)
         assert await users.use_refresh("next", NOW) is None
         assert (await users.get(USER.id)).signed_out_at == NOW + 5
@@ -177,15 +177,70 @@ def test_a_refresh_token_is_used_by_one_of_many(settings):
     run(settings, test)
 
 
+@pytest.mark.parametrize("change", [{"signed_out_at": NOW}, {"active": False}])
+def test_a_refresh_token_is_not_added_to_a_user_that_is_signed_out_or_disabled_since(
+    settings, change
+):
+    """Its password was checked before that, which takes a while."""
+
+    async def test(users: Users) -> None:
+        assert await users.add_refresh(refresh("before"), USER)
+        changed = await users.change(USER.id, **change)
+        assert not await users.add_refresh(refresh("late"), USER)
+        assert await users.get_refresh("late") is None
+        assert await users.add_refresh(refresh("after"), changed) == changed.active
+
+    run(settings, test)
+
+
+def test_a_sign_out_leaves_no_refresh_token_that_is_added_meanwhile(settings):
+    """Of those that are added at once, each is refused or deleted."""
+
+    async def test(users: Users) -> None:
+        adding = [users.add_refresh(refresh(f"t{n}"), USER) for n in range(AT_ONCE)]
+        adding.insert(AT_ONCE // 2, users.sign_out(USER.id, NOW, password_hash="new"))
+        await asyncio.gather(*adding)
+        found = [await users.get_refresh(f"t{n}") for n in range(AT_ONCE)]
+        assert found == [None] * AT_ONCE
+        assert (await users.get(USER.id)).password_hash == "new"
+
+    run(settings, test)
+
+
+def test_of_administrators_that_demote_each_other_at_once_one_stays(settings):
+    """Whoever is the first; a user who is none can be changed at any time."""
+
+    async def test(users: Users) -> None:
+        for n in range(AT_ONCE):
+            pair = [user(f"a{n}", role="admin"), user(f"b{n}", role="admin")]
+            for admin in pair:
+                await users.add(admin)
+            changes = ({"active": False}, {"role": "user"})
+            demoting = [
+                users.demote(admin.id, **change)
+                for admin, change in zip(pair, changes, strict=True)
+            ]
+            demoted = [one for one in await asyncio.gather(*demoting) if one]
+            assert len(demoted) == 1
+            (left,) = {admin.id for admin in pair} - {demoted[0].id}
+            assert await users.demote(left, role="user") is None
+            assert (await users.demote(USER.id, active=False)).active is False
+            await users.delete(left)
+
+    run(settings, test)
+
+
 def test_expired_tokens_are_deleted_when_others_are_added(settings):
     """So that the tables do not grow with the years."""
 
     async def test(users: Users) -> None:
-        await users.add_refresh(refresh("old"))
-        await users.add_refresh(refresh("new", created_at=NOW + 200, expires_at=NOW + 300))
+        await users.add_refresh(refresh("old"), USER)
+        await users.add_refresh(refresh("new", created_at=NOW + 200, expires_at=NOW + 300), USER)
         assert await users.get_refresh("old") is None
         old = OneTimeToken(new_id(NOW), "reset", USER.id, None, "old", NOW + 1)
         await users.add_one_time(old, NOW)
+        assert await users.has_link(USER.id, NOW)
+        assert not await users.has_link(USER.id, NOW + 1)
         await users.add_one_time(replace(old, id=new_id(NOW), digest="new"), NOW + 2)
         assert await users.use_one_time("reset", "old", NOW) is None
 

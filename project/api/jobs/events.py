@@ -5,7 +5,7 @@ One query about twice a second reads every job that any client of this process f
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -175,7 +175,7 @@ def last_event_id(header: str | None) -> int | None:
 
 async def stream(
     feed: JobFeed, job: Job, seen: int | None, comment_seconds: float = COMMENT_SECONDS
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """Yield an event for each polled revision after `seen`, until the job has ended.
 
     Several changes between two polls make one event. A `seen` that is newer than the job comes from

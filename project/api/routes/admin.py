@@ -63,7 +63,13 @@ async def change_user(
     if user.id == caller.user_id and changes.keys() & {"active", "role"}:
         raise AccountConflict("you cannot disable yourself or change your own role; another can")
     if changes:
-        user = await accounts.users.change(user.id, **changes) or user
+        demotes = changes.get("role") == "user" or changes.get("active") is False
+        change = accounts.users.demote if demotes else accounts.users.change
+        changed = await change(user.id, **changes)
+        if changed is None:
+            await find_user(user.id, accounts)  # raises where it was deleted meanwhile
+            raise AccountConflict("this is the last administrator; give another user the role")
+        user = changed
         accounts.authenticator.forget(user.id)
         audit("user_changed", actor=caller.user_id, subject=user.id, **changes)
     return UserView.of(user, accounts.settings.monthly_quota)

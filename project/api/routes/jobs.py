@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from project.api.auth import CallerDep, require
+from project.api.auth import CallerDep, require, while_valid
 from project.api.dependencies import JobServicesDep
 from project.api.jobs import events, file_sender
 from project.api.jobs.file_sender import FileSenderDep
@@ -171,7 +171,7 @@ async def follow_job(
     if job.status in ENDED and seen == job.revision:
         return Response(status_code=204)
     services.feed.check_capacity()
-    content = events.stream(services.feed, job, seen)
+    content = while_valid(request, "jobs", events.stream(services.feed, job, seen))
     return StreamingResponse(content, headers=events.HEADERS, media_type=events.MEDIA_TYPE)
 
 

@@ -41,10 +41,8 @@ async def change_me(body: ProfileChange, caller: SignedInDep, accounts: Accounts
     """Change one's own e-mail, username or name; a key cannot, and an e-mail takes a password."""
     changes = body.model_dump(exclude_none=True, exclude={"password"})
     me = await find_user(caller.user_id, accounts)
-    if body.email is not None:
-        await accounts.registration.check_password(me, body.password or "")
-    changed = await accounts.users.change(me.id, **changes) if changes else me
-    return _view(changed or me, accounts)
+    changed = await accounts.registration.change_profile(me, changes, body.password or "")
+    return _view(changed, accounts)
 
 
 @router.delete(f"{USERS}/me", status_code=204, responses=problem_responses(409))
