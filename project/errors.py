@@ -18,6 +18,7 @@ ProjectError 500
 ├── Forbidden 403               the caller lacks the right
 ├── RateLimited 429             the caller or its address sends too much at present
 │   └── QuotaExceeded 429       the caller's predictions of this month are used up
+├── LimitsUnavailable 503       the store of the rates does not answer, with LIMITS_FAIL=closed
 ├── UserNotFound 404
 ├── KeyNotFound 404
 ├── AccountConflict 409         the account's state does not allow this
@@ -166,24 +167,41 @@ class Forbidden(ProjectError):
 
 
 class RateLimited(ProjectError):
-    """A limit of the caller or of its address is reached; retry after `retry_after` seconds."""
+    """A limit of the caller or of its address is reached; retry after `retry_after` seconds.
+
+    limits: header fields that describe it.
+    """
 
     status, slug, title = 429, "rate-limited", "Rate limited"
 
-    def __init__(self, detail: str, *, retry_after: int) -> None:
+    def __init__(
+        self, detail: str, *, retry_after: int, limits: dict[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+        self._limits = limits or {}
 
     @property
     def headers(self) -> dict[str, str]:
-        """When to retry (RFC 9110, section 10.2.3)."""
-        return {"Retry-After": str(self.retry_after)}
+        """When to retry (RFC 9110, section 10.2.3), and the limit that is reached."""
+        return {"Retry-After": str(self.retry_after), **self._limits}
 
 
 class QuotaExceeded(RateLimited):
     """The predictions of this month are used up."""
 
     slug, title = "quota-exceeded", "Quota exceeded"
+
+
+class LimitsUnavailable(ProjectError):
+    """The store of the rates does not answer, and then nothing may pass."""
+
+    status, slug, title = 503, "limits-unavailable", "Limits unavailable"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to retry (RFC 9110, section 10.2.3)."""
+        return {"Retry-After": "1"}
 
 
 class UserNotFound(ProjectError):

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from project.db.engine import open_database
 from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions
 from project.db.records import Input, Job, NewJob, new_id
+from project.db.usage import month_of
 from project.jobs.execution import ExecutionBounds, JobExecutor, ModelHost
 from project.jobs.outcomes import OutcomeRecorder
 from project.models.base import (
@@ -102,9 +103,18 @@ class JobStore:
     storage: Storage
 
     async def submit(
-        self, model: str = "turn", data: bytes | None = None, *, ago: float = 0, **params: Any
+        self,
+        model: str = "turn",
+        data: bytes | None = None,
+        *,
+        ago: float = 0,
+        user_id: str | None = None,
+        **params: Any,
     ) -> str:
-        """Add a job as the API does, but send no message; returns its id. ago: seconds."""
+        """Add a job as the API does, but send no message; returns its id. ago: seconds.
+
+        user_id: whose prediction is reserved for it; None with AUTH=off.
+        """
         now = time.time() - ago
         job_id = new_id(now)
         data = picture() if data is None else data
@@ -112,6 +122,8 @@ class JobStore:
         await self.storage.put(key, data, "image/png")
         image = Input(name="image", key=key, media_type="image/png", size=len(data))
         new = NewJob(job_id, model, "1", params, [image], now, "f" * 64, request_id="request-1")
+        if user_id is not None:
+            new = replace(new, user_id=user_id, quota_month=month_of(now))
         await self.transitions.add(new)
         return job_id
 

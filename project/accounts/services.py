@@ -10,13 +10,19 @@ from loguru import logger
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from project.accounts.authentication import Authenticator
+from project.accounts.caller import Caller
+from project.accounts.charge import Charge, limit_headers
 from project.accounts.credentials import token_keys
 from project.accounts.keys import ApiKeys
+from project.accounts.limits import RateLimits
 from project.accounts.mail import Mailer
 from project.accounts.passwords import Passwords
+from project.accounts.quota import MonthUsage, Quota
+from project.accounts.rate_limit_fields import LimitState
 from project.accounts.registration import Registration
 from project.accounts.sign_in import SignIn
 from project.accounts.tokens import AccessTokens
+from project.db.usage import Usage
 from project.db.users import Users
 from project.observability import metrics
 from project.settings import Settings
@@ -28,11 +34,48 @@ class AccountServices:
 
     settings: Settings
     engine: AsyncEngine
+    rates: RateLimits
+    quota: Quota
     users: Users
     authenticator: Authenticator
     sign_in: SignIn
     registration: Registration
     keys: ApiKeys
+
+    def charge(self, caller: Caller) -> Charge:
+        """One prediction of a caller, as a context manager around it."""
+        return Charge(caller, self.rates, self.quota)
+
+    async def take_rate(self, caller: Caller) -> LimitState | None:
+        """Count a request of a caller that is charged later, or not at all.
+
+        Raises RateLimited and LimitsUnavailable.
+        """
+        return await self.rates.take_caller(caller.user_id)
+
+    def limit_headers(self, caller: Caller, rate: LimitState | None) -> dict[str, str]:
+        """What a caller has left, for an answer. rate: of `take_rate`."""
+        return limit_headers(caller, self.quota, rate)
+
+    async def month(self, caller: Caller) -> MonthUsage:
+        """What the caller has used of this month, and what is left. Raises DatabaseUnavailable."""
+        return await self.quota.month(caller.user_id, caller.quota)
+
+
+@asynccontextmanager
+async def _limits(
+    settings: Settings, engine: AsyncEngine
+) -> AsyncIterator[tuple[RateLimits, Quota]]:
+    """The rates and the quota; what was used is written when the context closes."""
+    rates, quota = RateLimits.of(settings), Quota(Usage(engine))
+    flushing = asyncio.create_task(quota.flush_forever())
+    try:
+        yield rates, quota
+    finally:
+        flushing.cancel()
+        await asyncio.wait([flushing])
+        await quota.aclose()
+        await rates.aclose()
 
 
 @asynccontextmanager
@@ -68,7 +111,18 @@ async def open_account_services(
         user_jobs=settings.user_jobs,
     ).info("accounts_on")
     try:
-        yield AccountServices(settings, engine, users, authenticator, sign_in, registration, keys)
+        async with _limits(settings, engine) as (rates, quota):
+            yield AccountServices(
+                settings,
+                engine,
+                rates,
+                quota,
+                users,
+                authenticator,
+                sign_in,
+                registration,
+                keys,
+            )
     finally:
         recording.cancel()
         await asyncio.wait([recording])

@@ -6,6 +6,7 @@ route then checks the scope that it needs. With AUTH=off there is no caller, and
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
@@ -45,6 +46,7 @@ Answer = Callable[[Request, ProjectError], Awaitable[Response]]
 class Authentication:
     """Middleware that sets the caller of each request under /v1, or answers 401.
 
+    What needs no caller, and what fails here, counts against the rate of the client's address.
     answer: turns an error into a response, and counts it.
     """
 
@@ -54,17 +56,23 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; a WebSocket's route authenticates it, as it answers otherwise."""
-        if scope["type"] == "http" and needs_caller(scope["method"], _route_path(scope)):
+        if scope["type"] == "http":
             accounts: AccountServices = scope["state"]["accounts"]
+            route = scope["method"], _route_path(scope)
             try:
-                authorization = Headers(scope=scope).get("authorization", "")
-                caller = await accounts.authenticator.authenticate(bearer_token(authorization))
+                if needs_caller(*route):
+                    authorization = Headers(scope=scope).get("authorization", "")
+                    caller = await authenticate(
+                        accounts, scope, partial(bearer_token, authorization)
+                    )
+                    scope["state"]["caller"] = caller
+                elif route in OPEN:
+                    await accounts.rates.take_address(_address(scope))
             except ProjectError as error:
                 _set_route(scope)
                 response = await self._answer(Request(scope), error)
                 await response(scope, receive, send)
                 return
-            scope["state"]["caller"] = caller
         await self._app(scope, receive, send)
 
 
@@ -72,6 +80,24 @@ def _route_path(scope: Scope) -> str:
     """The path that routes match: without the server's root_path."""
     path, prefix = scope["path"], scope.get("root_path")
     return str(path.removeprefix(prefix) if prefix else path)
+
+
+async def authenticate(accounts: AccountServices, scope: Scope, token: Callable[[], str]) -> Caller:
+    """The caller of a request or WebSocket. token: returns its token, or raises Unauthorized.
+
+    A failure counts against the rate of the address. Raises Unauthorized, RateLimited,
+    LimitsUnavailable and DatabaseUnavailable.
+    """
+    try:
+        return await accounts.authenticator.authenticate(token())
+    except Unauthorized:
+        await accounts.rates.take_address(_address(scope))
+        raise
+
+
+def _address(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
 
 
 def needs_caller(method: str, path: str) -> bool:

@@ -98,7 +98,8 @@ def create_app(
                 probes["database"] = Probe(JobQueries(engine).check)
             if storage is not None:
                 metrics.declare(jobs=[model.name for model in served])
-                opening = open_job_services(settings, engine, storage, make_queue)
+                quota = accounts.quota if accounts else None
+                opening = open_job_services(settings, engine, storage, make_queue, quota)
                 job_services = await stack.enter_async_context(opening)
                 probes |= job_services.probes
             metrics.declare(

@@ -62,7 +62,7 @@ SECURITY_SCHEMES = {
         },
     },
 }
-AUTH_STATUSES = (401, 403, 503)  # of every operation that needs a caller
+AUTH_STATUSES = (401, 403, 429, 503)  # of every operation that needs a caller
 VALIDATION_ERROR = {"$ref": "#/components/schemas/HTTPValidationError"}
 
 

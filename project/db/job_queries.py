@@ -60,15 +60,24 @@ class JobQueries:
         return await self._all(statement)
 
     async def due(
-        self, now: float, limit: int, *, grace: float = 0.0, resend_after: float = 0.0
+        self,
+        now: float,
+        limit: int,
+        *,
+        grace: float = 0.0,
+        resend_after: float = 0.0,
+        users_wait: bool = False,
     ) -> list[Job]:
         """Jobs that wait without a message, or whose lease has lapsed; the oldest first.
 
         grace: seconds from a job's creation until it counts as unsent. resend_after: seconds from
-        the message for a lapsed job until it counts as lost.
+        the message for a lapsed job until it counts as lost. users_wait: whether the jobs of users
+        wait without a message until there is room for them; see JobTransitions.take_unsent.
         """
         runnable = func.coalesce(JobRow.retry_at, JobRow.created_at) <= now - grace
         unsent = and_(JobRow.status == "accepted", JobRow.sent_at.is_(None), runnable)
+        if users_wait:
+            unsent = and_(unsent, JobRow.user_id.is_(None))
         lapsed = and_(JobRow.status == "running", JobRow.lease_until <= now)
         lost = none_or_past(JobRow.sent_at, now - resend_after)
         not_resent = or_(lost, JobRow.sent_at < JobRow.lease_until)
@@ -78,6 +87,14 @@ class JobQueries:
         """Jobs that wait although their message was sent before then, the oldest first."""
         waits = and_(JobRow.status == "accepted", none_or_past(JobRow.retry_at, sent_before))
         return await self._oldest(and_(waits, JobRow.sent_at <= sent_before), limit)
+
+    async def users_with_unsent(self, now: float, limit: int) -> list[str]:
+        """Users of whom a job waits without a message, although it may run."""
+        unsent = [JobRow.status == "accepted", JobRow.sent_at.is_(None)]
+        runnable = none_or_past(JobRow.retry_at, now)
+        users = select(JobRow.user_id).where(ACTIVE, *unsent, runnable, JobRow.user_id.is_not(None))
+        rows = await self._statements.rows(users.distinct().limit(limit))
+        return [str(row.user_id) for row in rows]
 
     async def count_waiting(self) -> int:
         """The number of jobs that wait for a worker."""

@@ -13,19 +13,21 @@ from sqlalchemy import (
     TextClause,
     and_,
     case,
+    func,
     literal,
     not_,
     null,
     or_,
+    select,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from project.db.engine import StatementRunner
+from project.db.engine import StatementRunner, translating
 from project.db.job_queries import job_of, none_or_past
 from project.db.records import Claim, Job, NewJob, Renewal, Status, StoredFile
-from project.db.tables import ACTIVE, BEING_DELETED, FILES_LEFT, JobRow
+from project.db.tables import ACTIVE, BEING_DELETED, FILES_LEFT, JobRow, UserRow
 from project.errors import InvalidInput
 
 Where = Sequence[ColumnElement[bool] | TextClause]
@@ -52,6 +54,7 @@ class JobTransitions:
     """Adds jobs and changes them. engine: of a database that project/db/migrate.py has upgraded."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
         self._statements = StatementRunner(engine)
 
     async def add(self, new: NewJob) -> tuple[Job, bool]:
@@ -86,6 +89,32 @@ class JobTransitions:
     async def mark_sent(self, job_id: str, now: float) -> None:
         """Note that a message for the job was sent."""
         await self._change([JobRow.id == job_id, ACTIVE], sent_at=now)
+
+    async def mark_unsent(self, job_id: str) -> None:
+        """Note that no message for a job that waits was sent after all."""
+        await self._change([JobRow.id == job_id, JobRow.status == "accepted"], sent_at=None)
+
+    async def take_unsent(self, user_id: str, now: float, limit: int) -> list[Job]:
+        """Mark a user's oldest jobs as sent, for the caller to send them; returns those.
+
+        limit: of the user's jobs that have a message, waiting or running. One process at a time
+        takes a user's jobs, so that there are never more.
+        """
+        active: Where = [JobRow.user_id == user_id, ACTIVE]
+        sent = select(func.count()).where(*active, JobRow.sent_at.is_not(None)).scalar_subquery()
+        room = case((sent < limit, limit - sent), else_=0)  # a negative limit means none in SQLite
+        waits = [JobRow.status == "accepted", JobRow.sent_at.is_(None)]
+        runnable = none_or_past(JobRow.retry_at, now)
+        next_ids = select(JobRow.id).where(*active, *waits, runnable).order_by(JobRow.id)
+        taking = update(JobRow).where(JobRow.id.in_(next_ids.limit(room)), *waits)
+        taking = taking.values(sent_at=now, revision=JobRow.revision + 1).returning(JobRow)
+        user = select(UserRow.id).where(UserRow.id == user_id)
+        with translating():
+            async with self._engine.begin() as connection:
+                if not self._statements.is_sqlite:  # whose transaction locks the whole database
+                    await connection.execute(user.with_for_update(key_share=True))
+                rows = (await connection.execute(taking)).all()
+        return sorted((Job(**row._asdict()) for row in rows), key=lambda job: job.id)
 
     async def claim(
         self, job_id: str, owner: str, now: float, lease_seconds: float
@@ -203,8 +232,11 @@ class JobTransitions:
         )
         return [row.model for row in await self._statements.rows(changes.returning(JobRow.model))]
 
-    async def retry(self, job_id: str, now: float) -> Job | None:
-        """Reset a failed job, to be run again; None where it did not fail or has no files."""
+    async def retry(self, job_id: str, now: float, quota_month: str | None = None) -> Job | None:
+        """Reset a failed job, to be run again; None where it did not fail or has no files.
+
+        quota_month: in which a prediction is reserved for it; None: for none.
+        """
         return await self._change(
             [JobRow.id == job_id, JobRow.status == "failed", JobRow.files_deleted_at.is_(None)],
             status="accepted",
@@ -216,6 +248,7 @@ class JobTransitions:
             cancel_requested=False,
             problem=None,
             lease_owner=None,
+            quota_month=quota_month,
         )
 
     async def begin_file_deletion(self, job_id: str, before: float) -> bool:

@@ -41,6 +41,7 @@ class NewJob:
     traceparent: str | None = None
     user_id: str | None = None
     priority: Priority | None = None
+    quota_month: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Job:
     for it was last sent. lease_owner: the id of the attempt that holds the lease. lease_until: when
     it lapses. retry_at: earliest time of the next attempt. problem: the problem document of its
     failure, or of its last attempt's. seconds: stage → seconds. user_id: None of a job that was
-    submitted without accounts; only administrators see it.
+    submitted without accounts; only administrators see it. quota_month: as 2026-11, while one
+    prediction of the user's quota is reserved for it.
     """
 
     id: str
@@ -81,6 +83,7 @@ class Job:
     files_deleted_at: float | None
     user_id: str | None
     priority: Priority | None
+    quota_month: str | None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from project.db.records import Input, Priority, Status, StoredFile
 ACTIVE = text("status IN ('accepted', 'running')")
 BEING_DELETED = 0.0  # value of files_deleted_at while a job's files are being deleted
 FILES_LEFT = text("(files_deleted_at IS NULL OR files_deleted_at = 0)")
+CHARGED = text("quota_month IS NOT NULL")  # jobs whose prediction is reserved, and not counted yet
 
 Role = Literal["user", "admin"]
 Purpose = Literal["invitation", "reset"]
@@ -70,6 +71,7 @@ class JobRow(Base):
     files_deleted_at: Mapped[float | None]
     user_id: Mapped[str | None]  # no foreign key: a job outlives its user, and nobody's is left
     priority: Mapped[Priority | None] = mapped_column(String)
+    quota_month: Mapped[str | None]
 
     __table_args__ = (
         Index("ix_jobs_active", "id", postgresql_where=ACTIVE, sqlite_where=ACTIVE),
@@ -78,6 +80,7 @@ class JobRow(Base):
         Index("ix_jobs_model", "model", "id"),
         Index("ix_jobs_model_status", "model", "status", "id"),
         Index("ix_jobs_user", "user_id", "id"),
+        Index("ix_jobs_charged", "id", postgresql_where=CHARGED, sqlite_where=CHARGED),
     )
 
 
@@ -152,7 +155,8 @@ class OneTimeTokenRow(Base):
 class UsageRow(Base):
     """The predictions of a user in a month. month: as 2026-11, in UTC.
 
-    reserved: those that processes have taken to give to requests. used: those that were made.
+    reserved: those that were made, and those that processes and jobs hold. used: those that were
+    made.
     """
 
     __tablename__ = "usage"

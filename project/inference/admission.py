@@ -57,6 +57,11 @@ class Admission:
         return self.admitted + self._expected >= self.limit
 
     @property
+    def half_full(self) -> bool:
+        """Whether more than half of the slots are taken."""
+        return 2 * self.admitted > self.limit
+
+    @property
     def too_many_uploads(self) -> bool:
         """Whether slow uploads hold all the memory that is meant for them."""
         return self._slow_uploads >= min(UPLOADS_PER_SLOT * self.limit, MAX_SLOW_UPLOADS)

@@ -134,14 +134,17 @@ class ModelQueue:
             retry_after=max(1, math.ceil(self._estimated_wait())),
         )
 
-    def acquire(self) -> Slot:
+    def acquire(self, *, batch: bool = False) -> Slot:
         """A slot for a request whose body is not read yet; the caller releases it.
 
+        batch: whether it is of the class that is shed first, when half of the slots are taken.
         Raises ModelUnavailable or Overloaded.
         """
         self.check_available()
         if overload := self.overload():
             raise overload
+        if batch and self._admission.half_full:
+            raise self._refusal("predictions of batches")
         return self._admission.acquire()
 
     def check_available(self) -> None:
@@ -152,13 +155,16 @@ class ModelQueue:
                 "its operators find why at /ready and in the log"
             )
 
-    def confirm(self, slot: Slot) -> None:
-        """Hold a slot to the end, now that the body is complete.
+    def confirm(self, slot: Slot, *, batch: bool = False) -> None:
+        """Hold a slot to the end, now that the body is complete. batch: see `acquire`.
 
         Raises Overloaded where a slow upload gave its slot back and no other one is free.
         """
-        if not slot.held and (overload := self._queue_overload()):
-            raise overload
+        if not slot.held:
+            if overload := self._queue_overload():
+                raise overload
+            if batch and self._admission.half_full:
+                raise self._refusal("predictions of batches")
         slot.confirm()
 
     async def run(

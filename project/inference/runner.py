@@ -179,13 +179,13 @@ class Runner:
         """Names of the models whose forward pass hangs."""
         return [name for name, queue in self.queues.items() if queue.is_stuck()]
 
-    def admit(self, name: str) -> "AdmittedPrediction":
+    def admit(self, name: str, *, batch: bool = False) -> "AdmittedPrediction":
         """Admit one prediction before its body is read.
 
         A context manager for the time from the head of a request to its answer; entering it raises
-        ModelUnavailable or Overloaded.
+        ModelUnavailable or Overloaded. batch: whether it is of the class that is shed first.
         """
-        return AdmittedPrediction(self, self.queues[name])
+        return AdmittedPrediction(self, self.queues[name], batch=batch)
 
     async def predict(self, name: str, raw: Raw, params: Params) -> Prediction:
         """Admit and predict; raises what `admit` and AdmittedPrediction.predict raise."""
@@ -285,17 +285,18 @@ class Runner:
 class AdmittedPrediction:
     """One prediction from its admission to its answer; counts how it ends."""
 
-    __slots__ = ("_queue", "_runner", "_slot")
+    __slots__ = ("_batch", "_queue", "_runner", "_slot")
 
     _slot: Slot
 
-    def __init__(self, runner: Runner, queue: ModelQueue) -> None:
+    def __init__(self, runner: Runner, queue: ModelQueue, *, batch: bool) -> None:
         self._runner = runner
         self._queue = queue
+        self._batch = batch
 
     def __enter__(self) -> Self:
         try:
-            self._slot = self._queue.acquire()
+            self._slot = self._queue.acquire(batch=self._batch)
         except Exception as error:
             self._runner.count_outcome(self._queue.model.name, error)
             raise
@@ -329,7 +330,7 @@ class AdmittedPrediction:
         Raises Overloaded where a slow upload gave its slot back and no other one is free,
         DeadlineExceeded, InvalidImage and other InvalidInput, or ModelFailed.
         """
-        self._queue.confirm(self._slot)
+        self._queue.confirm(self._slot, batch=self._batch)
         encoding = encoding or usual_encoding(self._queue.model)
         return await self._runner.run(self._queue, raw, params, encoding, report)
 

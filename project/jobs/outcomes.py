@@ -11,6 +11,7 @@ from project.db.records import Job, StoredFile
 from project.errors import BrokerUnavailable, JobTooLong, ProjectError, problem_type
 from project.jobs.lease import Cancelled, Draining, Stop, TimeLimitExceeded
 from project.jobs.queue import JobQueue
+from project.jobs.user_jobs import UserJobs
 from project.observability import metrics
 from project.settings import Settings
 
@@ -45,7 +46,10 @@ Outcome = Succeeded | AttemptFailed | Stopped
 
 
 class OutcomeRecorder:
-    """Records outcomes in the database. An attempt that has lost its lease records nothing."""
+    """Records outcomes in the database. An attempt that has lost its lease records nothing.
+
+    user_jobs: None with AUTH=off.
+    """
 
     def __init__(
         self,
@@ -53,11 +57,13 @@ class OutcomeRecorder:
         queries: JobQueries,
         transitions: JobTransitions,
         queue: JobQueue,
+        user_jobs: UserJobs | None = None,
     ) -> None:
         self._settings = settings
         self._queries = queries
         self._transitions = transitions
         self._queue = queue
+        self._user_jobs = user_jobs
 
     async def record(self, job: Job, owner: str, outcome: Outcome) -> None:
         """Record the outcome of the attempt that holds the lease as `owner`.
@@ -159,6 +165,8 @@ class OutcomeRecorder:
         if written:
             metrics.JOBS.labels(job.model, outcome).inc()
             logger.bind(outcome=outcome).info("job_ended")
+            if self._user_jobs is not None:
+                await self._user_jobs.job_ended(job)
         else:
             logger.warning("job_lease_lost")
         return written

@@ -17,6 +17,7 @@ from project.db.job_transitions import JobTransitions
 from project.db.records import Job
 from project.errors import ProjectError
 from project.jobs.queue import JobQueue
+from project.jobs.user_jobs import UserJobs
 from project.observability import metrics
 from project.settings import Settings
 from project.storage import Storage
@@ -28,7 +29,10 @@ MAX_CLEARED = 20  # jobs in one sweep: deleting files may be slow, and every wor
 
 
 class Sweep:
-    """Sweeps about every JOB_SWEEP_SECONDS, with jitter, so that workers do not coincide."""
+    """Sweeps about every JOB_SWEEP_SECONDS, with jitter, so that workers do not coincide.
+
+    user_jobs: None with AUTH=off.
+    """
 
     def __init__(
         self,
@@ -37,12 +41,14 @@ class Sweep:
         transitions: JobTransitions,
         storage: Storage,
         queue: JobQueue,
+        user_jobs: UserJobs | None = None,
     ) -> None:
         self._settings = settings
         self._queries = queries
         self._transitions = transitions
         self._storage = storage
         self._queue = queue
+        self._user_jobs = user_jobs
         self._checked_lost_at = -math.inf  # by the monotonic clock, which may start at 0
 
     async def resend_forever(self) -> None:
@@ -72,15 +78,20 @@ class Sweep:
         for model in await self._transitions.cancel_lapsed(now):
             metrics.JOBS.labels(model, "cancelled").inc()
         due = await self._queries.due(
-            now, MAX_SENT, grace=GRACE_SECONDS, resend_after=MESSAGE_SECONDS
+            now,
+            MAX_SENT,
+            grace=GRACE_SECONDS,
+            resend_after=MESSAGE_SECONDS,
+            users_wait=self._user_jobs is not None,
         )
         if time.monotonic() - self._checked_lost_at > MESSAGE_SECONDS:
             due += await self._queries.waiting_since(now - MESSAGE_SECONDS, MAX_SENT)
             self._checked_lost_at = time.monotonic()
+        sent = await self._user_jobs.sweep() if self._user_jobs else 0
         if not due:
-            return 0
+            return sent
         waiting = await self._queue.waiting_jobs({job.model for job in due})
-        return sum([await self._send(job, waiting.get(job.id)) for job in due])
+        return sent + sum([await self._send(job, waiting.get(job.id)) for job in due])
 
     async def _send(self, job: Job, message_id: str | None) -> bool:
         """Send a job, unless its message waits; an interrupted one to the front of its queue."""

@@ -24,12 +24,14 @@ from loguru import logger
 from project.db.engine import open_database
 from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions
+from project.db.usage import Usage
 from project.errors import DatabaseUnavailable
 from project.jobs.consumer import WorkerBroker, make_broker
 from project.jobs.execution import JobExecutor, ModelHost
 from project.jobs.outcomes import OutcomeRecorder
 from project.jobs.queue import ACTOR, JobQueue
 from project.jobs.sweep import Sweep
+from project.jobs.user_jobs import UserJobs
 from project.models.base import AnyModel
 from project.observability import metrics, multiprocess, sentry
 from project.observability.logging import configure_logging
@@ -121,9 +123,10 @@ class WorkerProcess(AsyncIO):
         storage = make_storage(settings)
         queue = JobQueue.of(settings)
         stack.callback(queue.close)
-        outcomes = OutcomeRecorder(settings, queries, transitions, queue)
+        user_jobs = UserJobs.of(settings, queries, transitions, Usage(engine), queue)
+        outcomes = OutcomeRecorder(settings, queries, transitions, queue, user_jobs)
         self._executor = JobExecutor(settings, transitions, storage, models, outcomes, provider)
-        sweep = Sweep(settings, queries, transitions, storage, queue)
+        sweep = Sweep(settings, queries, transitions, storage, queue, user_jobs)
         for loop in (sweep.resend_forever(), sweep.delete_files_forever()):
             stack.callback(asyncio.create_task(loop).cancel)
         logger.info("worker_ready")

@@ -117,6 +117,7 @@ AUTH_REFUSAL_REASONS = (
     "scope",
 )
 RATE_SCOPES = ("caller", "address")
+UNCHECKED = ("passed", "refused")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 
 # fmt: off
@@ -173,6 +174,7 @@ AUTH_ATTEMPTS = _counter("auth_attempts_total", "Sign-ins, renewals of tokens an
 AUTH_REFUSALS = _counter("auth_refusals_total", "Requests refused because of who sent them; reused: a refresh token came twice, so all of its family are revoked; scope: the right is missing.", ["reason"], reason=AUTH_REFUSAL_REASONS)
 QUOTA_REFUSALS = _counter("quota_refusals_total", "Requests refused because the user's predictions of the month are used up.")
 RATE_LIMIT_REFUSALS = _counter("rate_limit_refusals_total", "Requests refused because the caller or its address sends too many.", ["scope"], scope=RATE_SCOPES)
+RATE_LIMIT_UNCHECKED = _counter("rate_limit_unchecked_total", "Requests that the store of the rates did not answer for, by what LIMITS_FAIL made of them.", ["decision"], decision=UNCHECKED)
 LIMIT_STORE_UP = _observed("limit_store_up", "1 where the store of the rates answers.")
 
 _begin("Readiness, as the API sees it at each scrape")
@@ -312,6 +314,8 @@ def _declare_accounts() -> None:
         AUTH_REFUSALS.labels(reason)
     for scope in RATE_SCOPES:
         RATE_LIMIT_REFUSALS.labels(scope)
+    for decision in UNCHECKED:
+        RATE_LIMIT_UNCHECKED.labels(decision)
 
 
 def _declare_streams(model: str) -> None:

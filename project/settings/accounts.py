@@ -75,7 +75,8 @@ class AccountSettings(BaseSettings):
         10, ge=0, description="Predictions of a user in a month, unless an administrator raises it."
     )
     caller_rate: str = Field(
-        "600/minute", description="Requests of one user or key: a number per second, minute, …"
+        "600/minute",
+        description="Predictions, jobs and streams that one user begins: per second, minute, …",
     )
     address_rate: str = Field(
         "60/minute", description="Sign-ins, registrations and failed requests of one address."

@@ -96,9 +96,10 @@ def test_the_conditions_of_indexes_are_in_the_database(settings: Settings):
 
     asyncio.run(upgrade(settings))
     found = on_connection(settings, conditions)
-    assert set(found) == {"ix_jobs_active", "ix_jobs_files"}
+    assert set(found) == {"ix_jobs_active", "ix_jobs_files", "ix_jobs_charged"}
     assert "accepted" in found["ix_jobs_active"]
     assert "files_deleted_at IS NULL" in found["ix_jobs_files"]
+    assert "quota_month IS NOT NULL" in found["ix_jobs_charged"]
 
 
 def test_many_may_start_at_once(settings: Settings):

@@ -10,16 +10,21 @@ from drills.job_workers import JobWorkers, run_job_workers
 from drills.source_tree import copy_tree
 from drills.valkey import Valkey
 from drills.waiting import wait_until
+from project.db.engine import open_database
+from project.db.usage import Usage, month_of
 from project.jobs.queue import JobQueue
+from project.jobs.user_jobs import UserJobs
 from project.settings import Settings
 from tests.conftest import make_settings
 from tests.database import sqlite_url
 from tests.job_worker import JobStore, begun, ended, open_job_store
 from tests.ops.tools import ROOT
+from tests.usage import add_user
 
 pytestmark = pytest.mark.anyio
 MINUTE, SECOND = "minute", "second"  # models, named by what their jobs take
 MANY = 20
+USER_JOBS = 3
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +118,44 @@ async def test_a_worker_takes_the_queues_that_job_queues_names(tmp_path, tree, v
                 for job_id in piled:
                     job = await store.wait_for(job_id, ended)
                     assert (job.status, job.attempts) == ("succeeded", 1)
+
+
+async def test_many_jobs_of_one_user_do_not_keep_the_first_of_another_waiting(
+    tmp_path, tree, variables, settings
+):
+    """It starts after those that are in the broker; and each that succeeds is counted once."""
+    held = tree / "held"
+    held.touch()
+    settings = settings.model_copy(update={"auth": "keys", "user_jobs": USER_JOBS})
+    own = {**variables, "WORKER_PROCESSES": 1, "AUTH": "keys", "USER_JOBS": USER_JOBS}
+    async with open_job_store(settings) as store, open_database(settings) as engine:
+        usage, queue = Usage(engine), JobQueue.of(settings)
+        user_jobs = UserJobs.of(settings, store.queries, store.transitions, usage, queue)
+        assert user_jobs
+        for user_id in ("ann", "bob"):
+            await add_user(engine, user_id)
+        month = month_of(time.time())
+        await usage.reserve("ann", month, 1, 1)
+        many = [await store.submit(SECOND, user_id="ann") for _ in range(4 * MANY)]
+        await user_jobs.send("ann")
+        with run_job_workers(tmp_path, root=tree, **own):
+            await store.wait_for(many[0], begun)
+            first = await store.submit(SECOND, user_id="bob")
+            await user_jobs.send("bob")
+            held.unlink()
+            assert (await store.wait_for(first, ended)).status == "succeeded"
+            for job_id in many[: 2 * USER_JOBS]:
+                await store.wait_for(job_id, ended)
+        started = (await store.job(first)).started_at
+        rows = [await store.job(job_id) for job_id in many]
+        before = [row for row in rows if row.started_at and row.started_at < started]
+        assert 1 <= len(before) <= USER_JOBS
+        assert [row.id for row in before] == many[: len(before)]
+        assert sum(row.status == "accepted" and row.sent_at is None for row in rows) > MANY
+        for job_id in await usage.unsettled_jobs(MANY):  # of a worker that ended at once
+            await usage.settle_job(job_id)
+        succeeded = sum(row.status == "succeeded" for row in rows)
+        assert (await usage.get("ann", month))[1] == succeeded
 
 
 async def test_an_unknown_queue_stops_the_start(tmp_path, tree, variables):

@@ -126,6 +126,14 @@ class UserView(BaseModel):
         )
 
 
+class OwnView(UserView):
+    """A user, as it sees itself."""
+
+    month_used: int = Field(description="Predictions made in this month.")
+    month_left: int = Field(description="Predictions that may still begin in it.")
+    month_ends_at: str = Field(description="When the next month begins.")
+
+
 class UserPage(BaseModel):
     """Some users, the newest first."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from project.accounts.caller import Caller
+from project.accounts.quota import Quota
 from project.api.jobs.events import JobFeed
 from project.api.jobs.submission import JobSubmission
 from project.api.readiness import Probe
@@ -61,11 +62,15 @@ async def open_job_services(
     engine: AsyncEngine,
     storage: Storage,
     make_queue: Callable[[Settings], JobQueue],
+    quota: Quota | None = None,
 ) -> AsyncIterator[JobServices]:
-    """Open the services while the context is open, without connecting to anything yet."""
+    """Open the services while the context is open, without connecting to anything yet.
+
+    quota: None with AUTH=off.
+    """
     queries, transitions = JobQueries(engine), JobTransitions(engine)
     queue = make_queue(settings)
-    submission = JobSubmission(settings, queries, transitions, storage, queue)
+    submission = JobSubmission(settings, queries, transitions, storage, queue, quota=quota)
     feed = JobFeed(queries)
     checks = {"database": queries.check, "storage": storage.check, "broker": queue.check}
     probes = {name: Probe(check) for name, check in checks.items()}

@@ -20,13 +20,14 @@ from fastapi import Request
 from loguru import logger
 
 from project.accounts.caller import Caller
+from project.accounts.quota import Quota, Reservation
+from project.api.jobs.sender import JobSender
 from project.api.requests.reader import ModelRequest
 from project.api.requests.unicode import check_text
 from project.db.job_queries import JobQueries
 from project.db.job_transitions import JobTransitions, check_same_request
 from project.db.records import Input, Job, NewJob, new_id
 from project.errors import (
-    BrokerUnavailable,
     DatabaseUnavailable,
     InvalidImage,
     InvalidInput,
@@ -158,18 +159,23 @@ class JobSubmission:
         storage: Storage,
         queue: JobQueue,
         bounds: SubmissionBounds | None = None,
+        quota: Quota | None = None,
     ) -> None:
         self._settings = settings
         self._queries = queries
         self._transitions = transitions
         self._storage = storage
-        self._queue = queue
         self._bounds = bounds or SubmissionBounds()
         self._limits = ImageLimits.of(settings)
         self._threads = ThreadPoolExecutor(size(settings).streams, "validate")
         self._validating = 0  # requests in the threads or waiting for one
         self._in_progress: set[asyncio.Task[Any]] = set()
-        self._send_after = 0.0  # by the monotonic clock
+        self._quota = quota
+        send_seconds, backoff_seconds = self._bounds.send, self._bounds.backoff
+        usage = quota.usage if quota else None
+        self.sender = JobSender(
+            settings, queries, transitions, usage, queue, send_seconds, backoff_seconds
+        )
 
     async def validate(self, model: AnyModel, request: ModelRequest, key: str | None) -> JobRequest:
         """Validate a request in a thread; see job_request.
@@ -196,42 +202,45 @@ class JobSubmission:
     async def submit(self, request: JobRequest, caller: Caller | None = None) -> tuple[Job, bool]:
         """Add a job and send it, or find the one of the caller with the same idempotency key.
 
-        Returns the job and whether it is new. Raises Overloaded, IdempotencyConflict,
-        StorageUnavailable or DatabaseUnavailable; then no trace of the job is left.
+        A job of a caller costs one prediction of its quota, if it succeeds; until then that is
+        reserved. Returns the job and whether it is new. Raises Overloaded, IdempotencyConflict,
+        QuotaExceeded, StorageUnavailable or DatabaseUnavailable; then no trace of the job is left.
         """
         key = own_key(request.key, caller)
         known = await self._queries.get_by_key(key) if key else None
         if known is not None:
             check_same_request(known, request.fingerprint)
             return known, False
-        await self.check_capacity()
+        await self.check_capacity(caller)
         return await self._finish_even_if_cancelled(self._submit(request, key, caller))
 
-    async def check_capacity(self) -> None:
-        """Raise Overloaded if JOB_LIMIT jobs wait."""
-        if await self._queries.count_waiting() >= self._settings.job_limit:
+    async def check_capacity(self, caller: Caller | None = None) -> None:
+        """Raise Overloaded if JOB_LIMIT jobs wait; for a job of a batch, if more than half do."""
+        waiting, limit = await self._queries.count_waiting(), self._settings.job_limit
+        is_batch = caller is not None and caller.priority == "batch"
+        if waiting >= limit or (is_batch and 2 * waiting > limit):
             raise Overloaded("too many jobs wait; try again in a while", retry_after=RETRY_AFTER)
 
-    async def send(self, job: Job) -> None:
-        """Send a job to the workers. If the broker does not answer, a sweep sends it later."""
-        log = logger.bind(job_id=job.id, model=job.model, user_id=job.user_id)
-        if time.monotonic() < self._send_after:
-            log.bind(reason="the broker hung a moment ago").warning("job_not_sent")
-            return
+    async def retry(self, job: Job, caller: Caller | None = None) -> Job | None:
+        """Run a failed job again; None where it has not failed, or has no files.
+
+        It costs a prediction again, unless it is another user's. Raises what `submit` raises.
+        """
+        is_own = caller is not None and caller.user_id == job.user_id
+        reservation = await self._reserve(caller) if is_own else None
         try:
-            async with asyncio.timeout(self._bounds.send):
-                await self._queue.send(job)
-        except BrokerUnavailable as error:
-            log.bind(reason=type(error.__cause__ or error).__name__).warning("job_not_sent")
-            return
-        except TimeoutError:
-            self._send_after = time.monotonic() + self._bounds.backoff
-            log.bind(reason="the broker hangs").warning("job_not_sent")
-            return
-        try:
-            await self._transitions.mark_sent(job.id, time.time())
-        except DatabaseUnavailable:
-            log.warning("job_not_marked_sent")  # a sweep sends it again; it still runs once
+            month = reservation.month if reservation else None
+            reset = await self._transitions.retry(job.id, time.time(), month)
+        except BaseException:
+            await _give_back(reservation)
+            raise
+        if reset is None:
+            await _give_back(reservation)
+            return None
+        if reservation:
+            reservation.hand_over()
+        await self.sender.send(reset)
+        return reset
 
     async def close(self) -> None:
         """Wait for the submissions in progress; cancel those that take too long."""
@@ -248,9 +257,38 @@ class JobSubmission:
         task.add_done_callback(self._in_progress.discard)
         return await asyncio.shield(task)
 
+    async def _reserve(self, caller: Caller | None) -> Reservation | None:
+        if self._quota is None or caller is None:
+            return None
+        return await self._quota.reserve(caller.user_id, caller.quota)
+
     async def _submit(
         self, request: JobRequest, key: str | None, caller: Caller | None
     ) -> tuple[Job, bool]:
+        reservation = await self._reserve(caller)
+        try:
+            new = self._new_job(request, key, caller, reservation)
+            await self._store(request, new)
+            job, is_new = await self._add(new)
+        except BaseException:
+            await _give_back(reservation)
+            raise
+        if not is_new:
+            await _give_back(reservation)
+            return job, False
+        if reservation:
+            reservation.hand_over()
+        logger.bind(job_id=job.id, model=job.model, user_id=job.user_id).info("job_accepted")
+        await self.sender.send(job)
+        return job, True
+
+    def _new_job(
+        self,
+        request: JobRequest,
+        key: str | None,
+        caller: Caller | None,
+        reservation: Reservation | None,
+    ) -> NewJob:
         now = time.time()
         job_id = new_id(now)
         inputs = [
@@ -262,7 +300,7 @@ class JobSubmission:
             )
             for item in request.inputs
         ]
-        new = NewJob(
+        return NewJob(
             id=job_id,
             model=request.model.name,
             model_version=request.model.version,
@@ -275,14 +313,8 @@ class JobSubmission:
             traceparent=current_traceparent(),
             user_id=caller.user_id if caller else None,
             priority=caller.priority if caller else None,
+            quota_month=reservation.month if reservation else None,
         )
-        await self._store(request, new)
-        job, is_new = await self._add(new)
-        if is_new:
-            log = logger.bind(job_id=job.id, model=job.model, user_id=job.user_id)
-            log.info("job_accepted")
-            await self.send(job)
-        return job, is_new
 
     async def _store(self, request: JobRequest, new: NewJob) -> None:
         """Store every input, or none."""
@@ -337,6 +369,11 @@ class JobSubmission:
         for result in results:
             if result is not None and not isinstance(result, ProjectError):
                 raise result
+
+
+async def _give_back(reservation: Reservation | None) -> None:
+    if reservation is not None:
+        await reservation.give_back()
 
 
 def _log_orphans(inputs: Sequence[Input]) -> None:

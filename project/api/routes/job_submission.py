@@ -43,7 +43,8 @@ async def submit_job(request: Request, model: AnyModel, *, takes_quality: bool =
     """
     settings, submission = state_of(request)["settings"], job_services_of(request).submission
     request.state.model = model.name
-    caller = check_scope(request, "jobs")
+    caller, accounts = check_scope(request, "jobs"), state_of(request)["accounts"]
+    rate = await accounts.take_rate(caller) if accounts and caller else None
     key = idempotency_key(request)
     reading = read_request(request, model, settings.max_text_length, takes_quality=takes_quality)
     asked = await read_with_timeout(settings.body_timeout_seconds, reading)
@@ -51,6 +52,8 @@ async def submit_job(request: Request, model: AnyModel, *, takes_quality: bool =
     job, is_new = await submission.submit(await cancel_on_disconnect(request, validated), caller)
     request.state.job_id = job.id
     headers = {"Location": f"{JOBS}/{job.id}"} | ({} if is_new else {REPLAYED: "true"})
+    if accounts and caller:
+        headers |= accounts.limit_headers(caller, rate)
     return Response(JobView.of(job).model_dump_json(), 202, headers, JSON)
 
 

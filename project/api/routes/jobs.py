@@ -191,6 +191,7 @@ async def cancel_job(
     changed = await services.transitions.cancel(job_id, time.time())
     if changed and changed.status == "cancelled":  # no worker runs it, so none counts it
         metrics.JOBS.labels(changed.model, "cancelled").inc()
+        await services.submission.sender.job_ended(changed)
     job = changed or await services.find(job_id, caller)
     if job.status in {"succeeded", "failed"}:
         raise _conflict(job, "it cannot be cancelled")
@@ -210,11 +211,10 @@ async def retry_job(
     job = await services.find(job_id, caller)
     request.state.job_id = job.id
     if job.status == "failed" and job.files_deleted_at is None:
-        await services.submission.check_capacity()
-    reset = await services.transitions.retry(job_id, time.time())
+        await services.submission.check_capacity(caller)
+    reset = await services.submission.retry(job, caller)
     if reset is None:
         raise _conflict(await services.find(job_id, caller), "it cannot be run again")
-    await services.submission.send(reset)
     return _response(reset, 202)
 
 

@@ -18,7 +18,12 @@ from project.api.readiness import Readiness, readiness_metrics
 from project.api.routes.models import ModelSummary, list_models
 from project.jobs.queue import QueueState
 from project.observability.exposition import CONTENT_TYPE, expose
-from project.observability.metrics import COLLECT_SECONDS, MULTIPROC_FILES
+from project.observability.metrics import (
+    COLLECT_SECONDS,
+    LIMIT_STORE_UP,
+    MULTIPROC_FILES,
+    observed,
+)
 from project.resources import size
 
 router = APIRouter(tags=["operations"])
@@ -98,15 +103,23 @@ async def metadata(state: StateDep) -> Metadata:
 
 @metrics_router.get("/metrics", response_class=Response, responses=problem_responses(401))
 async def metrics(
-    request: Request, settings: SettingsDep, readiness: ReadinessDep, runner: RunnerDep
+    request: Request,
+    state: StateDep,
+    settings: SettingsDep,
+    readiness: ReadinessDep,
+    runner: RunnerDep,
 ) -> Response:
     """The metrics of all workers, in the Prometheus text format."""
     if settings.metrics_token is not None:
         auth.require_scrape_token(request, settings.metrics_token)
     shared = await readiness.check_shared()
+    accounts = state["accounts"]
+    limits_up = await accounts.rates.is_up() if accounts else None
 
     def observe(families: Sequence[Metric]) -> Iterator[Metric]:
         yield from readiness_metrics(shared, families)
+        if limits_up is not None:
+            yield observed(LIMIT_STORE_UP, limits_up)
         yield from runner.drift.collect()
 
     exposed = await run_in_threadpool(expose, settings.prometheus_multiproc_dir, observe)

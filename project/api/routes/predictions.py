@@ -45,7 +45,7 @@ def predictions_router(model: AnyModel, *, jobs: bool) -> APIRouter:
     async def predict(request: Request) -> Response:
         began = time.perf_counter()
         request.state.model = model.name
-        check_scope(request, "predict")
+        caller = check_scope(request, "predict")
         if jobs and prefers_job(request):
             response = await submit_job(request, model, takes_quality=len(offered) > 1)
             response.headers["Preference-Applied"] = RESPOND_ASYNC
@@ -57,10 +57,21 @@ def predictions_router(model: AnyModel, *, jobs: bool) -> APIRouter:
             )
         if jobs:
             idempotency_key(request)  # of no use without a job, but a wrong one is a mistake
+        accounts = state_of(request)["accounts"]
+        if caller is None or accounts is None:
+            response = await answer(request)
+        else:
+            async with accounts.charge(caller) as charge:
+                response = await answer(request, batch=caller.priority == "batch")
+            response.headers.update(charge.headers)
+        _count_latency(model, time.perf_counter() - began)
+        return response
+
+    async def answer(request: Request, *, batch: bool = False) -> Response:
         state = state_of(request)
         settings = state["settings"]
         media_type = preferred_type(request, offered)
-        with state["runner"].admit(model.name) as slot:
+        with state["runner"].admit(model.name, batch=batch) as slot:
             reading = read_request(
                 request, model, settings.max_text_length, takes_quality=len(offered) > 1
             )
@@ -68,13 +79,11 @@ def predictions_router(model: AnyModel, *, jobs: bool) -> APIRouter:
             encoding = Encoding(media_type, asked.quality)
             predicting = slot.predict(asked.raw, asked.params, encoding)
             prediction = await cancel_on_disconnect(request, predicting)
-        response = Response(
+        return Response(
             prediction.body,
             media_type=prediction.media_type,
             headers=headers(prediction, varies=len(offered) > 1),
         )
-        _count_latency(model, time.perf_counter() - began)
-        return response
 
     router.add_api_route(
         f"/v1/models/{model.name}/predictions",

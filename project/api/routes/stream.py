@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import cast
 
 from fastapi import APIRouter, WebSocket
@@ -12,24 +13,25 @@ from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocketDisconnect
 
 from project.accounts.authentication import Authenticator
+from project.accounts.caller import Caller
 from project.accounts.services import AccountServices
-from project.api.auth import caller_of, check_caller, token_of_socket
+from project.api.auth import authenticate, caller_of, check_caller, token_of_socket
 from project.api.requests.reader import unique_values
 from project.api.state import State
 from project.api.streams import messages
+from project.api.streams.charges import charge_minutes
 from project.api.streams.inputs import StreamInputs
 from project.api.streams.messages import StreamLimits
 from project.api.streams.origin import check_origin
 from project.api.streams.session import (
     INTERNAL,
     LOST_CLIENT,
-    POLICY,
-    REFUSAL_CODES,
     RESTART,
     SEND_SECONDS,
     Counts,
     Ending,
     StreamSession,
+    refusal,
 )
 from project.errors import DatabaseUnavailable, Forbidden, ProjectError
 from project.models.base import AnyModel
@@ -82,17 +84,20 @@ async def _serve(socket: WebSocket, model: AnyModel, state: State, counts: Count
         settings.stream_idle_seconds,
     )
     try:
-        token = await _authenticate(socket, accounts)
+        token, caller = await _authenticate(socket, accounts)
         with sessions.admit():
             runner.queues[model.name].check_available()
             query = unique_values(socket.query_params.multi_items(), model.params)
             inputs = StreamInputs(model, settings.max_text_length, query)
             session = StreamSession(socket, model, runner, inputs, limits, counts)
             with sessions.serving(session):
-                async with _checking_again(accounts, token, session):
+                async with (
+                    _checking_again(accounts, token, session),
+                    charge_minutes(accounts, caller, session),
+                ):
                     return await session.serve()
     except ProjectError as error:
-        return Ending(REFUSAL_CODES.get(error.status, POLICY), "refused", error)
+        return refusal(error)
     except (WebSocketDisconnect, TimeoutError):
         return LOST_CLIENT
     except Exception as error:  # noqa: BLE001 - else the connection ends without a close frame
@@ -100,17 +105,19 @@ async def _serve(socket: WebSocket, model: AnyModel, state: State, counts: Count
         return Ending(INTERNAL, "error", error)
 
 
-async def _authenticate(socket: WebSocket, accounts: AccountServices | None) -> str:
-    """The token of a caller who may predict, which the log names; none with AUTH=off.
+async def _authenticate(
+    socket: WebSocket, accounts: AccountServices | None
+) -> tuple[str, Caller | None]:
+    """The token of a caller who may predict, and the caller; none with AUTH=off.
 
-    Raises Unauthorized and Forbidden.
+    Raises what `authenticate` raises, and Forbidden.
     """
     if accounts is None:
-        return ""
-    token = token_of_socket(socket)
-    socket.state.caller = await accounts.authenticator.authenticate(token)
-    check_caller(socket.state.caller, "predict")
-    return token
+        return "", None
+    caller = await authenticate(accounts, socket.scope, partial(token_of_socket, socket))
+    socket.state.caller = caller
+    check_caller(caller, "predict")
+    return token_of_socket(socket), caller
 
 
 @asynccontextmanager
@@ -139,7 +146,7 @@ async def _check_again(authenticator: Authenticator, token: str, session: Stream
         except DatabaseUnavailable:  # logged where it was raised; the session goes on
             continue
         except ProjectError as error:
-            session.end(Ending(REFUSAL_CODES.get(error.status, POLICY), "refused", error))
+            session.end(refusal(error))
             return
 
 

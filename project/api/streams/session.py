@@ -54,6 +54,11 @@ class Ending:
     gone: bool = False
 
 
+def refusal(error: ProjectError) -> Ending:
+    """The end of a session that may not begin, or go on."""
+    return Ending(REFUSAL_CODES.get(error.status, POLICY), "refused", error)
+
+
 LOST_CLIENT = Ending(LOST, "lost", gone=True)
 
 

@@ -88,10 +88,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", "month", name="pk_usage"),
         _of_user("usage"),
     )
-    # Nullable, as an older release that is still running inserts neither.
+    # Nullable, as an older release that is still running inserts none of them.
     op.add_column("jobs", sa.Column("user_id", sa.String(), nullable=True))
     op.add_column("jobs", sa.Column("priority", sa.String(), nullable=True))
+    op.add_column("jobs", sa.Column("quota_month", sa.String(), nullable=True))
     op.create_index("ix_jobs_user", "jobs", ["user_id", "id"])
+    charged = sa.text("quota_month IS NOT NULL")
+    op.create_index(
+        "ix_jobs_charged", "jobs", ["id"], postgresql_where=charged, sqlite_where=charged
+    )
 
 
 def _of_user(table: str) -> sa.ForeignKeyConstraint:
@@ -102,7 +107,9 @@ def _of_user(table: str) -> sa.ForeignKeyConstraint:
 
 def downgrade() -> None:
     """Go back to the one before."""
+    op.drop_index("ix_jobs_charged", "jobs")
     op.drop_index("ix_jobs_user", "jobs")
+    op.drop_column("jobs", "quota_month")
     op.drop_column("jobs", "priority")
     op.drop_column("jobs", "user_id")
     for table in ("usage", "one_time_tokens", "refresh_tokens", "api_keys", "users"):

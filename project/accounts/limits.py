@@ -1,0 +1,293 @@
+"""The rates: how much a caller, and an address without one, may send at a time.
+
+A sliding window counter, by the library `limits`: in Redis, which all workers share, or in the
+memory of each worker where there is none. Where the store does not answer, LIMITS_FAIL says whether
+requests pass; it is asked again after a pause, so that requests do not wait for it one by one.
+"""
+
+import asyncio
+import ipaddress
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from limits import RateLimitItem, RateLimitItemPerSecond
+from limits.aio.storage import MemoryStorage
+from limits.aio.storage.redis.bridge import RedisBridge
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from loguru import logger
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from project.accounts.rate_limit_fields import RATE, LimitState, rate_limit_fields
+from project.errors import LimitsUnavailable, RateLimited
+from project.observability.metrics import RATE_LIMIT_REFUSALS, RATE_LIMIT_UNCHECKED
+from project.settings import Settings
+from project.settings.accounts import parse_rate
+
+PREFIX = "vitrine:rate"
+REDIS_SECONDS = 0.25  # to connect, and to answer; redis-py's own 5 s would hold every request
+CONNECTIONS = 20  # of each process to Redis
+BACKOFF_SECONDS = 1.0  # for which a store that failed is not asked
+IPV6_NETWORK = 64  # bits: a client has as many addresses of such a network as it likes
+
+# Both scripts of the library in one trip: the answer's header fields need what the second returns.
+_TAKE = f"""
+local function acquire()
+{RedisBridge.SCRIPT_ACQUIRE_SLIDING_WINDOW.decode()}
+end
+local function window(ARGV)
+{RedisBridge.SCRIPT_SLIDING_WINDOW.decode()}
+end
+local acquired = acquire() and 1 or 0
+local found = window({{ARGV[2]}})
+return {{acquired, found[1], found[2], found[3], found[4]}}
+"""
+
+
+class StoreUnavailable(Exception):
+    """The store does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A counter's two windows: their counts, and the seconds until each of them ends to matter."""
+
+    previous: int
+    previous_ttl: float
+    current: int
+    current_ttl: float  # the current window's rest, and the whole of the one that follows
+
+    def count(self, seconds: int) -> int:
+        """What counts now: the current window, and the share of the one before that is recent."""
+        return math.floor(self.previous * self.previous_ttl / seconds) + self.current
+
+    def seconds_until(self, count: int, seconds: int) -> float:
+        """How long it takes until so much, or less, counts. seconds: of a window."""
+        if self.count(seconds) <= count:
+            return 0.0
+        if self.current <= count:
+            return self.previous_ttl - (count + 1 - self.current) * seconds / self.previous
+        rest = self.current_ttl - seconds
+        return rest + seconds * max(0.0, 1 - (count + 1) / self.current)
+
+
+class RateStore(ABC):
+    """Counts by key."""
+
+    @abstractmethod
+    async def take(self, rate: RateLimitItem, *key: str) -> tuple[bool, Window]:
+        """Count one request, if the rate allows it; and what counts then.
+
+        Raises StoreUnavailable.
+        """
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Raise StoreUnavailable where it does not answer."""
+
+    async def aclose(self) -> None:  # noqa: B027 - not every store has connections
+        """Close connections."""
+
+
+class MemoryRates(RateStore):
+    """Counts in this process alone."""
+
+    def __init__(self) -> None:
+        self._storage = MemoryStorage()
+        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
+
+    async def take(self, rate: RateLimitItem, *key: str) -> tuple[bool, Window]:
+        """Count one request, if the rate allows it."""
+        taken = await self._limiter.hit(rate, *key)
+        window = await self._storage.get_sliding_window(rate.key_for(*key), rate.get_expiry())
+        return taken, Window(*window)
+
+    async def check(self) -> None:
+        """It always answers."""
+
+
+class RedisRates(RateStore):
+    """Counts in a Redis or Valkey that all workers share, in one trip for each request."""
+
+    def __init__(self, url: str, *, seconds: float = REDIS_SECONDS) -> None:
+        # One timer for a trip: the client's own, for each of its steps, cost a third of the trip.
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=None,
+            socket_timeout=None,
+            socket_connect_timeout=None,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._seconds = seconds
+        self._redis = Redis(connection_pool=pool)
+        self._take = self._redis.register_script(_TAKE)
+
+    async def take(self, rate: RateLimitItem, *key: str) -> tuple[bool, Window]:
+        """Count one request, if the rate allows it. Raises StoreUnavailable."""
+        current = f"{PREFIX}:{{{rate.key_for(*key)}}}"
+        arguments = [rate.amount, rate.get_expiry(), 1]
+        try:
+            async with asyncio.timeout(self._seconds):
+                found: list[Any] = await self._take([f"{current}/-1", current], arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(type(error).__name__) from error
+        taken, *window = (int(value or 0) for value in found)
+        previous, previous_ms, count, count_ms = window
+        ttls = max(0, previous_ms) / 1000, max(0, count_ms) / 1000
+        return bool(taken), Window(previous, ttls[0], count, ttls[1])
+
+    async def check(self) -> None:
+        """Raise StoreUnavailable where it does not answer."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._redis.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(type(error).__name__) from error
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+
+class RateLimits:
+    """The rates of callers and of addresses.
+
+    fail_open: whether requests pass while the store does not answer. monotonic: seconds.
+    """
+
+    def __init__(
+        self,
+        store: RateStore,
+        *,
+        caller_rate: str,
+        address_rate: str,
+        fail_open: bool,
+        backoff_seconds: float = BACKOFF_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._rates = {"caller": _item(caller_rate), "address": _item(address_rate)}
+        self._fail_open = fail_open
+        self._backoff_seconds = backoff_seconds
+        self._monotonic = monotonic
+        self._is_up = True
+        self._ask_after = -math.inf  # while it is not up
+        decision = "passed" if fail_open else "refused"
+        self._count_unchecked = RATE_LIMIT_UNCHECKED.labels(decision).inc
+
+    @classmethod
+    def of(cls, settings: Settings) -> "RateLimits":
+        """The rates that the settings name."""
+        url = settings.redis_url
+        return cls(
+            RedisRates(url.get_secret_value()) if url else MemoryRates(),
+            caller_rate=settings.caller_rate,
+            address_rate=settings.address_rate,
+            fail_open=settings.limits_fail == "open",
+        )
+
+    async def take_caller(self, user_id: str) -> LimitState | None:
+        """Count a request of a user; what is left, or None where the store does not answer.
+
+        Raises RateLimited; LimitsUnavailable with LIMITS_FAIL=closed.
+        """
+        return await self._take("caller", user_id)
+
+    async def take_address(self, address: str | None) -> LimitState | None:
+        """Count a request without a caller, or one whose authentication failed.
+
+        address: of the client, IPv4 or IPv6. Raises what take_caller raises.
+        """
+        return await self._take("address", _network(address))
+
+    async def is_up(self) -> bool:
+        """Whether the store answers."""
+        try:
+            await self._store.check()
+        except StoreUnavailable as error:
+            self._note(is_up=False, reason=str(error))
+        else:
+            self._note(is_up=True)
+        return self._is_up
+
+    async def aclose(self) -> None:
+        """Close the store."""
+        await self._store.aclose()
+
+    async def _take(self, scope: str, key: str) -> LimitState | None:
+        rate = self._rates[scope]
+        found = await self._ask(rate, scope, key)
+        if found is None:
+            self._count_unchecked()
+            if self._fail_open:
+                return None
+            raise LimitsUnavailable("the store of the rates does not answer; try again")
+        taken, window = found
+        seconds = rate.get_expiry()
+        count = window.count(seconds)
+        reset = math.floor(window.seconds_until(min(count, rate.amount) - 1, seconds)) + 1
+        remaining = max(0, rate.amount - count) if taken else 0
+        state = LimitState(RATE, rate.amount, seconds, remaining, reset)
+        if taken:
+            return state
+        RATE_LIMIT_REFUSALS.labels(scope).inc()
+        whose = "you send" if scope == "caller" else "your address sends"
+        raise RateLimited(
+            f"{whose} more than {rate.amount} requests in {seconds} s; "
+            "come back after Retry-After seconds",
+            retry_after=reset,
+            limits=rate_limit_fields([state]),
+        )
+
+    async def _ask(self, rate: RateLimitItem, scope: str, key: str) -> tuple[bool, Window] | None:
+        if not self._is_up:
+            now = self._monotonic()
+            if now < self._ask_after:
+                return None
+            self._ask_after = now + self._backoff_seconds  # this request alone finds out
+        try:
+            found = await self._store.take(rate, scope, key)
+        except StoreUnavailable as error:
+            self._note(is_up=False, reason=str(error))
+            return None
+        self._note(is_up=True)
+        return found
+
+    def _note(self, *, is_up: bool, reason: str = "") -> None:
+        """Log a change, and put off the next question to a store that does not answer."""
+        if not is_up:
+            self._ask_after = self._monotonic() + self._backoff_seconds
+        if is_up == self._is_up:
+            return
+        self._is_up = is_up
+        if is_up:
+            logger.info("limit_store_answers")
+        else:
+            log = logger.bind(reason=reason, limits_fail="open" if self._fail_open else "closed")
+            log.warning("limit_store_not_answering")
+
+
+def _item(rate: str) -> RateLimitItem:
+    amount, seconds = parse_rate(rate)
+    return RateLimitItemPerSecond(amount, seconds)
+
+
+def _network(address: str | None) -> str:
+    """What stands for a client's address: of IPv6, its network."""
+    try:
+        found = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((int(found), IPV6_NETWORK), strict=False).network_address)
