@@ -22,6 +22,7 @@ ProjectError 500
 ├── UserNotFound 404
 ├── KeyNotFound 404
 ├── AccountConflict 409         the account's state does not allow this
+├── ProviderUnavailable 503     the OpenID Connect provider has not answered yet
 ├── CacheUnavailable 503        cached results cannot be cleared now
 ├── DatabaseUnavailable 503     jobs cannot be stored or read now
 ├── StorageUnavailable 503      files cannot be stored or read now
@@ -220,6 +221,12 @@ class AccountConflict(ProjectError):
     """The account's state does not allow this, or its name is taken."""
 
     status, slug, title = 409, "account-conflict", "Account conflict"
+
+
+class ProviderUnavailable(ProjectError):
+    """The OpenID Connect provider has not answered yet, so its tokens cannot be verified."""
+
+    status, slug, title = 503, "provider-unavailable", "Provider unavailable"
 
 
 class CacheUnavailable(ProjectError):

@@ -7,19 +7,24 @@ sign-out holds everywhere after that time at the latest.
 import asyncio
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from project.accounts.caller import ROLE_SCOPES, Caller
 from project.accounts.credentials import PREFIX, digest
 from project.accounts.refusal import refused
-from project.accounts.tokens import AccessTokens
+from project.accounts.tokens import AccessTokens, Claims
 from project.db.records import is_id
 from project.db.users import ApiKey, User, Users
 from project.errors import DatabaseUnavailable, Unauthorized
 from project.observability.metrics import AUTH_ATTEMPTS
+
+if TYPE_CHECKING:  # only some have a provider, and its client costs memory
+    from project.accounts.oidc import OidcProvider
 
 CACHE_SECONDS = 5.0
 MAX_CACHED = 10_000  # callers of one process
@@ -30,7 +35,8 @@ MAX_TOKEN = 4096  # characters
 class Authenticator:
     """Finds callers.
 
-    default_quota: of users without one of their own. clock: seconds since 1970.
+    default_quota: of users without one of their own. clock: seconds since 1970. provider: of OpenID
+    Connect, if there is one.
     """
 
     def __init__(
@@ -41,9 +47,11 @@ class Authenticator:
         *,
         cache_seconds: float = CACHE_SECONDS,
         clock: Callable[[], float] = time.time,
+        provider: "OidcProvider | None" = None,
     ) -> None:
         self._users = users
         self.tokens = tokens
+        self._provider = provider
         self._default_quota = default_quota
         self.cache_seconds = cache_seconds
         self._clock = clock
@@ -51,7 +59,10 @@ class Authenticator:
         self._used_keys: set[str] = set()  # since the last write
 
     async def authenticate(self, token: str) -> Caller:
-        """The caller of a token. Raises Unauthorized, and DatabaseUnavailable."""
+        """The caller of a token.
+
+        Raises Unauthorized, DatabaseUnavailable and ProviderUnavailable.
+        """
         hashed = sha256(token.encode()).digest()
         found = self._cached.get(hashed)
         if found is not None and found[0] > self._clock():
@@ -59,10 +70,14 @@ class Authenticator:
         self._cached.pop(hashed, None)
         if len(token) > MAX_TOKEN:
             raise refused("malformed", "the token is too long; send an API key or an access token")
-        is_key = token.startswith(PREFIX)
-        method = "key" if is_key else None
+        find: Callable[[str], Awaitable[tuple[float, Caller]]] = self._by_token
+        method = None
+        if token.startswith(PREFIX):
+            find, method = self._by_key, "key"
+        elif self._provider is not None and self._provider.handles(token):
+            find, method = partial(self._by_provider, self._provider), "oidc"
         try:
-            until, caller = await (self._by_key(token) if is_key else self._by_token(token))
+            until, caller = await find(token)
         except Unauthorized:
             if method:
                 AUTH_ATTEMPTS.labels(method, "refused").inc()
@@ -116,6 +131,12 @@ class Authenticator:
         user = await self._users.get(claims.user_id)
         if user is None:
             raise refused("unknown", "the user of this token does not exist any more")
+        return self._signed_in(user, claims)
+
+    async def _by_provider(self, provider: "OidcProvider", token: str) -> tuple[float, Caller]:
+        return self._signed_in(*await provider.authenticate(token))
+
+    def _signed_in(self, user: User, claims: Claims) -> tuple[float, Caller]:
         if user.signed_out_at is not None and claims.issued_at <= user.signed_out_at:
             raise refused("revoked", "the user has signed out since; sign in again")
         return claims.expires_at, self._caller(user)

@@ -121,7 +121,7 @@ class Registration:
     async def _mail_reset_link(self, mailer: Mailer, email: str) -> None:
         """Mail a link, but none to a user of an OpenID Connect provider, who signs in there."""
         user = await self._users.find(email)
-        if user is None or not user.active or user.issuer is not None:
+        if user is None or not user.active or user.password_hash is None:
             return
         async with self._adding_link:
             recent = self._clock() + RESET_SECONDS - RESET_PAUSE_SECONDS

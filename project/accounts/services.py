@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from loguru import logger
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,6 +27,9 @@ from project.db.usage import Usage
 from project.db.users import Users
 from project.observability import metrics
 from project.settings import Settings
+
+if TYPE_CHECKING:
+    from project.accounts.oidc import OidcProvider
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ async def open_account_services(
         encrypted=settings.token_encryption,
         clock=time.time,
     )
-    authenticator = Authenticator(users, tokens, settings.monthly_quota)
+    provider = _provider(settings, users)
+    authenticator = Authenticator(users, tokens, settings.monthly_quota, provider=provider)
     refresh_seconds = settings.refresh_token_seconds
     sign_in = SignIn(users, passwords, tokens, authenticator, refresh_seconds=refresh_seconds)
     mailer = Mailer(settings) if settings.smtp_url else None
@@ -129,3 +134,17 @@ async def open_account_services(
         await authenticator.flush_last_use()
         if mailer is not None:
             await mailer.aclose()
+        if provider is not None:
+            await provider.aclose()
+
+
+def _provider(settings: Settings, users: Users) -> "OidcProvider | None":
+    """The OpenID Connect provider, if there is one; its keys are loaded in the background."""
+    if settings.oidc_issuer is None:
+        return None
+    from project.accounts.oidc import OidcProvider  # noqa: PLC0415 - only some have one
+    from project.accounts.oidc_keys import ProviderKeys  # noqa: PLC0415
+
+    keys = ProviderKeys(settings.oidc_issuer)
+    keys.refresh()
+    return OidcProvider(settings, users, keys)

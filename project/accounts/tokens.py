@@ -1,6 +1,7 @@
 """Access tokens: signed JWTs (RFC 9068), or encrypted ones; the keys rotate by TOKEN_KEYS."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,20 @@ class Claims:
     user_id: str
     issued_at: float
     expires_at: float
+
+
+@contextmanager
+def refusing_invalid() -> Iterator[None]:
+    """Turn what is wrong with a token into Unauthorized, and count the refusal."""
+    try:
+        yield
+    except ExpiredTokenError as error:
+        raise refused("expired", "the access token has expired; renew it") from error
+    except InvalidClaimError as error:
+        reason = "issuer" if error.claim in {"iss", "aud"} else "invalid"
+        raise refused(reason, "the access token is of another issuer; sign in here") from error
+    except (JoseError, ValueError) as error:
+        raise refused("invalid", "the access token is not valid; sign in again") from error
 
 
 class AccessTokens:
@@ -84,18 +99,11 @@ class AccessTokens:
 
     def read(self, token: str) -> Claims:
         """The claims of a valid token. Raises Unauthorized, and counts the refusal."""
-        try:
+        with refusing_invalid():
             found = self._decode(token)
             if found.header.get("typ") != TYPE:
                 raise refused("invalid", "this is no access token; sign in for one")
             self._claims.validate(found.claims)
-        except ExpiredTokenError as error:
-            raise refused("expired", "the access token has expired; renew it") from error
-        except InvalidClaimError as error:
-            reason = "issuer" if error.claim in {"iss", "aud"} else "invalid"
-            raise refused(reason, "the access token is of another issuer; sign in here") from error
-        except (JoseError, ValueError) as error:
-            raise refused("invalid", "the access token is not valid; sign in again") from error
         claims = found.claims
         return Claims(claims["sub"], float(claims["iat"]), float(claims["exp"]))
 

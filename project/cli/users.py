@@ -9,6 +9,7 @@ import typer
 from project.accounts.audit import OPERATOR, audit
 from project.cli.accounts import Accounts, Login, with_accounts
 from project.cli.output import plain, print_error
+from project.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from project.db.users import User
@@ -93,6 +94,21 @@ def set_quota(
 ) -> None:
     """Set how many predictions a user may make in a month."""
     _change(login, monthly_quota=quota)
+
+
+@app.command()
+def link(login: Login, subject: Annotated[str, typer.Argument(help="Of its tokens.")]) -> None:
+    """Link a user to a subject of OIDC_ISSUER, whose tokens are then this user's."""
+
+    async def go(accounts: Accounts) -> None:
+        issuer = accounts.settings.oidc_issuer
+        if issuer is None:
+            raise ConfigurationError("OIDC_ISSUER: not set, so there is no provider to link to")
+        user = await accounts.user(login)
+        await accounts.users.change(user.id, issuer=issuer, subject=subject)
+        audit("user_linked", actor=OPERATOR, subject=user.id)
+
+    with_accounts(go)
 
 
 @app.command("reset-password")

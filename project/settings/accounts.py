@@ -71,6 +71,12 @@ class AccountSettings(BaseSettings):
         None, description="OpenID Connect provider whose tokens are accepted; unset: none."
     )
     oidc_audience: str | None = Field(None, description="Audience of these tokens.")
+    oidc_registration: Literal["open", "closed"] | None = Field(
+        None,
+        description="open: a first token creates its user; unset: where REGISTRATION=open.",
+    )
+    oidc_email_claim: str = Field("email", description="Claim that has a new user's e-mail.")
+    oidc_name_claim: str = Field("name", description="Claim that has a new user's full name.")
     monthly_quota: int = Field(
         10, ge=0, description="Predictions of a user in a month, unless an administrator raises it."
     )
@@ -144,6 +150,11 @@ class AccountSettings(BaseSettings):
     def token_secrets(self) -> tuple[tuple[str, str], ...]:
         """The keys that sign tokens, each with its id; the newest first."""
         return _token_keys(self.token_keys)
+
+    @property
+    def creates_oidc_users(self) -> bool:
+        """Whether a user of the OpenID Connect provider is created at its first token."""
+        return (self.oidc_registration or self.registration) == "open"
 
 
 def parse_rate(text: str) -> tuple[int, int]:

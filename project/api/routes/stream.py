@@ -33,7 +33,7 @@ from project.api.streams.session import (
     StreamSession,
     refusal,
 )
-from project.errors import DatabaseUnavailable, Forbidden, ProjectError
+from project.errors import DatabaseUnavailable, Forbidden, ProjectError, ProviderUnavailable
 from project.models.base import AnyModel
 from project.observability import metrics
 
@@ -143,7 +143,10 @@ async def _check_again(authenticator: Authenticator, token: str, session: Stream
         await asyncio.sleep(authenticator.cache_seconds)
         try:
             check_caller(await authenticator.authenticate(token), "predict")
-        except DatabaseUnavailable:  # logged where it was raised; the session goes on
+        except (
+            DatabaseUnavailable,
+            ProviderUnavailable,
+        ):  # logged where it was raised; the session goes on
             continue
         except ProjectError as error:
             session.end(refusal(error))
