@@ -7,7 +7,9 @@ NETWORK=${NETWORK:-default}
 SUBNET=${SUBNET:-default}
 BUCKET=${BUCKET:-$PROJECT_ID-vitrine}
 SOURCES=$PROJECT_ID-vitrine-source # what Cloud Build builds
-JOBS=${JOBS:-on} # off: no workers, and neither database nor broker nor bucket
+JOBS=${JOBS:-on} # off: no workers, and neither broker nor bucket; with AUTH=off no database either
+AUTH=${AUTH:-keys} # off: whoever may call the service may do anything
+ADMIN_EMAIL=${ADMIN_EMAIL:-admin@example.org} # of the first administrator, whose username is admin
 IMAGES=$REGION-docker.pkg.dev/$PROJECT_ID/vitrine/vitrine
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -15,6 +17,9 @@ top=$(cd "$here/../.." && pwd)
 export CLOUDSDK_CORE_PROJECT=$PROJECT_ID CLOUDSDK_RUN_REGION=$REGION CLOUDSDK_CORE_DISABLE_PROMPTS=1
 
 [[ $JOBS =~ ^(on|off)$ ]] || { printf 'JOBS: on or off, not %s\n' "$JOBS" >&2; exit 1; }
+[[ $AUTH =~ ^(keys|off)$ ]] || { printf 'AUTH: keys or off, not %s\n' "$AUTH" >&2; exit 1; }
+database=on
+[ "$JOBS $AUTH" != "off off" ] || database=off
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -28,10 +33,12 @@ account() { printf '%s@%s.iam.gserviceaccount.com' "$1" "$PROJECT_ID"; }
 render() {
   local text name
   text=$(<"$1")
-  if [ "$JOBS" = off ]; then
-    text=$(sed '/# jobs: from here/,/# jobs: to here/d' <<<"$text")
-  fi
-  for name in PROJECT_ID REGION NETWORK SUBNET BUCKET JOBS IMAGE API_REVISION WORKER_REVISION \
+  for name in jobs:$JOBS accounts:$AUTH database:$database; do
+    if [ "${name#*:}" = off ]; then
+      text=$(sed "/# ${name%:*}: from here/,/# ${name%:*}: to here/d" <<<"$text")
+    fi
+  done
+  for name in PROJECT_ID REGION NETWORK SUBNET BUCKET JOBS AUTH ADMIN_EMAIL IMAGE API_REVISION WORKER_REVISION \
     SERVING_REVISION WORKER_INSTANCES; do
     text=${text//"\${$name}"/"${!name-}"}
   done
@@ -44,6 +51,9 @@ render() {
 secret() { printf '%s' "$1"; }
 
 random() { head -c 64 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | cut -c "1-$1"; }
+
+# A new key of TOKEN_KEYS: its id and the key.
+token_key() { printf '%s:%s' "$(date -u +%Y%m%d%H%M%S)" "$(random 40)"; }
 
 # Make the database's user, or give it another password: `create` or `set-password`.
 database_user() {

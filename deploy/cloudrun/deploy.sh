@@ -4,6 +4,8 @@
 #   REVISION  what to call it; default: the commit that is checked out
 #   BUILD     cloud (default): Cloud Build; docker: Docker here
 #   JOBS      on (default); off: the API alone, the workers stay as they are
+#   AUTH      keys (default); off: whoever may call the service may do anything
+#   SMOKE_KEY an API key with the scope predict, for the prediction that tries the release
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$0")/common.sh"
@@ -86,16 +88,26 @@ if [[ $(gcloud config get-value account 2>/dev/null) == *.gserviceaccount.com ]]
   audience=(--audiences="$service") # a person's token names none
 fi
 
-# The token goes in through stdin: a command line can be read by others.
+# Tokens go in through stdin: a command line can be read by others. Cloud Run takes its own out of
+# X-Serverless-Authorization, and leaves Authorization to the API.
 ask() {
-  gcloud auth print-identity-token ${audience[@]+"${audience[@]}"} |
-    sed 's/^/Authorization: Bearer /' |
+  local token
+  token=$(gcloud auth print-identity-token ${audience[@]+"${audience[@]}"}) || return
+  printf '%s: Bearer %s\n' X-Serverless-Authorization "$token" \
+    ${SMOKE_KEY:+Authorization "$SMOKE_KEY"} |
     curl --silent --show-error --fail-with-body --max-time 30 --retry "$SMOKE_RETRIES" \
       --retry-delay 3 --retry-all-errors --header @- "$@"
 }
 
-if ! { ask "$candidate/ready" &&
-  ask --form "image=@$SMOKE_IMAGE" "$candidate/v1/models/$SMOKE_MODEL/predictions"; } >&2; then
+predict() {
+  if [ "$AUTH" = keys ] && [ -z "${SMOKE_KEY:-}" ]; then
+    say "SMOKE_KEY is not set: no prediction is tried"
+  else
+    ask --form "image=@$SMOKE_IMAGE" "$candidate/v1/models/$SMOKE_MODEL/predictions"
+  fi
+}
+
+if ! { ask "$candidate/ready" && predict; } >&2; then
   say
   say "$API_REVISION failed, so neither traffic nor workers were moved: callers are served by"
   say "$SERVING_REVISION. Its log:"

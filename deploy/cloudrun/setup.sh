@@ -2,6 +2,7 @@
 # Makes, once, what every release runs on: image repository, identities, bucket, database, broker,
 # secrets. What is there already stays as it is, so it may be run again, and is where it broke off.
 #   JOBS      on (default); off: only what the API needs for predictions
+#   AUTH      keys (default); off: no accounts, and with JOBS=off no database
 #   RELEASER  who may bring releases out besides owners, such as group:ml@example.com
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -47,8 +48,8 @@ make_database() {
       --backup-start-time=03:00 --enable-point-in-time-recovery --storage-auto-increase \
       --database-flags="max_connections=$MAX_CONNECTIONS" --deletion-protection
   fi
-  for name in vitrine-api vitrine-worker; do
-    allow_project $name roles/cloudsql.client
+  for name in "${running[@]}"; do
+    allow_project "$name" roles/cloudsql.client
   done
   if ! there gcloud sql databases describe vitrine --instance=vitrine; then
     gcloud sql databases create vitrine --instance=vitrine
@@ -108,8 +109,9 @@ if ! there gcloud artifacts repositories describe vitrine --location="$REGION"; 
 fi
 
 say "== identities"
-identities=(vitrine-api vitrine-build)
-[ "$JOBS" = off ] || identities+=(vitrine-worker)
+running=(vitrine-api)
+[ "$JOBS" = off ] || running+=(vitrine-worker)
+identities=("${running[@]}" vitrine-build)
 for name in "${identities[@]}"; do
   if ! there gcloud iam service-accounts describe "$(account "$name")"; then
     gcloud iam service-accounts create "$name" --display-name="$name"
@@ -130,15 +132,21 @@ fi
 allow gcloud storage buckets add-iam-policy-binding "gs://$SOURCES" \
   --member="serviceAccount:$(account vitrine-build)" --role=roles/storage.objectViewer
 
-if [ "$JOBS" = on ]; then
-  make_bucket
-  make_database
-  make_broker
-fi
+[ "$JOBS" = off ] || make_bucket
+[ "$database" = off ] || make_database
+[ "$JOBS" = off ] || make_broker
 
 say "== secrets"
 if ! there gcloud secrets describe vitrine-admin-token; then
   secret "$(random 40)" | put_secret vitrine-admin-token
+fi
+if [ "$AUTH" = keys ]; then
+  if ! there gcloud secrets describe vitrine-token-keys; then
+    secret "$(token_key)" | put_secret vitrine-token-keys
+  fi
+  if ! there gcloud secrets describe vitrine-first-password; then
+    secret "$(random 40)" | put_secret vitrine-first-password
+  fi
 fi
 put_configuration vitrine-run-monitoring "$here/run-monitoring.yaml"
 
@@ -148,13 +156,15 @@ may_read() {
 }
 may_read vitrine-api vitrine-admin-token
 may_read vitrine-api vitrine-run-monitoring
+[ "$AUTH" = off ] || may_read vitrine-api vitrine-first-password
+for name in "${running[@]}"; do
+  [ "$AUTH" = off ] || may_read "$name" vitrine-token-keys
+  [ "$database" = off ] || may_read "$name" vitrine-database-url
+  [ "$JOBS" = off ] || may_read "$name" vitrine-redis-url
+done
 if [ "$JOBS" = on ]; then
   put_configuration vitrine-collector "$here/collector.yaml"
   may_read vitrine-worker vitrine-collector
-  for name in vitrine-api vitrine-worker; do
-    may_read $name vitrine-database-url
-    may_read $name vitrine-redis-url
-  done
   allow_project vitrine-worker roles/monitoring.metricWriter
 fi
 

@@ -27,9 +27,14 @@ random() { # random BYTES: as hexadecimal digits
   head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'
 }
 
-for name in POSTGRES_PASSWORD VALKEY_PASSWORD S3_ACCESS_KEY_ID S3_SECRET_ACCESS_KEY ADMIN_TOKEN GRAFANA_PASSWORD; do
+for name in POSTGRES_PASSWORD VALKEY_PASSWORD S3_ACCESS_KEY_ID S3_SECRET_ACCESS_KEY TOKEN_KEYS \
+  ADMIN_PASSWORD ADMIN_TOKEN GRAFANA_PASSWORD; do
   if [ -z "$(value "$name")" ]; then
-    if [ "$name" = S3_ACCESS_KEY_ID ]; then put "$name" "$(random 10)"; else put "$name" "$(random 24)"; fi
+    case "$name" in
+      S3_ACCESS_KEY_ID) put "$name" "$(random 10)" ;;
+      TOKEN_KEYS) put "$name" "$(date +%Y-%m):$(random 32)" ;; # the key's id, and the key
+      *) put "$name" "$(random 24)" ;;
+    esac
     echo "$name: made"
   fi
 done

@@ -207,7 +207,8 @@ service() { # service TAG
   done
   mapfile -t given <<<"$given"
   stack service "$here/service.yaml" "${given[@]}" \
-    "Image=$(output "$NAME-registry" RepositoryUri):$1" "Jobs=${JOBS:-on}" \
+    "Image=$(output "$NAME-registry" RepositoryUri):$1" "Jobs=${JOBS:-on}" "Auth=${AUTH:-keys}" \
+    "AdminEmail=${ADMIN_EMAIL:-admin@example.org}" \
     "DomainName=$DOMAIN_NAME" "HostedZoneId=${HOSTED_ZONE_ID:-}" "CertificateArn=${CERTIFICATE_ARN:-}"
   settled
   say "$1 is deployed: $(output "$cluster" Url) (balancer $(output "$cluster" BalancerName))"

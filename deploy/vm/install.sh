@@ -102,6 +102,8 @@ settings() {
   file="$root/etc/vitrine/secrets.env"
   if [ ! -f "$file" ]; then
     (umask 077 && sed -e "s/^ADMIN_TOKEN=$/&$(openssl rand -hex 24)/" \
+      -e "s/^ADMIN_PASSWORD=$/&$(openssl rand -hex 24)/" \
+      -e "s/^TOKEN_KEYS=$/&$(date +%Y-%m):$(openssl rand -hex 32)/" \
       -e "s/^STORAGE_SECRET=$/&$(openssl rand -hex 24)/" "$here/etc/secrets.env" >"$file")
   fi
   chmod 0600 "$file"

@@ -25,6 +25,8 @@ SECRETS = {  # example values of what Secret Manager holds
     "vitrine-database-url": "postgresql+asyncpg://vitrine:word@/vitrine"
     "?host=/cloudsql/some-project:europe-west1:vitrine",
     "vitrine-redis-url": "redis://10.0.0.3:6379/0",
+    "vitrine-token-keys": f"20261130000000:{'0123456789abcdef' * 4}",
+    "vitrine-first-password": "a-password-of-some-length",
     "vitrine-admin-token": "an-admin-token-of-some-length",
 }
 

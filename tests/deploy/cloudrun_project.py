@@ -9,6 +9,8 @@ from tests.deploy.cloudrun import FOLDER
 from tests.deploy.command import run
 from tests.ops.tools import ROOT
 
+KEY = "vitrine_an-api-key-that-must-not-be-seen"
+
 
 class Project:
     """candidate: the address of a revision before it serves. output: of the last script."""
@@ -42,6 +44,7 @@ class Project:
             "REVISION": "abc1234",
             "STAMP": "261101120000",
             "SMOKE_RETRIES": "0",
+            "SMOKE_KEY": KEY,
             "PYTHON": sys.executable,
             "FAKE_STATE": str(self.state),
             "FAKE_CANDIDATE": self.candidate,

@@ -19,6 +19,9 @@ LIBRARY_VARIABLES = {
 SECRETS = {  # example values of what manifests take from a secret store
     "DATABASE_URL": "postgresql+asyncpg://vitrine:password@db/vitrine",
     "REDIS_URL": "rediss://:password@broker:6379/0",
+    "TOKEN_KEYS": f"2026-11:{'0123456789abcdef' * 4}",
+    "ADMIN_EMAIL": "admin@example.org",
+    "ADMIN_PASSWORD": "0123456789abcdef",
     "ADMIN_TOKEN": "0123456789abcdef",
     "SENTRY_DSN": "https://key@sentry.example.com/1",
     "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%200123456789",

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.deploy.cloudrun_project import Project
+from tests.deploy.cloudrun_project import KEY, Project
 from tests.deploy.http_stub import serve, serve_statuses
 
 IMAGE = "europe-west1-docker.pkg.dev/some-project/vitrine/vitrine:abc1234"
@@ -46,7 +46,8 @@ def test_a_release_is_tested_before_workers_and_traffic_move(first):
     project, requests = first
     assert project.called(*STEPS) == [STEPS[0], *STEPS[3:5], *STEPS[4:]]
     assert [one.line for one in requests] == ["GET /ready", f"POST {PREDICTIONS}"]
-    assert {one.headers["Authorization"] for one in requests} == {f"Bearer {TOKEN}"}
+    assert {one.headers["X-Serverless-Authorization"] for one in requests} == {f"Bearer {TOKEN}"}
+    assert {one.headers["Authorization"] for one in requests} == {f"Bearer {KEY}"}
     assert project.traffic() == "vitrine-api-abc1234-1,100,,\n"
     (submit,) = [call for call in project.calls() if call[1:3] == ["builds", "submit"]]
     assert "--gcs-source-staging-dir=gs://some-project-vitrine-source/source" in submit
@@ -92,9 +93,22 @@ def test_traffic_does_not_move_where_the_workers_fail(project):
 def test_without_jobs_the_workers_are_not_changed(project):
     """For an outage of the database: predictions continue with another revision."""
     release(project, "2", JOBS="off")
+    assert "DATABASE_URL" in project.applied("services", "vitrine-api")  # it has the keys
+    release(project, "3", JOBS="off", AUTH="off")
     assert project.called(*MOVES) == ["gcloud run services update-traffic"]
     assert "vitrine-worker-abc1234-1" in project.applied("worker-pools", "vitrine-worker")
     assert "DATABASE_URL" not in project.applied("services", "vitrine-api")
+
+
+def test_without_a_key_a_release_is_asked_whether_it_is_ready(project):
+    """A prediction needs one, unless AUTH=off."""
+    requests = release(project, "2", SMOKE_KEY="")
+    assert [one.line for one in requests] == ["GET /ready"]
+    assert "SMOKE_KEY" in project.output
+    requests = release(project, "3", SMOKE_KEY="", AUTH="off")
+    assert [one.line for one in requests] == ["GET /ready", f"POST {PREDICTIONS}"]
+    assert "Authorization" not in requests[0].headers
+    assert "TOKEN_KEYS" not in project.applied("services", "vitrine-api")
 
 
 def test_a_release_keeps_the_number_of_workers(project):
@@ -114,6 +128,7 @@ def test_split_traffic_is_not_overwritten(project):
 def test_the_token_is_never_shown(project):
     release(project, "2", FAKE_ACCOUNT="robot@some-project.iam.gserviceaccount.com")
     assert TOKEN not in project.output + str(project.calls())
+    assert KEY not in project.output + str(project.calls())
     tokens = [call for call in project.calls() if "print-identity-token" in call]
     assert tokens[0][-1] == "--audiences=https://vitrine-api.example.com"
 

@@ -58,9 +58,10 @@ def test_the_sidecars_configuration_has_known_fields_only():
         assert re.fullmatch("/.*[^/]", endpoint["path"])  # it follows no redirect
 
 
-def test_the_server_logs_the_client_and_stops_before_it_is_killed(service, tmp_path):
+def test_the_server_logs_the_client_and_stops_before_it_is_killed(tmp_path):
     """The client behind Cloud Run's front end; it stops with an idle connection open."""
-    variables = environment(container(service, "api")) | {"HOST": "127.0.0.1", "JOBS": "off"}
+    alone = render("service.yaml", JOBS="off", AUTH="off")
+    variables = environment(container(alone, "api")) | {"HOST": "127.0.0.1"}
     variables |= {
         "METRICS_PORT": str(free_port()),
         "WEB_CONCURRENCY": "1",
@@ -86,15 +87,19 @@ def test_an_unknown_value_stops_the_rendering(tmp_path):
     assert done.stdout == "name: a&b\\1|$HOME\n"
 
 
-def test_without_jobs_the_api_needs_neither_database_nor_broker_nor_network(service):
-    manifest = render("service.yaml", JOBS="off")
-    settings = settings_of(environment(container(manifest, "api")))
-    assert not settings.jobs
-    assert settings.redis_url is None
+@pytest.mark.parametrize("auth", ["keys", "off"])
+def test_without_jobs_the_api_needs_no_broker_and_without_accounts_no_database(service, auth):
+    """Keys and users are in the database; the network is the broker's."""
+    manifest = render("service.yaml", JOBS="off", AUTH=auth)
+    variables = environment(container(manifest, "api"))
+    settings = settings_of(variables)
+    assert (settings.jobs, settings.auth, settings.redis_url) == (False, auth, None)
+    assert ("DATABASE_URL" in variables) == (auth == "keys")
     removed = {
         name.rpartition("/")[2] for name in set(annotations(service)) - set(annotations(manifest))
     }
-    assert removed == {"cloudsql-instances", "network-interfaces", "vpc-access-egress"}
+    database = {"cloudsql-instances"} if auth == "off" else set()
+    assert removed == database | {"network-interfaces", "vpc-access-egress"}
 
 
 def test_requests_fit_the_limits_of_the_platform_and_of_the_queue(service):

@@ -7,6 +7,7 @@ import yaml
 
 from tests.deploy.cloudrun import FOLDER, load
 from tests.deploy.cloudrun_project import Project
+from tests.deploy.environment import settings_of
 
 CREATING = (" create ", "versions add", "set-password")
 ROTATED = {"database": "vitrine-database-url", "admin-token": "vitrine-admin-token"}
@@ -44,12 +45,23 @@ def test_setup_creates_everything_once(project, lines):
     assert creating(" ".join(call) for call in project.calls()) == []
 
 
-def test_without_jobs_nothing_is_created_that_only_jobs_need(tmp_path):
+def test_without_jobs_the_database_is_created_for_the_accounts(tmp_path):
+    """No identity is named that is not created."""
     project = Project(tmp_path / "project")
     assert project.run("setup.sh", JOBS="off") == 0, project.output
+    text = " ".join(" ".join(call) for call in project.calls())
+    assert "sql instances create vitrine" in text
+    for part in ("memorystore instances create", "vitrine-worker"):
+        assert part not in text
+    assert len(settings_of({"TOKEN_KEYS": project.secret("vitrine-token-keys")}).token_secrets) == 1
+
+
+def test_without_jobs_and_accounts_nothing_is_created_that_only_they_need(tmp_path):
+    project = Project(tmp_path / "project")
+    assert project.run("setup.sh", JOBS="off", AUTH="off") == 0, project.output
     text = " ".join(creating(" ".join(call) for call in project.calls()))
     assert "service-accounts create vitrine-api" in text
-    for part in ("sql", "memorystore", "network-connectivity", "vitrine-worker"):
+    for part in ("sql", "memorystore", "network-connectivity", "vitrine-worker", "token-keys"):
         assert part not in text
     assert text.count("buckets create") == 1  # of sources
     assert not project.called("gcloud sql", "gcloud memorystore")
@@ -135,6 +147,20 @@ def test_rotating_changes_one_secret(project, kind):
     assert after == before | {kind: before[kind].replace(old, new)}
 
 
+def test_a_rotation_of_the_key_of_tokens_keeps_the_former_one(project):
+    """For the tokens that are valid; the one before that goes. Not even the keys are shown."""
+    first = project.secret("vitrine-token-keys")
+    assert project.run("rotate.sh", "token-keys") == 0, project.output
+    second = project.secret("vitrine-token-keys")
+    assert second.endswith(f",{first}")
+    assert not [key for key in second.split(",") if key.partition(":")[2] in project.output]
+    keys = settings_of({"TOKEN_KEYS": second}).token_secrets
+    assert keys[1] == tuple(first.split(":"))
+    assert project.run("rotate.sh", "token-keys") == 0, project.output
+    third = project.secret("vitrine-token-keys")
+    assert third.partition(",")[2] == second.partition(",")[0]
+
+
 @pytest.mark.parametrize("kind", [None, *ROTATED])
 def test_no_secret_is_printed_or_on_a_command_line(ready, project, kind):
     if kind:
@@ -142,7 +168,9 @@ def test_no_secret_is_printed_or_on_a_command_line(ready, project, kind):
     seen = project if kind else ready
     text = seen.output + str(seen.calls())
     assert "secrets" in text
-    for hidden in (password(seen), seen.secret("vitrine-admin-token")):
+    names = ("vitrine-admin-token", "vitrine-first-password", "vitrine-token-keys")
+    secrets = [seen.secret(name).rpartition(":")[2] for name in names]
+    for hidden in (password(seen), *secrets):
         assert len(hidden) == 40
         assert hidden not in text
 

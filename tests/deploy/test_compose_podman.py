@@ -45,6 +45,7 @@ class Project:
         names = ("PORT", "METRICS_PORT", "WORKER_METRICS_PORT")
         self.ports = {name: free_port() for name in names}
         self.url = f"http://127.0.0.1:{self.ports['PORT']}"
+        self.headers: dict[str, str] = {}
         self._name = f"vitrine-test-{self.ports['PORT']}"
         env = variables() | {"VITRINE_IMAGE": IMAGE, "REVISION": TAG}
         (folder / ".env").write_text("".join(f"{name}={env[name]}\n" for name in env))
@@ -72,9 +73,20 @@ class Project:
         except httpx2.TransportError:
             return False
 
+    def get(self, url: str):
+        return httpx2.get(url, headers=self.headers, timeout=DEADLINE)
+
     def post(self, path: str):
         with photo("chelsea").open("rb") as file:
-            return httpx2.post(f"{self.url}{path}", files={"image": file}, timeout=DEADLINE)
+            files, url = {"image": file}, f"{self.url}{path}"
+            return httpx2.post(url, files=files, headers=self.headers, timeout=DEADLINE)
+
+    def make_key(self) -> None:
+        """Make a key of the first administrator, as the page says, and send it from now on."""
+        making = ["keys", "create", "admin", "first", "--scope", "predict", "--scope", "jobs"]
+        done = podman("exec", self.container("api"), "python", "-m", "project", *making)
+        assert done.returncode == 0, done.stderr
+        self.headers = {"Authorization": f"Bearer {done.stdout.strip()}"}
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +108,8 @@ def project(tmp_path_factory):
         try:
             project.compose("up", "-d", "--no-build", "--no-deps", *PRODUCT)
             wait_until(project.is_ready, "/ready is green", START_SECONDS)
+            assert project.post("/v1/models/classification/predictions").status_code == 401
+            project.make_key()
             yield project
         finally:
             project.compose("down", "-v", "-t", "20")
@@ -122,12 +136,12 @@ def test_the_result_of_a_job_is_downloaded_from_the_storage(project):
     job = f"{project.url}{accepted.headers['Location']}"
 
     def is_done():
-        status = httpx2.get(job, timeout=DEADLINE).json()["status"]
+        status = project.get(job).json()["status"]
         assert status != "failed"
         return status == "succeeded"
 
     wait_until(is_done, "the job succeeded")
-    signed = httpx2.get(f"{job}/result", timeout=DEADLINE)
+    signed = project.get(f"{job}/result")
     assert signed.status_code == 307
     result = httpx2.get(signed.headers["Location"], timeout=DEADLINE)
     assert result.content.startswith(b"\x89PNG")

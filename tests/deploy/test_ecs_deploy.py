@@ -179,6 +179,7 @@ def test_a_release_deploys_the_service_alone_with_the_parameters_of_the_settings
     assert lines == [deploy("service")]
     given = parameters(calls, "service")[-1]
     assert (given["ApiLeast"], given["VpcCidr"], given["Jobs"]) == ("3", "10.9.0.0/16", "off")
+    assert given["Auth"] == "keys"
 
 
 def test_a_restart_replaces_the_tasks_of_both_services_and_waits(run):

@@ -69,7 +69,10 @@ def test_no_password_is_a_parameter_or_an_output():
         url = re.sub(r"\{\{resolve:secretsmanager:\w+:SecretString:password\}\}", "word", url)
         url = url.replace("Database.Endpoint.Port", "5432")
         urls[name] = url.replace("Broker.PrimaryEndPoint.Port", "6379")
-    settings = settings_of({"DATABASE_URL": urls["DatabaseUrl"], "REDIS_URL": urls["BrokerUrl"]})
+    keys = urls["TokenKeys"].replace("word", "0" * 64)
+    settings = settings_of(
+        {"DATABASE_URL": urls["DatabaseUrl"], "REDIS_URL": urls["BrokerUrl"], "TOKEN_KEYS": keys}
+    )
     assert settings.database_url.get_secret_value().startswith("postgresql+asyncpg://vitrine:word@")
     assert settings.broker_url.startswith("rediss://:word@")
 

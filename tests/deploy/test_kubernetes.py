@@ -19,6 +19,7 @@ CHOICES = {  # of components
     "without operators": (PRODUCTION, ("ingress",)),
     "without KEDA": (PRODUCTION, ("ingress", "monitoring")),
     "without jobs": (PRODUCTION, ("ingress", "monitoring", "no-jobs")),
+    "without accounts": (PRODUCTION, ("ingress", "monitoring", "no-jobs", "no-accounts")),
     "with a Gateway": (PRODUCTION, ("gateway", "monitoring", "keda")),
     "on GKE": (PRODUCTION, ("ingress", "monitoring", "keda", "metadata-server")),
 }
@@ -144,15 +145,24 @@ def test_a_release_waits_for_ready_pods_and_can_be_undone(production):
 
 
 def test_settings_are_complete_without_optional_secrets(production, deployment):
-    """And storage is no folder, as pods share no disk; without jobs no secret is needed."""
+    """And storage is no folder, as pods share no disk."""
     settings = settings_of(kustomize.environment(production, deployment, optional=False))
     assert settings.host == "0.0.0.0"
     assert not settings.storage_url.startswith("file:")
-    objects = rendered(PRODUCTION, ("ingress", "no-jobs"))
+
+
+@pytest.mark.parametrize(
+    ("components", "secrets"),
+    [(("no-jobs",), {"DATABASE_URL", "TOKEN_KEYS"}), (("no-jobs", "no-accounts"), set())],
+)
+def test_without_jobs_the_accounts_are_in_the_database(components, secrets):
+    """And without accounts no secret is needed."""
+    objects = rendered(PRODUCTION, ("ingress", *components))
     (alone,) = of_kind(objects, "Deployment")
     variables = kustomize.environment(objects, alone, optional=False)
-    assert not set(variables) & set(SECRETS)
-    assert not settings_of(variables).jobs
+    assert set(variables) & set(SECRETS) == secrets
+    settings = settings_of(variables)
+    assert (settings.jobs, settings.auth) == (False, "keys" if secrets else "off")
 
 
 def test_probes_ask_the_pod_alone(deployment):

@@ -39,7 +39,7 @@ aws() {
 gcloud() { printf '%s\\0' gcloud "$@" ---; }
 az() { case "$*" in *show*) echo value ;; *) printf '%s\\0' az "$@" --- ;; esac; }
 """
-OLD = {"REDIS_URL": "rediss://:old@broker:6379/0", "ADMIN_TOKEN": "0123456789abcdef"}
+OLD = {"REDIS_URL": "rediss://:old@broker:6379/0", "TOKEN_KEYS": "one:0123456789abcdef"}
 NEW = "rediss://:new#%3A: {it}$x@broker:6379/0"  # with characters of the shell and of YAML
 
 

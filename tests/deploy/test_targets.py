@@ -34,13 +34,20 @@ def test_the_environment_is_accepted_in_production_and_a_start_has_time(process)
     assert settings.jobs
     assert settings.metrics_port not in {None, settings.port}
     assert settings.metrics_token is None  # the port of its own needs none
+    assert settings.auth == "keys"
     assert process.start_seconds >= START_SECONDS
 
 
 def test_api_and_workers_share_database_broker_and_storage(target):
     api, worker = target.api.settings, target.worker.settings
-    for name in ("database_url", "broker_url", "storage_url"):
+    for name in ("database_url", "broker_url", "storage_url", "token_secrets"):
         assert getattr(api, name) == getattr(worker, name), name
+
+
+def test_the_first_start_creates_an_administrator(target):
+    """From a password of the secret store."""
+    assert target.api.settings.admin_email
+    assert target.api.settings.admin_password
 
 
 def test_processes_stop_by_themselves_before_they_are_killed(target):

@@ -1,5 +1,6 @@
 """install.sh and monitoring.sh of deploy/vm, in a folder that replaces the machine's root."""
 
+import re
 import stat
 from pathlib import Path
 
@@ -90,6 +91,10 @@ def test_a_machine_is_set_up(host):
     settings = settings_of(secrets | {"ENVIRONMENT": "production", "METRICS_PORT": "18001"})
     assert len(settings.admin_token.get_secret_value()) >= 32
     assert settings.admin_token != settings.storage_secret
+    assert len(settings.admin_password.get_secret_value()) >= 32
+    ((key_id, key),) = settings.token_secrets
+    assert re.fullmatch(r"\d{4}-\d\d", key_id)
+    assert len(key) == 64
     sizes = variables_of(etc / "vitrine/vitrine.env")  # one worker for two processors
     assert sizes["WEB_CONCURRENCY"] == "2"
     assert 1 <= int(sizes["WORKER_PROCESSES"]) <= 4

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from tests.deploy.environment import SECRETS
 from tests.ops.tools import ROOT
 
 VM = ROOT / "deploy" / "vm"
@@ -42,13 +43,17 @@ def unit(name: str) -> Unit:
 
 
 def variables(name: str, instance: str = "") -> dict[str, str]:
-    """The environment of a unit's process: .env, then Environment, then the secrets."""
+    """The environment of a unit's process: .env, then Environment, then the secrets.
+
+    Of those that install.sh makes it has the ones without which no process starts.
+    """
+    made = {name: SECRETS[name] for name in ("TOKEN_KEYS", "ADMIN_PASSWORD")}
     pairs = [
         word.replace("%i", instance).split("=", 1)
         for line in unit(name)["Service"]["Environment"]
         for word in line.split()
     ]
-    return env_file("vitrine.env") | dict(pairs) | env_file("secrets.env")
+    return env_file("vitrine.env") | dict(pairs) | env_file("secrets.env") | made
 
 
 def directives(name: str, text: str) -> list[str]:
