@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fastapi.routing import iter_route_contexts
+from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -72,6 +74,21 @@ def refused(client: TestClient, code: int, **options) -> Iterator[dict]:
             socket.receive_json()
     assert ended.value.code == code
     assert STREAMS.labels("shade", "refused")._value.get() == before + 1
+
+
+def sockets() -> set[str]:
+    """The path of every WebSocket of the application as it is built."""
+    app = create_app(make_settings(auth="keys", token_keys=f"one:{SECRET}"), [ShadeModel()])
+    return {
+        str(context.path)
+        for context in iter_route_contexts(app.routes)
+        if isinstance(context.original_route, WebSocketRoute)
+    }
+
+
+def test_every_websocket_is_tried_here():
+    """Each authenticates in its route, so a new one has to be added to these tests."""
+    assert sockets() == {"/v1/models/{model}/stream"}
 
 
 def test_a_client_sends_its_key_in_the_header(client, keys):
