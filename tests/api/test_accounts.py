@@ -708,3 +708,14 @@ async def test_openapi_declares_who_may_ask(api):
     assert not {("post", TOKENS), ("post", USERS), ("get", "/health"), ("get", "/ready")} & secured
     for method, path in secured:
         assert {"401", "403"} <= set(document["paths"][path][method]["responses"])
+
+
+@pytest.mark.parametrize(
+    "change", [{"monthly_quota": False}, {"monthly_quota": "5"}, {"active": "no"}, {"active": 0}]
+)
+async def test_what_only_looks_like_a_number_or_a_switch_is_refused(api, change):
+    """False would be a quota of 0."""
+    root, ann = await api.user("root", "admin"), await api.user("ann")
+    answer = await api.client.patch(f"{USERS}/{ann.id}", json=change, headers=api.token(root))
+    assert answer.status_code == 422
+    assert await api.accounts.users.get(ann.id) == ann

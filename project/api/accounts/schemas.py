@@ -2,7 +2,14 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+)
 from pydantic.functional_validators import BeforeValidator
 
 from project.accounts import fields
@@ -36,6 +43,14 @@ def _printable(text: str) -> str:
     return text
 
 
+def _no_number(value: object) -> object:
+    """Refuse what Pydantic would make a number of: false would be a quota of 0."""
+    if isinstance(value, bool | str):
+        raise ValueError("send a number")  # noqa: TRY004 - Pydantic reports ValueErrors
+    return value
+
+
+Number = Annotated[int, BeforeValidator(_no_number)]
 Email = Annotated[
     str,
     BeforeValidator(_encodable),
@@ -155,9 +170,9 @@ class ProfileChange(Body):
 class UserChange(Body):
     """What an administrator may change of another user; what is left out stays."""
 
-    active: bool | None = None
+    active: StrictBool | None = None
     role: Role | None = None
-    monthly_quota: int | None = Field(
+    monthly_quota: Number | None = Field(
         None, ge=0, le=2**31 - 1, description="null sets it back to MONTHLY_QUOTA."
     )
 
@@ -219,7 +234,7 @@ class NewKey(Body):
     priority: Priority = Field(
         "interactive", description="batch: shed first where the server is busy."
     )
-    expires_in_days: int | None = Field(
+    expires_in_days: Number | None = Field(
         90, ge=1, le=MAX_KEY_DAYS, description="null: it does not expire."
     )
 

@@ -23,7 +23,7 @@ async def list_keys(caller: SignedInDep, accounts: AccountsDep) -> Keys:
     return Keys(keys=[KeyView.of(key) for key in keys])
 
 
-@router.post("", status_code=201, responses=problem_responses(400, 409, 422))
+@router.post("", status_code=201, responses=problem_responses(400, 404, 409, 422))
 async def create_key(
     body: NewKey, caller: SignedInDep, accounts: AccountsDep, response: Response
 ) -> CreatedKey:

@@ -32,7 +32,7 @@ async def register(body: NewUser, accounts: AccountsDep) -> UserView:
     return _view(await accounts.registration.register(body.profile(), body.invitation), accounts)
 
 
-@router.get(f"{USERS}/me")
+@router.get(f"{USERS}/me", responses=problem_responses(404))
 async def show_me(caller: UserDep, accounts: AccountsDep) -> OwnView:
     """The caller's own account, and what it has used of this month."""
     view = _view(await find_user(caller.user_id, accounts), accounts)
@@ -45,7 +45,7 @@ async def show_me(caller: UserDep, accounts: AccountsDep) -> OwnView:
     )
 
 
-@router.patch(f"{USERS}/me", responses=problem_responses(400, 403, 409, 422, 503))
+@router.patch(f"{USERS}/me", responses=problem_responses(400, 403, 404, 409, 422, 503))
 async def change_me(body: ProfileChange, caller: SignedInDep, accounts: AccountsDep) -> UserView:
     """Change one's own e-mail, username or name; a key cannot, and an e-mail takes a password."""
     changes = body.model_dump(exclude_none=True, exclude={"password"})
@@ -65,7 +65,7 @@ async def delete_me(caller: SignedInDep, accounts: AccountsDep) -> None:
 
 
 @router.post(
-    f"{USERS}/me/password", status_code=204, responses=problem_responses(400, 403, 422, 503)
+    f"{USERS}/me/password", status_code=204, responses=problem_responses(400, 403, 404, 422, 503)
 )
 async def change_password(body: PasswordChange, caller: SignedInDep, accounts: AccountsDep) -> None:
     """Set a new password; every token is void then, keys stay."""
