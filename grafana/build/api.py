@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models import dashboard as dash
 
-from grafana.build import common, limits, processes, traffic
+from grafana.build import accounts, common, limits, processes, traffic
 from grafana.build.figures import number
 from grafana.build.frame import choice, source
 from grafana.build.graphs import Lines, graph, heat
@@ -42,7 +42,7 @@ def api() -> dash.Dashboard:
             choice("instance", "Instance", metric("up", API)),
             choice("handler", "Handler", metric("http_requests_total", API)),
         ],
-        [_objectives(), _requests(), _saturation(), _inside()],
+        [_objectives(), _requests(), accounts.section(*HERE), _saturation(), _inside()],
     )
 
 
@@ -122,8 +122,7 @@ def _refused() -> dash.Panel:
         "Requests rejected before a prediction, in a second. The reasons are counted for the whole "
         "instance, not by handler.",
         "no overload; some too_large, invalid and unauthorized is normal on the open internet.",
-        "overload: InferenceSaturated. A jump of unauthorized: a client's token has expired, or "
-        "somebody guesses tokens.",
+        "overload: InferenceSaturated. unauthorized, quota or rate: see Accounts below.",
     )
     query = rate("http_requests_rejected_total", *HERE, by=("reason",))
     how = Lines(stacked=True, colours=REASONS)

@@ -18,6 +18,7 @@ TIME_LIMIT_SHARE = 0.8  # JobsNearTimeLimit
 LAG_SECONDS = 1  # EventLoopBlocked, p99
 MEMORY_SHARE = 0.9  # MemoryNearLimit
 DROPPED_SHARE = 0.5  # WebsocketFramesDropped
+SIGN_IN_SHARE = 0.5  # SignInsFailing
 DRIFT_WATCH, DRIFT = 0.1, 0.25  # Siddiqi 2006: below 0.1 no change, above 0.25 drift
 DRIFT_SAMPLES = 500  # with fewer the index is chance
 LOW_CONFIDENCE = "0.3"  # bucket edge of LowConfidence, and its share of predictions

@@ -195,6 +195,7 @@ def test_limits_are_those_of_the_alerts():
         f"{limits.TIME_LIMIT_SHARE} * max",
         f"> {limits.LAG_SECONDS}\n",
         f"> {limits.MEMORY_SHARE}\n",
+        f'method=~"password|refresh|oidc"}}[5m])) > {limits.SIGN_IN_SHARE}\n',
         f"> {limits.DRIFT}\n",
         f">= {limits.DRIFT_SAMPLES}\n",
         f"ratio_rate30m > {limits.LOW_CONFIDENCE_SHARE}",
