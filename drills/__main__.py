@@ -30,7 +30,7 @@ def row(*cells: str) -> str:
 
 def run(names: list[str], folder: Path) -> None:
     """Run the drills of these alerts one after another, in one stack under healthy traffic."""
-    with standing(folder) as stack, Traffic(stack.url, healthy()) as traffic:
+    with standing(folder) as stack, Traffic(stack.url, healthy(), stack.key) as traffic:
         traffic.await_each(WARMUP_ROUNDS)
         show(f"every window of the shipped files divided by {FACTOR:g}\n")
         show(row(*HEAD))

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import psutil
 
 from drills.stack import Stack
+from drills.traffic import Traffic, guess
 
 SHARE = 0.3
+GUESSES = 20  # a second, of each of the clients
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,21 @@ def workers_stopped(stack: Stack) -> Iterator[None]:
                 process.resume()
 
 
+@contextmanager
+def refresh_tokens_guessed(stack: Stack) -> Iterator[None]:
+    """A client guesses refresh tokens."""
+    with Traffic(stack.url, {"guess": guess}, per_second=GUESSES):
+        yield
+
+
+@contextmanager
+def valkey_stopped(stack: Stack) -> Iterator[None]:
+    """Valkey, which is broker and limit store, is stopped; afterwards it is restarted."""
+    stack.valkey.stop()
+    yield
+    stack.valkey.start()
+
+
 FAULTS = {
     fault.alert: fault
     for fault in (
@@ -70,5 +87,7 @@ FAULTS = {
         ),
         Fault("JobsNotProcessing", "SIGSTOP of the job workers", workers_stopped),
         Fault("ApiDown", "SIGKILL of the whole API", api_killed),
+        Fault("SignInsFailing", "clients that guess refresh tokens", refresh_tokens_guessed),
+        Fault("LimitStoreDown", "SIGTERM of Valkey", valkey_stopped),
     )
 }

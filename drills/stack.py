@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from drills import accounts
 from drills.job_workers import JobWorkers, run_job_workers
 from drills.monitoring import ALERTMANAGER, PROMETHEUS, monitoring
 from drills.programs import binary
@@ -13,7 +14,7 @@ from drills.receiver import Receiver, receiving
 from drills.server import OK, ROOT, Server, await_ready, end, free_port, launch
 from drills.source_tree import copy_tree
 from drills.traffic import MAX_BYTES
-from drills.valkey import serving_valkey
+from drills.valkey import Valkey, serving_valkey
 
 FACTOR = 60.0  # an hour is a minute, a scrape comes every 250 ms
 MODELS = "drill,text_to_image"  # a fast one without weights, and one for jobs
@@ -48,10 +49,15 @@ class Api:
 
 @dataclass(frozen=True)
 class Stack:
-    """The whole stack. tree: working directory; factor: by which alerting time is accelerated."""
+    """The whole stack. tree: working directory; factor: by which alerting time is accelerated.
+
+    key: API key of its clients.
+    """
 
     tree: Path
     api: Api
+    valkey: Valkey
+    key: str
     job_workers: JobWorkers
     prometheus: Prometheus
     receiver: Receiver
@@ -86,6 +92,7 @@ def standing(folder: Path, *, factor: float = FACTOR, **settings: object) -> Ite
             "STORAGE_SECRET": "the secret of this drill",
             "MAX_BODY_BYTES": MAX_BYTES,
             "CACHE_DIR": ROOT / "var" / "cache",  # nets are converted once, not at every drill
+            **accounts.SETTINGS,
             **settings,
         }
         job_workers = stack.enter_context(
@@ -95,6 +102,8 @@ def standing(folder: Path, *, factor: float = FACTOR, **settings: object) -> Ite
         stack.callback(api.kill)
         api.await_ready()
         job_workers.await_ready(1)
+        key = accounts.create_key(api.server.url)
         receiver = stack.enter_context(receiving())
         watched = monitoring(folder, factor, receiver, api.server, job_workers.metrics_port, valkey)
-        yield Stack(tree, api, job_workers, stack.enter_context(watched), receiver, factor)
+        prometheus = stack.enter_context(watched)
+        yield Stack(tree, api, valkey, key, job_workers, prometheus, receiver, factor)

@@ -17,6 +17,7 @@ from PIL import Image
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
+from drills.accounts import bearer
 from drills.waiting import DEADLINE
 
 UNANSWERED = 0  # instead of a status, where the connection was refused or broke
@@ -43,12 +44,13 @@ def picture(number: int) -> bytes:
 
 
 class Client:
-    """A client with one connection."""
+    """A client with one connection. key: None where AUTH=off."""
 
     _numbers = count()  # of the images of all clients: none is sent twice by accident
 
-    def __init__(self, url: str) -> None:
-        self.http = httpx2.Client(base_url=url, timeout=DEADLINE)
+    def __init__(self, url: str, key: str | None = None) -> None:
+        self.headers = bearer(key) if key else {}
+        self.http = httpx2.Client(base_url=url, timeout=DEADLINE, headers=self.headers)
 
     def picture(self) -> bytes:
         """A new image."""
@@ -111,7 +113,8 @@ def stream(model: str) -> Action:
 
     def action(client: Client) -> Statuses:
         url = f"ws{str(client.http.base_url).removeprefix('http').rstrip('/')}"
-        with connect(f"{url}/v1/models/{model}/stream") as session:
+        path = f"{url}/v1/models/{model}/stream"
+        with connect(path, additional_headers=client.headers) as session:
             session.recv(timeout=DEADLINE)
             for _ in range(FRAMES):
                 session.send(client.picture())
@@ -122,6 +125,12 @@ def stream(model: str) -> Action:
         return [SWITCHED]
 
     return action
+
+
+def guess(client: Client) -> Statuses:
+    """Send a refresh token that does not exist."""
+    body = {"refresh_token": "a guess"}
+    return [client.http.post("/v1/tokens/refresh", json=body).status_code]
 
 
 def get(path: str) -> Action:
@@ -146,11 +155,12 @@ def healthy(model: str = "drill") -> dict[str, Action]:
 class Traffic:
     """Clients while the context is open, each with so many actions a second at most.
 
-    outcomes: (action, status) → count.
+    key: that they send. outcomes: (action, status) → count.
     """
 
     url: str
     actions: Mapping[str, Action]
+    key: str | None = None
     clients: int = 2
     per_second: float = 5
     outcomes: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -191,7 +201,7 @@ class Traffic:
                 raise TimeoutError(f"not within {deadline:g} s: {times} of each {self.outcomes}")
 
     def _call(self) -> None:
-        client = Client(self.url)
+        client = Client(self.url, self.key)
         with client.http:
             for name, action in cycle(self.actions.items()):
                 began = time.monotonic()

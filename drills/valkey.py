@@ -44,6 +44,13 @@ class Valkey:
         """A new client."""
         return Redis.from_url(self.url)
 
+    @property
+    def pid(self) -> int:
+        """Process id of the server. Raises RuntimeError where it does not run."""
+        if self._process is None:
+            raise RuntimeError("Valkey does not run")
+        return self._process.pid
+
     def stop(self) -> None:
         """Send SIGTERM, as at a shutdown of the machine."""
         if self._process:

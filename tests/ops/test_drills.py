@@ -30,11 +30,15 @@ LABELS = {
     "ApiErrorBudgetBurn": {"component": "api", "burn": "fast", "slo": "availability"},
     "JobsNotProcessing": {"component": "jobs", "sign": "stalled", "queue": "text_to_image"},
     "ApiDown": {"component": "api", "job": "vitrine-api"},
+    "SignInsFailing": {"component": "api", "severity": "ticket", "method": "refresh"},
+    "LimitStoreDown": {"component": "api", "severity": "ticket", "job": "vitrine-api"},
 }
 DASHBOARDS = {
     "ApiErrorBudgetBurn": "vitrine-api",
     "JobsNotProcessing": "vitrine-jobs",
     "ApiDown": "vitrine-overview",
+    "SignInsFailing": "vitrine-api",
+    "LimitStoreDown": "vitrine-api",
 }
 
 
@@ -48,7 +52,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def traffic(stack: Stack) -> Iterator[Traffic]:
-    with Traffic(stack.url, healthy()) as traffic:
+    with Traffic(stack.url, healthy(), stack.key) as traffic:
         traffic.await_each(1)
         yield traffic
 
@@ -78,10 +82,12 @@ def test_healthy_traffic_is_silent(stack, traffic):
     assert not [rule for rule in stack.prometheus.rules() if rule["health"] != "ok"]
 
 
-def test_the_page_has_the_labels_that_route_it(drilled):
+def test_the_page_has_the_labels_that_route_it(drilled, stack):
     """All of them, and none that only the links need."""
     name = drilled.fault.alert
-    assert drilled.page.labels == {
+    labels = {**drilled.page.labels}
+    assert labels.pop("instance", stack.url.removeprefix("http://")) in stack.url
+    assert labels == {
         "alertname": name,
         "severity": "page",
         "service": "vitrine",

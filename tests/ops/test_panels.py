@@ -17,7 +17,7 @@ from drills.programs import NotInstalled, binary
 from drills.prometheus import Prometheus
 from drills.scaled import promql
 from drills.stack import Stack, standing
-from drills.traffic import UNKNOWN_PROMPT, Traffic, burst, healthy, job, predictions
+from drills.traffic import UNKNOWN_PROMPT, Traffic, burst, guess, healthy, job, predictions
 from drills.waiting import wait_until
 from tests.ops.pages import RUNBOOKS, Page
 from tests.ops.panels import DASHBOARDS, ROOT, Target, recorded, targets_of
@@ -51,6 +51,7 @@ ACTIONS = {
     **DRILLED,
     "failing_job": job(UNKNOWN_PROMPT),
     "burst": burst("drill"),
+    "guess": guess,
 }
 
 
@@ -80,7 +81,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     settings = {"RESULT_CACHE": "memory", "QUEUE_LIMIT": 4}
     models = "classification,drill,text_to_image"
     with standing(tmp_path_factory.mktemp("panels"), MODELS=models, **settings) as stack:
-        with Traffic(stack.url, ACTIONS, clients=3) as traffic, model_raises(stack):
+        with Traffic(stack.url, ACTIONS, stack.key, clients=3) as traffic, model_raises(stack):
             traffic.await_each(ROUNDS)
             for name in ALERTS:
                 stack.receiver.await_alert(name, path=WEBHOOK)
@@ -152,6 +153,9 @@ def test_a_panel_shows_something_that_makes_sense(seen, target):
         ("vitrine-api", "Instances up", [1]),
         ("vitrine-api", "Workers missing", [0]),
         ("vitrine-api", "Workers", [2, 2]),
+        ("vitrine-api", "Sign-ins that fail", [1]),
+        ("vitrine-api", "Quota exhausted", [0]),
+        ("vitrine-api", "Limit store", [1]),
         ("vitrine-inference", "Models not loaded", [0]),
         ("vitrine-jobs", "Broker", [1]),
         ("vitrine-jobs", "Workers", [1, 1]),
