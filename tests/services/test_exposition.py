@@ -1,4 +1,7 @@
-"""What the API and the job workers expose is what the catalogue says: all of it, and no more."""
+"""What the API and the job workers expose is what the catalogue says: all of it, and no more.
+
+With accounts on, as there are more series then.
+"""
 
 import shutil
 import subprocess
@@ -11,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
+from drills import accounts
 from drills.job_workers import run_job_workers
 from drills.server import Server
 from drills.waiting import DEADLINE, wait_until
@@ -60,7 +64,13 @@ def expositions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     """The product as shipped, after a little of everything was asked of it."""
     folder = tmp_path_factory.mktemp("exposition")
     with standing("embedded", folder) as stack:
-        shipped = {**stack.variables, "MODELS": None, "WEB_CONCURRENCY": 1, "WORKER_PROCESSES": 1}
+        shipped = {
+            **stack.variables,
+            **accounts.SETTINGS,
+            "MODELS": None,
+            "WEB_CONCURRENCY": 1,
+            "WORKER_PROCESSES": 1,
+        }
         with (
             serve(folder, app=None, **shipped) as server,
             run_job_workers(folder, **shipped) as crew,
@@ -75,22 +85,25 @@ def expositions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 def use(server: Server) -> None:
     """Predict, be refused, stream a frame, and have jobs done, one of which fails."""
     images = [photo("chelsea").read_bytes(), picture(), b"no picture"]
+    headers = accounts.bearer(accounts.create_key(server.url))
     predictions = f"{server.url}/v1/models/{QUICK}/predictions"
     for image in images:
-        httpx2.post(predictions, files={"image": image}, timeout=DEADLINE)
-    with connect(f"ws://127.0.0.1:{server.port}/v1/models/{QUICK}/stream") as stream:
+        httpx2.post(predictions, files={"image": image}, headers=headers, timeout=DEADLINE)
+    url = f"ws://127.0.0.1:{server.port}/v1/models/{QUICK}/stream"
+    with connect(url, additional_headers=headers) as stream:
         stream.recv(DEADLINE)
         stream.send(images[0])
         stream.recv(DEADLINE)
     for model in (QUICK, LONG):
         url = f"{server.url}/v1/models/{model}/jobs"
-        answer = httpx2.post(url, files={"image": images[0]}, timeout=DEADLINE)
+        answer = httpx2.post(url, files={"image": images[0]}, headers=headers, timeout=DEADLINE)
         job = f"{server.url}{answer.headers['location']}"
-        wait_until(lambda job=job: ended(job), f"the job of {model} has ended", 120)
+        wait_until(lambda job=job: ended(job, headers), f"the job of {model} has ended", 120)
+    httpx2.get(f"{server.url}/v1/models", timeout=DEADLINE)  # by nobody
 
 
-def ended(job: str) -> bool:
-    return httpx2.get(job, timeout=DEADLINE).json()["status"] in JOB_ENDS
+def ended(job: str, headers: dict[str, str]) -> bool:
+    return httpx2.get(job, headers=headers, timeout=DEADLINE).json()["status"] in JOB_ENDS
 
 
 def by_name(spec: Spec) -> str:
@@ -122,6 +135,20 @@ def test_what_is_exposed_is_in_the_catalogue(expositions, where):
 def test_the_series_of_a_used_instance_are_within_the_budget(expositions, where):
     """However many workers there are, their series are merged."""
     assert 100 < expositions[where].series <= BUDGETS[where]
+
+
+def test_accounts_are_counted_by_what_they_did(expositions):
+    """A sign-in by password, a key, and somebody without either."""
+    families = expositions["API"].families
+    attempts = {
+        (s.labels["method"], s.labels["outcome"]): s.value
+        for s in families["auth_attempts_total"].samples
+    }
+    assert attempts["password", "ok"] == 1
+    assert attempts["key", "ok"] >= 1
+    refusals = {s.labels["reason"]: s.value for s in families["auth_refusals_total"].samples}
+    assert refusals["missing"] == 1 == sum(refusals.values())
+    assert value(expositions["API"], "limit_store_up") == 1
 
 
 def test_what_the_features_share_is_there(expositions):
