@@ -12,7 +12,7 @@ local file = io.open("{body}", "rb")
 wrk.method = "{method}"
 wrk.body = file:read("*a")
 wrk.headers["Content-Type"] = "{content_type}"
-function done(summary, latency, _)
+{headers}function done(summary, latency, _)
   local e = summary.errors
   print(string.format(
     '{{"requests": %d, "us": %d, "p50": %d, "p99": %d, "bad": %d, "broken": %d}}',
@@ -25,18 +25,26 @@ MICROSECONDS = 1e6
 
 @dataclass(frozen=True)
 class Post:
-    """A request for a prediction. method: another than POST for other loads."""
+    """A request for a prediction. method: another than POST for other loads.
+
+    token: sent as `Authorization: Bearer`.
+    """
 
     path: str
     body: bytes
     content_type: str
     method: str = "POST"
+    token: str | None = None
 
 
 @dataclass(frozen=True)
 class Load:
-    """Results of a load. Latencies in seconds; bad: answers other than 2xx and 3xx, not counted."""
+    """Results of a load. Latencies in seconds; bad: answers other than 2xx and 3xx, not counted.
 
+    requests: that were answered, whatever the answer.
+    """
+
+    requests: int
     requests_per_second: float
     p50: float
     p99: float
@@ -53,7 +61,10 @@ def load(server: Server, post: Post, clients: int, seconds: float) -> dict[str, 
     folder.mkdir(parents=True, exist_ok=True)
     body, script = folder / "body", folder / "post.lua"
     body.write_bytes(post.body)
-    script.write_text(SCRIPT.format(body=body, method=post.method, content_type=post.content_type))
+    token = f'wrk.headers["Authorization"] = "Bearer {post.token}"\n' if post.token else ""
+    script.write_text(
+        SCRIPT.format(body=body, method=post.method, content_type=post.content_type, headers=token)
+    )
     command = [
         *("wrk", "--threads", "1", "--connections", str(clients)),
         *("--duration", f"{max(1, round(seconds))}s", "--timeout", "10s"),
@@ -69,6 +80,7 @@ def load(server: Server, post: Post, clients: int, seconds: float) -> dict[str, 
     elapsed = found["us"] / MICROSECONDS
     return asdict(
         Load(
+            requests=found["requests"],
             requests_per_second=(found["requests"] - found["bad"]) / elapsed,
             p50=found["p50"] / MICROSECONDS,
             p99=found["p99"] / MICROSECONDS,

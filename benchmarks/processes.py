@@ -66,6 +66,15 @@ class Server:
             return {child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE}
         return set()
 
+    def processor_seconds(self) -> float:
+        """Processor time of all its processes so far."""
+        total = 0.0
+        for process in self.family():
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
     def memory(self) -> tuple[int, int]:
         """Bytes of all its processes: proportional (PSS) and resident (RSS)."""
         proportional = resident = 0

@@ -7,7 +7,8 @@ from benchmarks.paths import ROOT
 PAGE = ROOT / "docs" / "performance.md"
 STREAMS = "## Live streams"
 BROWSER = "## The page in a browser"
-TITLES = (STREAMS, BROWSER)  # in this order, at the end of the page
+ACCOUNTS = "## Accounts"
+TITLES = (STREAMS, BROWSER, ACCOUNTS)  # in this order, at the end of the page
 
 
 def read_sections(page: Path) -> dict[str, str]:
