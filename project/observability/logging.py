@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _QUIET = (
     *("httpx", "httpx2", "urllib3", "PIL", "asyncio", "multipart", "python_multipart", "alembic"),
+    "aiosqlite",  # each statement with its values: e-mails, hashes of passwords
     "uvicorn.access",  # request_served says it without the query string
     "uvicorn.websocket",  # stream_served says it likewise; see server/websocket.py
     # They log in signal handlers, which may interrupt a line: Loguru's lock is not re-entrant.

@@ -2,7 +2,8 @@
 
 FastAPI makes the server span itself where it has a tracer provider. Without a collector there is
 no provider, as spans cost the same where none are exported; the ids for the log then come from
-context.py. Probes and scrapes have ids as well, but are never exported, and no query string is.
+context.py. Probes and scrapes have ids as well, but are never exported. Of a
+URL the template of its route is, as `http.route`, and nothing that the client chooses.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from project.observability.request_context import QUIET
 from project.settings import Settings
 
 FLUSH_SECONDS = 2.0
+REDACTED = frozenset({"url.path", "url.query"})
 
 
 class WithoutProbes(Sampler):
@@ -60,10 +62,10 @@ class SpanQueue(BatchSpanProcessor):
     """Exports spans in batches; counts those that it drops, for lack of space or time."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Redact the query string, which FastAPI adds and which may hold anything."""
+        """Redact path and query string, which FastAPI adds: a client may put a key there."""
         super().on_start(span, parent_context)
-        if span.attributes and "url.query" in span.attributes:
-            span.set_attribute("url.query", "REDACTED")
+        for name in REDACTED & (span.attributes or {}).keys():
+            span.set_attribute(name, "REDACTED")
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span; a full queue drops its oldest one."""

@@ -371,7 +371,7 @@ def test_the_run_was_a_whole_one(run):
     assert any("predictions" in name for name in run.spans)
     assert b"auth_attempts_total" in run.written["metrics"]
     assert b"request_served" in run.written["LOG_FILE"]
-    assert ANN["email"].lower().encode() in run.written["database"]
+    assert ANN["full_name"].encode() in run.written["database"]
 
 
 def test_no_secret_is_written_anywhere(run):
