@@ -41,7 +41,7 @@ median, with the least and the most of the medians of each pair of servers."""
 
 
 @dataclass
-class Measured:
+class Series:
     """Of each turn of a server: requests a second, and processor seconds a request."""
 
     rates: list[float] = field(default_factory=list)
@@ -88,12 +88,12 @@ def pair() -> Iterator[dict[str, Subject]]:
             yield found
 
 
-def measure(pairs: int, turns: int, seconds: float) -> list[dict[str, Measured]]:
+def measure(pairs: int, turns: int, seconds: float) -> list[dict[str, Series]]:
     """What each pair of servers did. Raises NotRunnable where a request was refused."""
     found = []
     for number in range(pairs):
         with pair() as subjects:
-            measured = {name: Measured() for name in subjects}
+            measured = {name: Series() for name in subjects}
             for turn in range(turns):
                 for name in ("keys", "off") if turn % 2 else ("off", "keys"):
                     _turn(subjects[name], seconds, measured[name])
@@ -102,7 +102,7 @@ def measure(pairs: int, turns: int, seconds: float) -> list[dict[str, Measured]]
     return found
 
 
-def _turn(subject: Subject, seconds: float, measured: Measured) -> None:
+def _turn(subject: Subject, seconds: float, measured: Series) -> None:
     before = subject.processor_seconds()
     cell = load(subject.server, subject.post, CLIENTS, seconds)
     if cell["bad"] or cell["broken"]:
@@ -111,7 +111,7 @@ def _turn(subject: Subject, seconds: float, measured: Measured) -> None:
     measured.costs.append((subject.processor_seconds() - before) / cell["requests"])
 
 
-def _ratios(measured: dict[str, Measured]) -> tuple[float, float]:
+def _ratios(measured: dict[str, Series]) -> tuple[float, float]:
     """Of one pair of servers: throughput with accounts, and requests a processor second, by off."""
     keys, off = measured["keys"], measured["off"]
     rates = [a / b for a, b in zip(keys.rates, off.rates, strict=True)]
@@ -119,7 +119,7 @@ def _ratios(measured: dict[str, Measured]) -> tuple[float, float]:
     return median(rates), median(costs)
 
 
-def report(found: list[dict[str, Measured]]) -> Lines:
+def report(found: list[dict[str, Series]]) -> Lines:
     """The table of all pairs."""
     rows = []
     for index, what in enumerate(("requests/s", "requests for each second of processors")):
