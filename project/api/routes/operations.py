@@ -1,9 +1,11 @@
 """Routes for operators and their tools: /health, /ready, /metadata, /metrics."""
 
+import asyncio
 import platform
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import version
-from typing import Literal
+from typing import Literal, Self
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import Metric
@@ -16,6 +18,7 @@ from project.api.dependencies import ReadinessDep, RunnerDep, SettingsDep, State
 from project.api.openapi import problem_responses
 from project.api.readiness import Readiness, readiness_metrics
 from project.api.routes.models import ModelSummary, list_models
+from project.api.state import State
 from project.jobs.queue import QueueState
 from project.observability.exposition import CONTENT_TYPE, expose
 from project.observability.metrics import (
@@ -25,6 +28,9 @@ from project.observability.metrics import (
     observed,
 )
 from project.resources import size
+from project.settings import Settings
+
+QUEUES_SECONDS = 1.0  # that the broker has to count: the page waits for this answer
 
 router = APIRouter(tags=["operations"])
 metrics_router = APIRouter(tags=["operations"])
@@ -34,6 +40,27 @@ class Health(BaseModel):
     """The process lives."""
 
     status: str = "ok"
+
+
+class AccountsView(BaseModel):
+    """What a client has to know before it signs in."""
+
+    registration: Literal["open", "invitation", "closed"]
+    documents: list[str] = Field(
+        description="National documents, one of which registration takes; names of python-stdnum."
+    )
+    document_required: bool
+    mails_reset_links: bool = Field(description="Whether POST /v1/passwords/reset-requests works.")
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The view of the settings."""
+        return cls(
+            registration=settings.registration,
+            documents=[*settings.user_document],
+            document_required=bool(settings.user_document) and settings.environment != "local",
+            mails_reset_links=settings.smtp_url is not None,
+        )
 
 
 class Metadata(BaseModel):
@@ -47,9 +74,11 @@ class Metadata(BaseModel):
     torch: str
     models: list[ModelSummary]
     queues: dict[str, QueueState] | None = Field(
-        description="Messages of each model's jobs, as the broker counts them; null without jobs "
-        "or broker."
+        description="Messages of each model's jobs, as the broker counts them; null without jobs, "
+        "and where the broker does not answer at once."
     )
+    docs: bool = Field(description="Whether /docs is served.")
+    accounts: AccountsView | None = Field(description="null with AUTH=off.")
 
 
 # Two decorators, as GET and HEAD cannot share an operation id; OpenAPI describes GET alone.
@@ -88,7 +117,7 @@ async def ready(
 @router.get("/metadata")
 async def metadata(state: StateDep) -> Metadata:
     """Version, revision, models and the state of their queues."""
-    settings, job_services = state["settings"], state["job_services"]
+    settings = state["settings"]
     return Metadata(
         version=__version__,
         revision=settings.revision,
@@ -97,8 +126,19 @@ async def metadata(state: StateDep) -> Metadata:
         python=platform.python_version(),
         torch=version("torch"),
         models=(await list_models(state)).models,
-        queues=await job_services.queue_states([*state["models"]]) if job_services else None,
+        queues=await _queue_states(state),
+        docs=settings.docs,
+        accounts=AccountsView.of(settings) if settings.auth == "keys" else None,
     )
+
+
+async def _queue_states(state: State) -> dict[str, QueueState] | None:
+    job_services = state["job_services"]
+    if job_services is not None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUEUES_SECONDS):
+                return await job_services.queue_states([*state["models"]])
+    return None
 
 
 @metrics_router.get("/metrics", response_class=Response, responses=problem_responses(401))
