@@ -77,8 +77,15 @@ FullName = Annotated[
 NewPassword = Annotated[
     str,
     BeforeValidator(_encodable),
-    StringConstraints(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD),
-    Field(json_schema_extra={"format": "password", "writeOnly": True}),
+    AfterValidator(fields.password),
+    Field(
+        json_schema_extra={
+            "format": "password",
+            "writeOnly": True,
+            "minLength": MIN_PASSWORD,
+            "maxLength": MAX_PASSWORD,
+        }
+    ),
 ]
 Password = Annotated[
     str,
