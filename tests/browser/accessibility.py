@@ -5,9 +5,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
+from tests.browser.conftest import Visit
 from tests.node_packages import install
+
+WIDE, NARROW, NARROWEST = (ViewportSize(width=width, height=900) for width in (1280, 390, 320))
+
+# Axe sees all of a state in light and wide; dark and narrow, what depends on that. Contrast is
+# measured for every text in both.
+OF_LOOKS = ["target-size", "scrollable-region-focusable"]
 
 RUN = """(rules) => axe.run(document, {
   resultTypes: ["violations"],
@@ -87,3 +94,16 @@ def faults(page: Page, rules: Sequence[str] = ()) -> list[Any]:
     if page.evaluate("() => document.documentElement.scrollWidth > innerWidth"):
         found.append("scrolls sideways")
     return found
+
+
+def check(tab: Visit, state: str) -> None:
+    """The page as it stands has no fault; nor dark and narrow, nor on the narrowest screen."""
+    page = tab.page
+    assert faults(page) == [], state
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size(NARROW)
+    assert faults(page, OF_LOOKS) == [], f"{state}, dark and narrow"
+    page.set_viewport_size(NARROWEST)
+    assert not page.evaluate("() => document.documentElement.scrollWidth > innerWidth"), state
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(WIDE)

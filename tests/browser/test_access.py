@@ -7,32 +7,13 @@ import time
 from playwright.sync_api import expect
 
 from project.db.engine import open_database
-from tests.browser.accessibility import FOCUSED, faults
+from tests.browser.accessibility import FOCUSED, WIDE, check
 from tests.browser.conftest import BLUE, RED, run
 from tests.browser.models_app import MODELS
 from tests.database import PROBLEM, Jobs, database_settings
 from tests.photos import photo
 
-# Axe sees all of a state in light and wide; dark and narrow, what depends on that. Contrast is
-# measured for every text in both.
-OF_LOOKS = ["target-size", "scrollable-region-focusable"]
 BROKEN = {"name": "broken.png", "mimeType": "image/png", "buffer": b"no"}
-
-
-WIDE, NARROW, NARROWEST = ({"width": width, "height": 900} for width in (1280, 390, 320))
-
-
-def check(tab, state):
-    """The page as it stands, then dark and narrow, and on the narrowest screen."""
-    page = tab.page
-    assert faults(page) == [], state
-    page.emulate_media(color_scheme="dark")
-    page.set_viewport_size(NARROW)
-    assert faults(page, OF_LOOKS) == [], f"{state}, dark and narrow"
-    page.set_viewport_size(NARROWEST)
-    assert not page.evaluate("() => document.documentElement.scrollWidth > innerWidth"), state
-    page.emulate_media(color_scheme="light")
-    page.set_viewport_size(WIDE)
 
 
 def test_every_model_has_no_fault_empty_with_an_answer_and_with_a_problem(visit, kinds):
@@ -77,7 +58,7 @@ def test_every_other_state_has_no_fault(visit, every_kind):
     kinds = every_kind.server
     tab = visit(kinds, "/health", viewport=WIDE, permissions=["camera"])
     page = tab.page
-    page.route("**/v1/models", lambda route: None, times=1)
+    page.route("**/metadata", lambda route: None, times=1)
     page.goto(kinds.url)
     expect(page.locator("#state")).to_have_text("Ready")
     check(tab, "loading")
@@ -153,7 +134,7 @@ def tabs(tab, count):
 def test_the_keyboard_reaches_everything_in_reading_order_and_shows_where_it_is(visit, kinds):
     """Tab goes through links, models, picture, parameters, run, answer, command and panel."""
     tab = visit(kinds, "/#finder")
-    expected = ["Vitrine", "API docs", "metrics-link", "Readiness"]
+    expected = ["Vitrine", "docs-link", "metrics-link", "Readiness"]
     assert tabs(tab, 4) == expected
     tab.page.locator("#models a").last.focus()
     assert tabs(tab, 12) == [

@@ -392,11 +392,14 @@ def test_the_arithmetic_of_the_stream(visit, kinds):
         for code in (1000, 1006, 1008, 1009, 1011, 1012, 1013, 4401, 4403, 4408, 4429)
     }
     assert {code: it["action"] for code, it in actions.items()} == {
-        **dict.fromkeys((1000, 1008, 4401, 4403, 4429), "stop"),
+        **dict.fromkeys((1000, 1008, 4403, 4429), "stop"),
         **dict.fromkeys((1006, 1011, 1012, 1013), "again"),
         1009: "smaller",
+        4401: "renew",
         4408: "wait",
     }
+    renewed = tab.page.evaluate(STREAM, ["afterClose", 4401, {**state, "isRenewed": True}])
+    assert renewed["action"] == "stop"
     assert actions[1013]["delay"] >= 7000
     assert actions[1012]["delay"] <= 1000
     long = tab.page.evaluate(STREAM, ["afterClose", 1006, {"lived": 60_001, "tries": 9}])

@@ -53,6 +53,30 @@ def test_a_text_of_any_kind_makes_a_command_that_is_safe_to_paste(visit, kinds, 
     assert json.loads(run(tab.page.locator("#curl").text_content(), tmp_path)) == shown
 
 
+def test_the_command_of_a_stream_leaves_out_what_only_json_can_hold(visit, kinds):
+    """Its parameters are texts; a line that no shell runs says what is missing."""
+    tab = visit(kinds, "/#measure", permissions=["camera"])
+    tab.page.get_by_label("options").fill('{"a": 1}')
+    tab.press("Use the camera")
+    expect(tab.page.locator("#curl")).to_have_text(
+        "# without options, which only JSON can hold\n"
+        f"python -m project stream measure video.mp4 --url {kinds.url}"
+    )
+
+
+def test_the_link_to_the_documentation_goes_where_there_is_none(visit, kinds):
+    """With DOCS=off."""
+    tab = visit(kinds, "/health")
+
+    def without(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "docs": False})
+
+    tab.page.route("**/metadata", without)
+    tab.open()
+    expect(tab.page.get_by_role("link", name="API docs")).to_be_hidden()
+
+
 def test_the_command_is_copied_and_the_links_lead_to_what_they_name(visit, kinds):
     """What is copied is what is shown: the model's real path on this very origin."""
     tab = visit(kinds, "/#shade", permissions=["clipboard-read", "clipboard-write"])

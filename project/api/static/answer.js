@@ -1,7 +1,7 @@
 // The panel of the answer: a result by its kinds (rows with bars, pictures; the rest as names and
 // values), where its time went, or a problem.
 
-import { button, byId, bytes, copy, element, milliseconds, percent } from "./dom.js";
+import { button, byId, bytes, copy, element, milliseconds, percent, when } from "./dom.js";
 import { showInputFaults } from "./inputs.js";
 import { showFaults } from "./parameters.js";
 import { resultKinds } from "./schema.js";
@@ -262,7 +262,7 @@ export function showTimings(stages, roundTrip) {
 
 /** again(): runs the same once more; null where that cannot help. */
 export function showProblem(problem, again) {
-  const { title, detail, errors, status, requestId, retry, after } = problem;
+  const { type, title, detail, errors, status, requestId, retry, after } = problem;
   const parts = [element("h3", {}, title), element("p", {}, detail)];
   const withoutInput = showInputFaults(errors);
   const withoutPlace = showFaults(errors).filter((name) => withoutInput.includes(name));
@@ -276,23 +276,18 @@ export function showProblem(problem, again) {
   }
   if (retry && again) parts.push(button("Try again", again));
   byId("problem").replaceChildren(...parts);
-  if (status === 429 && after) holdRun(after);
+  if (status === 429 && after) holdRun(after, type?.endsWith(":quota-exceeded"));
 }
 
 /** Run keeps the focus while it has to wait, and enables itself. */
-function holdRun(seconds) {
+function holdRun(seconds, isMonth) {
   clearTimeout(counting);
   const run = byId("run");
+  const words = isMonth ? "All of this month is used; more" : "Again";
   const tick = (left) => {
     run.ariaDisabled = left > 0 ? "true" : null;
-    byId("bar-note").textContent = left > 0 ? `Again ${when(left)}.` : "";
+    byId("bar-note").textContent = left > 0 ? `${words} ${when(left)}.` : "";
     if (left > 0) counting = setTimeout(() => tick(left - 1), 1000);
   };
   tick(Math.ceil(seconds));
-}
-
-function when(seconds) {
-  if (seconds < 3600) return `in ${seconds} s`;
-  const at = new Date(Date.now() + seconds * 1000);
-  return `on ${at.toLocaleDateString("en", { day: "numeric", month: "long" })}`;
 }

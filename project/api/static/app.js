@@ -12,14 +12,25 @@ const LAST = "vitrine.model";
 let models = []; // what /v1/models says
 let shown = ""; // the name of the chosen model
 let waiting = null;
+let session = null; // where accounts are on
 
 async function start() {
-  ({ models } = await getJson("/v1/models"));
+  const { models: served, docs, accounts } = await getJson("/metadata");
+  models = served;
+  byId("docs-link").hidden = !docs;
+  if (accounts) (session = await import("./session.js")).begin(accounts, resetToken());
   byId("models").replaceChildren(...models.map(modelLink), ...legend());
   await choose();
   document.body.classList.remove("loading");
   watchMonitor();
   if (stored("sessionStorage", "vitrine.jobs")) (await import("./jobs.js")).resume();
+}
+
+/** The token of a link that resets a password; neither the address nor the history keeps it. */
+function resetToken() {
+  const [, token] = location.hash.match(/^#reset=(.+)/) ?? [];
+  if (token) history.replaceState(null, "", location.pathname);
+  return token;
 }
 
 function modelLink(model) {
@@ -91,6 +102,12 @@ function watchMonitor() {
   observer.observe(byId("monitor"));
 }
 
-addEventListener("hashchange", guarded(() => models.length && choose()));
+function addressChanged() {
+  const reset = session && resetToken();
+  if (reset) session.setPassword(reset);
+  else return models.length && choose();
+}
+
+addEventListener("hashchange", guarded(addressChanged));
 watchReadiness();
 guarded(start)();

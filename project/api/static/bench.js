@@ -1,7 +1,7 @@
 // The bench: the chosen model's inputs and parameters, and one prediction, job or stream at a time.
 
 import { asJson, figureOf, show, showProblem, showTimings } from "./answer.js";
-import { predict, Problem } from "./client.js";
+import { hasAccounts, predict, Problem } from "./client.js";
 import { curlCommand, streamCommand } from "./curl.js";
 import { announce, button, byId, copy, download, element } from "./dom.js";
 import { given, hasPictures, offerInputs, useAsInput, zoneOf } from "./inputs.js";
@@ -36,11 +36,14 @@ export async function chooseModel(detail) {
   inputChanged(true);
 }
 
-/** A model of pictures alone runs as soon as they are there; any other at the press of a button. */
+/**
+ * A model of pictures alone runs as soon as they are there; any other at the press of a button, as
+ * do all where each prediction counts for a user.
+ */
 function runsByItself() {
   const { inputs, background } = model;
   const ofPictures = inputs.some(({ required }) => required) && inputs.every(({ kind }) => kind === "image");
-  return ofPictures && !background;
+  return ofPictures && !background && !hasAccounts();
 }
 
 function inputChanged(complete, name) {
@@ -289,7 +292,7 @@ function showCommand() {
   const [accept] = model.result.media_types;
   const isPicture = accept.startsWith("image/") && !isJob;
   const answer = isPicture ? { headers: { Accept: accept }, output: `result.${accept.split("/")[1]}` } : {};
-  const command = { inputs: commandInputs(), parameters, ...answer };
+  const command = { inputs: commandInputs(), parameters, withKey: hasAccounts(), ...answer };
   byId("curl").textContent = live?.isStream
     ? streamCommand(url, model, parameters)
     : curlCommand(url, model, command);

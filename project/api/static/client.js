@@ -2,9 +2,9 @@
 
 /** An error in the words of a problem document (RFC 9457). retry: whether trying again may help. */
 export class Problem extends Error {
-  constructor({ title, detail, status, request_id: requestId, errors }, { retry = false, after } = {}) {
+  constructor({ type, title, detail, status, request_id: requestId, errors }, { retry = false, after } = {}) {
     super(detail);
-    Object.assign(this, { title, detail, status, requestId, errors: errors ?? {}, retry, after });
+    Object.assign(this, { type, title, detail, status, requestId, errors: errors ?? {}, retry, after });
   }
 }
 
@@ -12,6 +12,17 @@ export class Problem extends Error {
 export async function getJson(path, options = {}) {
   const answer = await send(path, { headers: { Accept: "application/json" }, ...options });
   return await answer.json();
+}
+
+/**
+ * Send a form (URLSearchParams) or JSON, and read JSON; null where the answer has no body.
+ * options.isOpen: it needs no user. Throws Problem.
+ */
+export async function call(method, path, body, options = {}) {
+  const isForm = body instanceof URLSearchParams;
+  const content = isForm ? { body } : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const answer = await send(path, { method, ...content, ...options });
+  return answer.status === 204 ? null : await answer.json();
 }
 
 /** Whether a model's only input is a picture: that is then the body, the parameters are the query. */
@@ -137,15 +148,32 @@ export function parseServerTiming(header) {
   });
 }
 
-/** Whatever the page asks of the server goes through this, and through openSocket. */
-export const request = (path, options) => fetch(path, options);
+let session = null; // where accounts are on: { authorized(ask), protocols(), renew() } of session.js
+
+/** Have the requests under /v1 and the sockets carry the token of a session. */
+export const useSession = (it) => (session = it);
+
+/** Whether predictions count for a user: then none runs by itself. */
+export const hasAccounts = () => session !== null;
+
+/** Renew the token that a socket was refused with. Returns whether there is a new one. */
+export const renewSession = async () => Boolean(await session?.renew());
+
+/**
+ * Whatever the page asks of the server goes through this, and through openSocket.
+ * isOpen: it needs no user.
+ */
+export function request(path, { isOpen, ...options } = {}) {
+  const ask = (more) => fetch(path, { ...options, headers: { ...options.headers, ...more } });
+  return session && !isOpen && path.startsWith("/v1/") ? session.authorized(ask) : ask();
+}
 
 /** Open a WebSocket at a path of this server, with that query. */
 export function openSocket(path, query, protocols) {
   const url = new URL(path, location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   url.search = new URLSearchParams(query);
-  return new WebSocket(url, protocols);
+  return new WebSocket(url, [...protocols, ...(session?.protocols() ?? [])]);
 }
 
 async function send(path, options, expected = []) {
@@ -153,7 +181,7 @@ async function send(path, options, expected = []) {
   try {
     answer = await request(path, options);
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (error.name === "AbortError" || error instanceof Problem) throw error;
     throw await unreachable(options.body !== undefined);
   }
   if (answer.ok || expected.includes(answer.status)) return answer;

@@ -7,9 +7,10 @@ const PLAIN = /^[\w@%+=:,./-]+$/;
 /**
  * model: whose inputs decide how they are sent. inputs: [{ name, kind, value: File or string }].
  * parameters: those to send, by name. headers: { name: value }. output: the file for the answer.
+ * withKey: with an API key, as a variable of the shell.
  */
-export function curlCommand(url, model, { inputs, parameters, headers = {}, output }) {
-  const words = ["curl"];
+export function curlCommand(url, model, { inputs, parameters, headers = {}, output, withKey }) {
+  const words = [];
   const address = new URL(url);
   const asJson = needsJson(parameters);
   if (asJson) {
@@ -25,17 +26,23 @@ export function curlCommand(url, model, { inputs, parameters, headers = {}, outp
     }
     for (const [name, value] of pairs(parameters)) words.push(...field(name, value));
   }
-  if (words.length === 1) words.push("-X", "POST");
+  if (!words.length) words.push("-X", "POST");
   for (const [name, value] of Object.entries(headers)) words.push("-H", `${name}: ${value}`);
   if (output) words.push("-o", output);
-  const command = [...words, address.href].map(shell).join(" ");
+  const key = withKey ? [`-H "Authorization: Bearer $VITRINE_KEY"`] : [];
+  const command = ["curl", ...key, ...[...words, address.href].map(shell)].join(" ");
   return asJson ? `${jsonBody(inputs, plain(parameters))} | ${command}` : command;
 }
 
-/** The command for the frames of a camera or a video. */
+/** The command for the frames of a camera or a video; what only JSON can hold is no --param. */
 export function streamCommand(url, model, parameters) {
-  const items = pairs(plain(parameters)).map(([name, value]) => ` --param ${shell(`${name}=${value}`)}`);
-  return `python -m project stream ${model.name} video.mp4${items.join("")} --url ${new URL(url).origin}`;
+  const isText = ([, value]) => value.json === undefined;
+  const entries = Object.entries(parameters);
+  const items = pairs(Object.fromEntries(entries.filter(isText)));
+  const words = items.map(([name, value]) => ` --param ${shell(`${name}=${value}`)}`);
+  const left = entries.filter((entry) => !isText(entry)).map(([name]) => name);
+  const note = left.length ? `# without ${left.join(" and ")}, which only JSON can hold\n` : "";
+  return `${note}python -m project stream ${model.name} video.mp4${words.join("")} --url ${new URL(url).origin}`;
 }
 
 /** What prints the JSON object, with pictures in base64. */

@@ -43,6 +43,13 @@ export function bytes(size) {
   return size < 1e6 ? `${Math.round(size / 1000)} kB` : `${(size / 1e6).toFixed(1)} MB`;
 }
 
+/** Seconds from now for people: `in 40 s`, or `on 1 January`. */
+export function when(seconds) {
+  if (seconds < 3600) return `in ${seconds} s`;
+  const at = new Date(Date.now() + seconds * 1000);
+  return `on ${at.toLocaleDateString("en", { day: "numeric", month: "long" })}`;
+}
+
 /** Have a screen reader say a sentence; live: only once it has stood for two seconds. */
 export function announce(words, { live = false } = {}) {
   if (live && words === pending?.words) return;

@@ -1,5 +1,6 @@
 // A model's inputs: a zone for each picture, a field for each text. Both survive a change of model.
 
+import { hasAccounts } from "./client.js";
 import { button, element } from "./dom.js";
 import { pictureZone } from "./zone.js";
 
@@ -172,5 +173,5 @@ function textInput({ name, required, examples = [], max_length: ownMax }, place,
 function use(area, example) {
   area.value = example;
   area.dispatchEvent(new Event("input"));
-  area.form.requestSubmit();
+  if (!hasAccounts()) area.form.requestSubmit();
 }

@@ -209,7 +209,8 @@ export function startLive(zone, model, hooks) {
           side += 1;
         }
         if (action === "wait") return setFrozen(true, "Nothing was sent for a while: press Go on.");
-        setState(state === "starting" ? "starting" : "reconnecting", "The connection is lost; trying again.");
+        const words = action === "renew" ? "" : "The connection is lost; trying again.";
+        setState(state === "starting" ? "starting" : "reconnecting", words);
         const seconds = Math.ceil((delay ?? 0) / 1000);
         figures.textContent = `Connecting again${seconds > 1 ? ` in ${seconds} s` : ""}…`;
       },

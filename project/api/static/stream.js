@@ -1,6 +1,6 @@
 // The socket of a live model: frames go out, answers come in; it opens itself again.
 
-import { openSocket } from "./client.js";
+import { openSocket, renewSession } from "./client.js";
 
 const PROTOCOL = "vitrine.v1";
 const MAX_WINDOW = 3; // unanswered frames
@@ -22,10 +22,11 @@ export const backoff = (k, chance = Math.random()) =>
   chance * Math.min(MAX_BACKOFF, 500 * 2 ** Math.min(k, 10));
 
 /**
- * What to do after a close. lived: milliseconds of the session. tries: failures before.
- * Returns { action: again, smaller, wait or stop, delay: milliseconds }.
+ * What to do after a close. lived: milliseconds of the session. tries: failures before. isRenewed:
+ * its token is new. Returns { action: again, renew, smaller, wait or stop, delay: milliseconds }.
  */
-export function afterClose(code, { lived, tries, retryAfter = 0 }) {
+export function afterClose(code, { lived, tries, retryAfter = 0, isRenewed = false }) {
+  if (code === 4401 && !isRenewed) return { action: "renew" };
   if ([1000, 1008, 4401, 4403, 4429].includes(code)) return { action: "stop" };
   if (code === 4408) return { action: "wait" };
   if (code === 1009) return { action: "smaller", delay: 0 };
@@ -55,6 +56,8 @@ export function open(path, query, hooks) {
   let timer = null;
   let problem = null; // the last one that concerns the session
   let answering = 0; // since when
+  let isRenewed = false; // whether the token is new since the last session
+  let isOver = false;
   const pending = new Map(); // number → frame
   const state = { roundTrip: 0, age: 0 };
 
@@ -71,7 +74,7 @@ export function open(path, query, hooks) {
   function receive(message) {
     const now = performance.now();
     if (message.type === "hello") {
-      hello = message;
+      [hello, isRenewed] = [message, false];
       hooks.onHello(message);
     } else if (message.type === "answer") {
       answering ||= now;
@@ -84,7 +87,8 @@ export function open(path, query, hooks) {
     } else if (message.type === "problem") {
       if (!message.frame) problem = message.problem;
       const frame = message.frame ? settle(message.frame) : null;
-      hooks.onProblem(message.problem, frame);
+      const mayRenew = !message.frame && message.problem.status === 401; // its close says the rest
+      if (!mayRenew) hooks.onProblem(message.problem, frame);
     }
   }
 
@@ -105,10 +109,20 @@ export function open(path, query, hooks) {
     [socket, hello] = [null, null];
     settle(Infinity);
     const retryAfter = problem?.retry_after ?? problem?.["retry-after"] ?? 0;
-    const next = afterClose(code, { lived: performance.now() - opened, tries, retryAfter });
+    const next = afterClose(code, { lived: performance.now() - opened, tries, retryAfter, isRenewed });
     if (next.delay !== undefined) timer = setTimeout(connect, next.delay);
-    tries += 1;
+    if (next.action === "renew") renew(problem);
+    else tries += 1;
     hooks.onLost({ ...next, problem });
+  }
+
+  /** Connect again with a new token; where there is none, the stream ends. */
+  async function renew(refusal) {
+    isRenewed = true;
+    const isNew = await renewSession().catch(() => false);
+    if (isOver || socket) return;
+    if (isNew) connect();
+    else hooks.onLost({ action: "stop", problem: refusal });
   }
 
   /** Give up a socket that is silent, without waiting for its close. */
@@ -144,6 +158,7 @@ export function open(path, query, hooks) {
     },
     tell: (message) => isOpen() && socket.send(JSON.stringify(message)),
     close() {
+      isOver = true;
       clearTimeout(timer);
       clearInterval(watch);
       removeEventListener("online", online);
