@@ -42,6 +42,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
             runner=runner,
             readiness=readiness,
             job_services=None,
+            accounts=None,
             streams=streams,
             application=Application(OverloadGuard(runner), runner, readiness, None, streams),
         )

@@ -602,7 +602,7 @@ class Outbox(Mailer):
 async def test_a_user_has_one_link_a_minute_however_often_it_is_asked_for(api):
     """Else anyone could fill its mailbox."""
     now, outbox = time.time(), Outbox()
-    user = await api.user()
+    user = await api.user(password_hash="a hash")
     services = (api.settings, api.accounts.users, Passwords(), outbox)
     registration = Registration(*services, clock=lambda: now)
     for _ in range(5):
@@ -617,7 +617,11 @@ async def test_a_user_has_one_link_a_minute_however_often_it_is_asked_for(api):
 
 
 @pytest.mark.parametrize(
-    "change", [{"active": False}, {"issuer": "https://login.example.org", "subject": "7"}]
+    "change",
+    [
+        {"active": False, "password_hash": "a hash"},
+        {"issuer": "https://login.example.org", "subject": "7"},
+    ],
 )
 async def test_a_user_that_cannot_sign_in_by_password_has_no_link(api, change):
     """A password would open the account of a user whom its provider does not let in any more."""
