@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, cast
@@ -63,6 +64,23 @@ SECURITY_SCHEMES = {
     },
 }
 AUTH_STATUSES = (401, 403, 429, 503)  # of every operation that needs a caller
+LIMIT_FIELDS = {
+    "RateLimit-Policy": {
+        "description": "The caller's limits, each with its quota `q` in a window of `w` seconds.",
+        "schema": {"type": "string", "examples": ['"month";q=10;w=2592000, "rate";q=600;w=60']},
+    },
+    "RateLimit": {
+        "description": "What is left of each, `r`, and the seconds until there is more, `t`.",
+        "schema": {"type": "string", "examples": ['"month";r=3;t=86400, "rate";r=599;t=1']},
+    },
+}
+RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds until a request may succeed.",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+CHARGED = re.compile(r"/v1/models/[^/]+/(predictions|jobs)")  # what quota and rate are counted for
 VALIDATION_ERROR = {"$ref": "#/components/schemas/HTTPValidationError"}
 
 
@@ -111,6 +129,16 @@ def _describe_security(document: dict[str, Any]) -> None:
                 operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
                 for status in AUTH_STATUSES:
                     operation["responses"].setdefault(str(status), _problem_response(status))
+            _describe_limits(operation["responses"], charged=bool(CHARGED.fullmatch(path)))
+
+
+def _describe_limits(responses: dict[str, Any], *, charged: bool) -> None:
+    """Add the header fields of limits. charged: whether successes have them too."""
+    for status, response in responses.items():
+        if status == "429":
+            response["headers"] = RETRY_AFTER | LIMIT_FIELDS
+        elif charged and status.startswith("2"):
+            response["headers"] = response.get("headers", {}) | LIMIT_FIELDS
 
 
 def _describe_problems(responses: dict[str, Any]) -> None:

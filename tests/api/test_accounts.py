@@ -34,12 +34,16 @@ from tests.account_api import (
     account_api,
     bearer,
 )
+from tests.conftest import picture
 
 pytestmark = pytest.mark.anyio
 
 USERS = "/v1/users"
 JSON = {"Content-Type": "application/json"}
 REFRESH = f"{TOKENS}/refresh"
+LIMITS = {"RateLimit", "RateLimit-Policy"}
+MODELS = ("shade", "blend", "paint")
+SUCCESSES = ("200", "202")
 NEW = {
     "email": "Ann@Example.org",
     "username": "Ann",
@@ -712,6 +716,42 @@ async def test_openapi_declares_who_may_ask(api):
     assert not {("post", TOKENS), ("post", USERS), ("get", "/health"), ("get", "/ready")} & secured
     for method, path in secured:
         assert {"401", "403"} <= set(document["paths"][path][method]["responses"])
+
+
+async def test_openapi_has_the_limits_of_each_operation(api):
+    """Wherever there is a refusal by a limit; what is charged says what is left."""
+    document = (await api.client.get("/openapi.json")).json()
+    operations = {
+        (method, path): operation["responses"]
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+    limited = [one for one in operations if operations[one].get("429")]
+    assert {("post", TOKENS), ("post", USERS), ("get", ME), ("get", "/v1/jobs")} <= set(limited)
+    assert ("get", "/health") not in limited
+    for one in limited:
+        assert {*LIMITS, "Retry-After"} <= set(operations[one]["429"]["headers"]), one
+    charged = {
+        (method, path)
+        for (method, path), responses in operations.items()
+        if any(set(responses.get(status, {}).get("headers", ())) >= LIMITS for status in SUCCESSES)
+    }
+    paths = [f"/v1/models/{name}/{what}" for name in MODELS for what in ("predictions", "jobs")]
+    assert charged == {("post", path) for path in paths}
+
+
+async def test_what_a_limit_answers_is_what_openapi_says(tmp_path):
+    """The fields of an answer to a prediction, and of a refusal."""
+    async with account_api(tmp_path, caller_rate="1/hour") as api:
+        headers = {**api.token(await api.user()), "Content-Type": "image/png"}
+        path = "/v1/models/shade/predictions"
+        document = (await api.client.get("/openapi.json")).json()
+        described = document["paths"][path]["post"]["responses"]
+        for status in (200, 429):
+            answer = await api.client.post(path, content=picture(), headers=headers)
+            assert answer.status_code == status, answer.text
+            fields = {name.lower() for name in described[str(status)]["headers"]}
+            assert fields <= set(answer.headers)
 
 
 @pytest.mark.parametrize(
