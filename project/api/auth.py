@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from project.accounts.caller import Caller
 from project.accounts.caller import Scope as Right
@@ -36,6 +36,7 @@ OPEN = frozenset(  # method and path of what a client without an account may ask
         ("POST", "/v1/passwords"),
     }
 )
+PRIVATE = ("/v1/users", "/v1/tokens", "/v1/passwords", "/v1/invitations")  # no cache stores these
 OPEN_FOLDER = "/v1/files/"  # its URLs are signed
 SEND_TOKEN = "send the header `Authorization: Bearer` with an API key or a token"  # noqa: S105
 BEARER_PROTOCOL = "vitrine.bearer."  # a subprotocol, as pages cannot send headers for a WebSocket
@@ -47,6 +48,7 @@ class Authentication:
     """Middleware that sets the caller of each request under /v1, or answers 401.
 
     What needs no caller, and what fails here, counts against the rate of the client's address.
+    No cache may store the answer of a route that has credentials or personal data.
     answer: turns an error into a response, and counts it.
     """
 
@@ -59,6 +61,8 @@ class Authentication:
         if scope["type"] == "http":
             accounts: AccountServices = scope["state"]["accounts"]
             route = scope["method"], _route_path(scope)
+            if route[1].startswith(PRIVATE):
+                send = partial(_send_not_stored, send)
             try:
                 if needs_caller(*route):
                     authorization = Headers(scope=scope).get("authorization", "")
@@ -74,6 +78,13 @@ class Authentication:
                 await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+async def _send_not_stored(send: Send, message: Message) -> None:
+    """Send a part of a response that no cache may store (RFC 9111, section 5.2.2.5)."""
+    if message["type"] == "http.response.start":
+        message["headers"] = [*message.get("headers", ()), (b"cache-control", b"no-store")]
+    await send(message)
 
 
 def _route_path(scope: Scope) -> str:

@@ -253,6 +253,19 @@ async def test_what_is_anns_is_not_there_for_another_user(api, of_ann, method, p
         assert answer.status_code not in {401, 403, 404} or wrong_password, answer.text
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [one for one in ALL if re.match(r"/v1/(users|tokens|passwords|invitations)\b", one[1])],
+)
+async def test_no_cache_stores_what_has_credentials_or_personal_data(api, of_ann, method, path):
+    """Neither the answer nor a refusal, which says something of an account too."""
+    root = await api.user(f"root-{new_id(time.time())[-12:]}", "admin")
+    names = of_ann | {"{user_id}": root.id}
+    for headers in (api.token(root), bearer("wrong")):
+        answer = await ask(api, method, path, names, headers)
+        assert answer.headers.get_list("cache-control") == ["no-store"], answer.text
+
+
 async def test_a_file_is_its_urls_and_the_url_is_its_owners(api):
     """Inputs and results of jobs: the link is told to the owner, and is signed for one file."""
     owner, other_user = await api.user("owner"), await api.user("another")

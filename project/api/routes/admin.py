@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from project.accounts.audit import audit
@@ -10,7 +10,6 @@ from project.api.accounts.schemas import Invitation, NewInvitation, UserChange, 
 from project.api.auth import UserDep, require
 from project.api.dependencies import AccountsDep
 from project.api.openapi import problem_responses
-from project.api.routes.tokens import NOT_STORED
 from project.api.routes.users import USERS, find_user
 from project.db.records import ID_PATTERN
 from project.errors import AccountConflict
@@ -76,9 +75,6 @@ async def change_user(
 
 
 @router.post("/v1/invitations", status_code=201, responses=problem_responses(400, 422))
-async def invite(
-    body: NewInvitation, caller: UserDep, accounts: AccountsDep, response: Response
-) -> Invitation:
+async def invite(body: NewInvitation, caller: UserDep, accounts: AccountsDep) -> Invitation:
     """Create an invitation, which is shown this once, and works once within a week."""
-    response.headers.update(NOT_STORED)
     return Invitation(invitation=await accounts.registration.invite(body.email, caller.user_id))

@@ -1,12 +1,11 @@
 """/v1/users/me/keys: the API keys of the caller, who has to be signed in."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
 from project.api.accounts.schemas import CreatedKey, Keys, KeyView, NewKey
 from project.api.auth import SignedInDep
 from project.api.dependencies import AccountsDep
 from project.api.openapi import problem_responses
-from project.api.routes.tokens import NOT_STORED
 from project.api.routes.users import USERS, find_user
 from project.db.records import is_id
 from project.errors import KeyNotFound
@@ -24,9 +23,7 @@ async def list_keys(caller: SignedInDep, accounts: AccountsDep) -> Keys:
 
 
 @router.post("", status_code=201, responses=problem_responses(400, 404, 409, 422))
-async def create_key(
-    body: NewKey, caller: SignedInDep, accounts: AccountsDep, response: Response
-) -> CreatedKey:
+async def create_key(body: NewKey, caller: SignedInDep, accounts: AccountsDep) -> CreatedKey:
     """Create a key, which is shown this once."""
     days = body.expires_in_days
     key, text = await accounts.keys.create(
@@ -36,7 +33,6 @@ async def create_key(
         priority=body.priority,
         valid_seconds=None if days is None else days * DAY_SECONDS,
     )
-    response.headers.update(NOT_STORED)
     return CreatedKey.with_secret(key, text)
 
 

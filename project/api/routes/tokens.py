@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, Response
+from fastapi import APIRouter, Form
 
 from project.accounts.fields import MAX_EMAIL
 from project.accounts.passwords import MAX_PASSWORD
@@ -12,7 +12,6 @@ from project.api.dependencies import AccountsDep
 from project.api.openapi import problem_responses
 
 TOKENS = "/v1/tokens"
-NOT_STORED = {"Cache-Control": "no-store"}  # RFC 6749, section 5.1
 
 router = APIRouter(prefix=TOKENS, tags=["accounts"])
 
@@ -20,7 +19,6 @@ router = APIRouter(prefix=TOKENS, tags=["accounts"])
 @router.post("", responses=problem_responses(400, 401, 422, 429, 503))
 async def sign_in(
     accounts: AccountsDep,
-    response: Response,
     username: Annotated[str, Form(max_length=MAX_EMAIL, description="Or the e-mail.")],
     password: Annotated[
         str, Form(max_length=MAX_PASSWORD, json_schema_extra={"format": "password"})
@@ -28,14 +26,12 @@ async def sign_in(
     grant_type: Annotated[Literal["password"], Form()] = "password",  # noqa: ARG001 - RFC 6749
 ) -> Tokens:
     """Sign in by the OAuth2 password form."""
-    response.headers.update(NOT_STORED)
     return Tokens.of(await accounts.sign_in.by_password(username, password))
 
 
 @router.post("/refresh", responses=problem_responses(400, 401, 422, 429, 503))
-async def renew(body: Refresh, accounts: AccountsDep, response: Response) -> Tokens:
+async def renew(body: Refresh, accounts: AccountsDep) -> Tokens:
     """Renew the access token; the refresh token works once, and brings the next."""
-    response.headers.update(NOT_STORED)
     return Tokens.of(await accounts.sign_in.by_refresh(body.refresh_token))
 
 
