@@ -348,11 +348,26 @@ async def test_a_user_changes_and_deletes_itself(api):
     assert answer.status_code == 409
     assert (await api.client.patch(ME, json={}, headers=headers)).status_code == 200
     assert (await api.client.patch(ME, json={"role": "admin"}, headers=headers)).status_code == 422
-    assert (await api.client.delete(ME, headers=headers)).status_code == 204
+    for body in (None, {}, {"password": "x" * 12}):
+        answer = await api.client.request("DELETE", ME, json=body, headers=headers)
+        assert answer.status_code == 403, answer.text
+    assert await me(api, key) == 200
+    body = {"password": PASSWORD}
+    answer = await api.client.request("DELETE", ME, json=body, headers=bearer(key))
+    assert answer.status_code == 403
+    answer = await api.client.request("DELETE", ME, json=body, headers=headers)
+    assert answer.status_code == 204
     assert await me(api, key) == 401
     assert (await api.sign_in()).status_code == 401
     root = api.token(await api.user("root", "admin"))
     assert (await api.client.delete(ME, headers=root)).status_code == 409
+
+
+async def test_a_user_without_a_password_deletes_itself_by_its_token(api):
+    """One of an OpenID Connect provider has nothing else to show."""
+    user = await api.user(issuer="https://login.example.org", subject="7")
+    assert (await api.client.delete(ME, headers=api.token(user))).status_code == 204
+    assert await api.accounts.users.get(user.id) is None
 
 
 async def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(api):

@@ -184,6 +184,14 @@ class UserChange(Body):
     )
 
 
+class Deletion(Body):
+    """The confirmation of a user that deletes itself."""
+
+    password: Password | None = Field(
+        None, description="The current one, unless the user signs in by OpenID Connect alone."
+    )
+
+
 class PasswordChange(Body):
     """A new password; it signs the user out everywhere."""
 

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from project.accounts.audit import audit
 from project.accounts.services import AccountServices
 from project.api.accounts.schemas import (
+    Deletion,
     NewUser,
     OwnView,
     PasswordChange,
@@ -54,11 +55,21 @@ async def change_me(body: ProfileChange, caller: SignedInDep, accounts: Accounts
     return _view(changed, accounts)
 
 
-@router.delete(f"{USERS}/me", status_code=204, responses=problem_responses(409))
-async def delete_me(caller: SignedInDep, accounts: AccountsDep) -> None:
-    """Delete one's own account with its keys; its jobs are seen by administrators alone."""
+@router.delete(
+    f"{USERS}/me", status_code=204, responses=problem_responses(400, 403, 404, 409, 422, 503)
+)
+async def delete_me(
+    caller: SignedInDep, accounts: AccountsDep, body: Deletion | None = None
+) -> None:
+    """Delete one's own account with its keys; its jobs are seen by administrators alone.
+
+    It takes the password, as a new e-mail does.
+    """
     if caller.role == "admin":
         raise AccountConflict("an administrator stays: have another one take the role from you")
+    me = await find_user(caller.user_id, accounts)
+    if me.password_hash is not None:
+        await accounts.registration.check_password(me, (body and body.password) or "")
     await accounts.users.delete(caller.user_id)
     accounts.authenticator.forget(caller.user_id)
     audit("user_deleted", actor=caller.user_id, subject=caller.user_id)
