@@ -370,6 +370,24 @@ async def test_a_user_without_a_password_deletes_itself_by_its_token(api):
     assert await api.accounts.users.get(user.id) is None
 
 
+async def test_a_key_sees_what_is_left_and_nothing_personal_of_its_user(api):
+    """Whatever its scopes: a program that has it needs no e-mail, and a thief gets none."""
+    user = await api.user()
+    for scopes in ([], ["jobs", "predict"]):
+        key = await api.key(user, scopes)
+        found = (await api.client.get(ME, headers=bearer(key))).json()
+        assert found.pop("month_ends_at").endswith("Z")
+        assert found == {
+            "id": user.id,
+            "scopes": scopes,
+            "monthly_quota": 10,
+            "month_used": 0,
+            "month_left": 10,
+        }
+    seen = (await api.client.get(ME, headers=api.token(user))).json()
+    assert (seen["email"], seen["month_left"]) == (user.email, 10)
+
+
 async def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(api):
     """Its prefix is what secret scanners look for."""
     headers = api.token(await api.user())

@@ -15,6 +15,7 @@ from pydantic.functional_validators import BeforeValidator
 from project.accounts import fields
 from project.accounts.caller import Scope
 from project.accounts.passwords import MAX_PASSWORD, MIN_PASSWORD
+from project.accounts.quota import MonthUsage
 from project.accounts.registration import Profile
 from project.accounts.sign_in import TokenPair
 from project.api.jobs.schemas import rfc3339
@@ -148,12 +149,30 @@ class UserView(BaseModel):
         )
 
 
-class OwnView(UserView):
-    """A user, as it sees itself."""
+class MonthView(BaseModel):
+    """What a user has used of this month."""
 
     month_used: int = Field(description="Predictions made in this month.")
     month_left: int = Field(description="Predictions that may still begin in it.")
     month_ends_at: str = Field(description="When the next month begins.")
+
+    @classmethod
+    def of_month(cls, month: MonthUsage, **values: object) -> Self:
+        """The view of a month. values: of the other fields."""
+        used = {"month_used": month.used, "month_left": month.left}
+        return cls(**values, **used, month_ends_at=rfc3339(month.resets_at))
+
+
+class OwnView(MonthView, UserView):
+    """A user that is signed in, as it sees itself."""
+
+
+class KeyOwnView(MonthView):
+    """What an API key sees of its user: nothing personal, as a key is handed to programs."""
+
+    id: str = Field(description="Of the user.")
+    scopes: list[Scope] = Field(description="What the key may do.")
+    monthly_quota: int = Field(description="Predictions a month.")
 
 
 class UserPage(BaseModel):

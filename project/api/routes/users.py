@@ -6,6 +6,7 @@ from project.accounts.audit import audit
 from project.accounts.services import AccountServices
 from project.api.accounts.schemas import (
     Deletion,
+    KeyOwnView,
     NewUser,
     OwnView,
     PasswordChange,
@@ -16,7 +17,6 @@ from project.api.accounts.schemas import (
 )
 from project.api.auth import SignedInDep, UserDep
 from project.api.dependencies import AccountsDep
-from project.api.jobs.schemas import rfc3339
 from project.api.openapi import problem_responses
 from project.db.records import is_id
 from project.db.users import User
@@ -34,16 +34,14 @@ async def register(body: NewUser, accounts: AccountsDep) -> UserView:
 
 
 @router.get(f"{USERS}/me", responses=problem_responses(404))
-async def show_me(caller: UserDep, accounts: AccountsDep) -> OwnView:
-    """The caller's own account, and what it has used of this month."""
-    view = _view(await find_user(caller.user_id, accounts), accounts)
+async def show_me(caller: UserDep, accounts: AccountsDep) -> OwnView | KeyOwnView:
+    """The caller's own account, and what it has used of this month; with a key nothing personal."""
     month = await accounts.month(caller)
-    return OwnView(
-        **view.model_dump(),
-        month_used=month.used,
-        month_left=month.left,
-        month_ends_at=rfc3339(month.resets_at),
-    )
+    if caller.key_id is not None:
+        scopes, quota = sorted(caller.scopes), caller.quota
+        return KeyOwnView.of_month(month, id=caller.user_id, scopes=scopes, monthly_quota=quota)
+    view = _view(await find_user(caller.user_id, accounts), accounts)
+    return OwnView.of_month(month, **view.model_dump())
 
 
 @router.patch(f"{USERS}/me", responses=problem_responses(400, 403, 404, 409, 422, 503))
