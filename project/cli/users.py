@@ -2,6 +2,7 @@
 
 import secrets
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -71,13 +72,20 @@ def list_users() -> None:
 
 @app.command()
 def disable(login: Login) -> None:
-    """Refuse whatever a user sends, within seconds."""
-    _change(login, active=False)
+    """Refuse whatever a user sends, within seconds; its tokens and keys are void for good."""
+
+    async def go(accounts: Accounts) -> None:
+        user = await accounts.user(login)
+        await accounts.users.change(user.id, active=False)
+        await accounts.users.void_credentials(user.id, time.time())
+        audit("user_changed", actor=OPERATOR, subject=user.id, active=False)
+
+    with_accounts(go)
 
 
 @app.command()
 def enable(login: Login) -> None:
-    """Let a disabled user in again."""
+    """Let a disabled user in again: it signs in, and needs new keys."""
     _change(login, active=True)
 
 

@@ -210,6 +210,17 @@ class Users:
         statement = update(ApiKeyRow).where(ours, ApiKeyRow.revoked_at.is_(None))
         return bool(await self._run(statement.values(revoked_at=now), ApiKeyRow.id))
 
+    async def void_credentials(self, user_id: str, now: float) -> None:
+        """Make every token and link of a user void, and revoke its keys, for a disabled one.
+
+        It may be disabled because they were stolen; they stay void once it is enabled again.
+        """
+        await self.sign_out(user_id, now)
+        statement = update(ApiKeyRow).where(
+            ApiKeyRow.user_id == user_id, ApiKeyRow.revoked_at.is_(None)
+        )
+        await self._run(statement.values(revoked_at=now), ApiKeyRow.id)
+
     async def touch_keys(self, key_ids: Iterable[str], now: float) -> None:
         """Note that these keys were used."""
         statement = update(ApiKeyRow).where(ApiKeyRow.id.in_(key_ids)).values(last_used_at=now)

@@ -475,6 +475,21 @@ async def test_an_administrator_sees_and_changes_users(api):
         assert (await api.client.get(f"{USERS}/{user_id}", headers=headers)).status_code == 404
 
 
+async def test_what_a_disabled_user_had_stays_void_once_it_is_enabled(api):
+    """It may have been disabled because a token or a key was stolen."""
+    user, root = await api.registered(), api.token(await api.user("root", "admin"))
+    key, tokens = await api.key(user), await signed_in(api)
+    path = f"{USERS}/{user.id}"
+    for change in ({"active": False}, {"active": True}):
+        answer = await api.client.patch(path, json=change, headers=root)
+        assert answer.status_code == 200, answer.text
+    assert await me(api, key) == 401
+    assert await me(api, tokens["access_token"]) == 401
+    answer = await api.client.post(REFRESH, json={"refresh_token": tokens["refresh_token"]})
+    assert answer.status_code == 401
+    assert await me(api, (await signed_in(api))["access_token"]) == 200
+
+
 @pytest.mark.parametrize("change", [{"active": False}, {"role": "user"}])
 async def test_the_last_administrator_cannot_be_disabled_or_demoted(api, change):
     """One that another process has just disabled is cached here, and would leave none."""

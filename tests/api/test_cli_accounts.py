@@ -37,7 +37,9 @@ def test_an_operator_creates_changes_and_lists_users(run):
     assert [one["actor"] for one in map(json.loads, err.splitlines())] == ["operator"]
     assert run("users", "create", *ANN)[0] == 1
     assert run("users", "set-quota", "ann", "500")[0] == 0
+    assert run("keys", "create", "ann", "camera", "--scope", "predict")[0] == 0
     assert run("users", "disable", "ANN@example.org")[0] == 0
+    assert run("keys", "list", "ann")[1] == ""
     listed = run("users", "list")[1]
     assert listed.split() == [user_id, "ann", "ann@example.org", "user", "disabled", "500"]
     code, renewed, err = run("users", "reset-password", "ann")

@@ -1,5 +1,6 @@
 """/v1/users and /v1/invitations for administrators: list, see, change and invite users."""
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -54,7 +55,10 @@ async def show_user(user_id: str, accounts: AccountsDep) -> UserView:
 async def change_user(
     user_id: str, body: UserChange, caller: UserDep, accounts: AccountsDep
 ) -> UserView:
-    """Disable or enable a user, change its role or its quota; it holds within five seconds."""
+    """Disable or enable a user, change its role or its quota; it holds within five seconds.
+
+    Tokens and keys of a disabled user stay void once it is enabled again.
+    """
     user = await find_user(user_id, accounts)
     changes = body.model_dump(exclude_unset=True)
     nulls = {"active", "role"} & {name for name, value in changes.items() if value is None}
@@ -69,6 +73,8 @@ async def change_user(
             await find_user(user.id, accounts)  # raises where it was deleted meanwhile
             raise AccountConflict("this is the last administrator; give another user the role")
         user = changed
+        if changes.get("active") is False:
+            await accounts.users.void_credentials(user.id, time.time())
         accounts.authenticator.forget(user.id)
         audit("user_changed", actor=caller.user_id, subject=user.id, **changes)
     return UserView.of(user, accounts.settings.monthly_quota)
