@@ -106,6 +106,14 @@ async def authenticate(accounts: AccountServices, scope: Scope, token: Callable[
         raise
 
 
+async def limit_password_attempts(request: Request, accounts: AccountServices) -> None:
+    """Count a check of the current password as a sign-in: a stolen token must not guess it.
+
+    Call it before the check. Raises RateLimited and LimitsUnavailable.
+    """
+    await accounts.rates.take_address(_address(request.scope))
+
+
 def _address(scope: Scope) -> str | None:
     client = scope.get("client")
     return client[0] if client else None

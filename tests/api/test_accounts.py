@@ -317,6 +317,27 @@ async def test_a_wrong_current_password_counts_as_an_attempt(api):
     assert AUTH_ATTEMPTS.labels("password", "refused")._value.get() == before + 2
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", f"{ME}/password", {"current": "wrong password", "new": OTHER_PASSWORD}),
+        ("PATCH", ME, {"email": "bob@example.org", "password": "wrong password"}),
+        ("DELETE", ME, {"password": "wrong password"}),
+    ],
+)
+async def test_current_passwords_are_limited_as_sign_ins_are(tmp_path, method, path, body):
+    """By the address, before one is checked: a right guess beyond the rate is refused as well."""
+    async with account_api(tmp_path, address_rate="2/hour") as api:
+        headers = api.token(await api.registered())
+        right = {name: PASSWORD if "wrong" in value else value for name, value in body.items()}
+        for sent, status in ((body, 403), (body, 403), (body, 429), (right, 429)):
+            answer = await api.client.request(method, path, json=sent, headers=headers)
+            assert answer.status_code == status, answer.text
+        assert (await api.sign_in()).status_code == 429
+        change = {"full_name": "Ann Other"}
+        assert (await api.client.patch(ME, json=change, headers=headers)).status_code == 200
+
+
 async def test_a_link_to_an_email_that_the_user_has_left_is_void(api):
     """Whoever reads the old mailbox must not get the account."""
     user = await api.registered()

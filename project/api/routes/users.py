@@ -1,6 +1,6 @@
 """/v1/users and /v1/passwords: register, see and change oneself, set a new password."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from project.accounts.audit import audit
 from project.accounts.services import AccountServices
@@ -15,7 +15,7 @@ from project.api.accounts.schemas import (
     ResetRequest,
     UserView,
 )
-from project.api.auth import SignedInDep, UserDep
+from project.api.auth import SignedInDep, UserDep, limit_password_attempts
 from project.api.dependencies import AccountsDep
 from project.api.openapi import problem_responses
 from project.db.records import is_id
@@ -45,9 +45,13 @@ async def show_me(caller: UserDep, accounts: AccountsDep) -> OwnView | KeyOwnVie
 
 
 @router.patch(f"{USERS}/me", responses=problem_responses(400, 403, 404, 409, 422, 503))
-async def change_me(body: ProfileChange, caller: SignedInDep, accounts: AccountsDep) -> UserView:
+async def change_me(
+    request: Request, body: ProfileChange, caller: SignedInDep, accounts: AccountsDep
+) -> UserView:
     """Change one's own e-mail, username or name; a key cannot, and an e-mail takes a password."""
     changes = body.model_dump(exclude_none=True, exclude={"password"})
+    if "email" in changes:
+        await limit_password_attempts(request, accounts)
     me = await find_user(caller.user_id, accounts)
     changed = await accounts.registration.change_profile(me, changes, body.password or "")
     return _view(changed, accounts)
@@ -57,7 +61,7 @@ async def change_me(body: ProfileChange, caller: SignedInDep, accounts: Accounts
     f"{USERS}/me", status_code=204, responses=problem_responses(400, 403, 404, 409, 422, 503)
 )
 async def delete_me(
-    caller: SignedInDep, accounts: AccountsDep, body: Deletion | None = None
+    request: Request, caller: SignedInDep, accounts: AccountsDep, body: Deletion | None = None
 ) -> None:
     """Delete one's own account with its keys; its jobs are seen by administrators alone.
 
@@ -67,6 +71,7 @@ async def delete_me(
         raise AccountConflict("an administrator stays: have another one take the role from you")
     me = await find_user(caller.user_id, accounts)
     if me.password_hash is not None:
+        await limit_password_attempts(request, accounts)
         await accounts.registration.check_password(me, (body and body.password) or "")
     await accounts.users.delete(caller.user_id)
     accounts.authenticator.forget(caller.user_id)
@@ -76,8 +81,11 @@ async def delete_me(
 @router.post(
     f"{USERS}/me/password", status_code=204, responses=problem_responses(400, 403, 404, 422, 503)
 )
-async def change_password(body: PasswordChange, caller: SignedInDep, accounts: AccountsDep) -> None:
+async def change_password(
+    request: Request, body: PasswordChange, caller: SignedInDep, accounts: AccountsDep
+) -> None:
     """Set a new password; every token is void then, keys stay."""
+    await limit_password_attempts(request, accounts)
     me = await find_user(caller.user_id, accounts)
     await accounts.registration.change_password(me, body.current, body.new)
     accounts.authenticator.forget(me.id)
