@@ -240,6 +240,11 @@ class DatabaseUnavailable(ProjectError):
 
     status, slug, title = 503, "database-unavailable", "Database unavailable"
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to retry (RFC 9110, section 10.2.3)."""
+        return {"Retry-After": "5"}
+
 
 class StorageUnavailable(ProjectError):
     """Files cannot be stored or read now; the operation can be retried."""

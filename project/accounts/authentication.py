@@ -1,7 +1,8 @@
 """From an API key or an access token to its caller, without a query in the usual case.
 
 A found caller is cached for CACHE_SECONDS in each process, so that a revocation, a new role or a
-sign-out holds everywhere after that time at the latest.
+sign-out holds everywhere after that time at the latest. While the database does not answer, when
+none of these can be read or written, it is served for OUTAGE_SECONDS since it was last found.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from loguru import logger
 
@@ -27,9 +28,22 @@ if TYPE_CHECKING:  # only some have a provider, and its client costs memory
     from project.accounts.oidc import OidcProvider
 
 CACHE_SECONDS = 5.0
+OUTAGE_SECONDS = 60.0
 MAX_CACHED = 10_000  # callers of one process
 LAST_USE_SECONDS = 30.0  # between two writes of when keys were last used
 MAX_TOKEN = 4096  # characters
+
+
+class Cached(NamedTuple):
+    """A caller. fresh_until, usable_until: with the database, and without; seconds since 1970."""
+
+    fresh_until: float
+    usable_until: float
+    caller: Caller
+
+    def is_valid(self, now: float, *, is_away: bool) -> bool:
+        """Whether the caller may be served. is_away: whether the database does not answer."""
+        return now < (self.usable_until if is_away else self.fresh_until)
 
 
 class Authenticator:
@@ -55,7 +69,8 @@ class Authenticator:
         self._default_quota = default_quota
         self.cache_seconds = cache_seconds
         self._clock = clock
-        self._cached: dict[bytes, tuple[float, Caller]] = {}  # digest of a token → until, caller
+        self._cached: dict[bytes, Cached] = {}  # by the digest of a token
+        self._away_until = 0.0  # for which the database, which did not answer, is not asked
         self._used_keys: set[str] = set()  # since the last write
 
     async def authenticate(self, token: str) -> Caller:
@@ -65,34 +80,38 @@ class Authenticator:
         """
         hashed = sha256(token.encode()).digest()
         found = self._cached.get(hashed)
-        if found is not None and found[0] > self._clock():
-            return found[1]
-        self._cached.pop(hashed, None)
+        now = self._clock()
+        if found is not None and found.is_valid(now, is_away=now < self._away_until):
+            return found.caller
         if len(token) > MAX_TOKEN:
             raise refused("malformed", "the token is too long; send an API key or an access token")
-        find: Callable[[str], Awaitable[tuple[float, Caller]]] = self._by_token
-        method = None
-        if token.startswith(PREFIX):
-            find, method = self._by_key, "key"
-        elif self._provider is not None and self._provider.handles(token):
-            find, method = partial(self._by_provider, self._provider), "oidc"
+        if self._away_until:
+            self._away_until = now + self.cache_seconds  # this request alone finds out, and waits
         try:
-            until, caller = await find(token)
-        except Unauthorized:
-            if method:
-                AUTH_ATTEMPTS.labels(method, "refused").inc()
+            until, caller = await self._find(token)
+        except DatabaseUnavailable:
+            self._away_until = self._clock() + self.cache_seconds
+            found = self._cached.get(hashed)  # unless `forget` has dropped it meanwhile
+            if found is None or not found.is_valid(self._clock(), is_away=True):
+                raise
+            return found.caller
+        except BaseException:
+            self._cached.pop(hashed, None)
             raise
-        if method:
-            AUTH_ATTEMPTS.labels(method, "ok").inc()
+        self._away_until = 0.0
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()
-        self._cached[hashed] = (min(until, self._clock() + self.cache_seconds), caller)
+        now = self._clock()
+        fresh_until, usable_until = now + self.cache_seconds, now + OUTAGE_SECONDS
+        self._cached[hashed] = Cached(min(until, fresh_until), min(until, usable_until), caller)
         return caller
 
     def forget(self, user_id: str) -> None:
         """Drop what this process has cached of a user; other processes do within CACHE_SECONDS."""
         self._cached = {
-            hashed: entry for hashed, entry in self._cached.items() if entry[1].user_id != user_id
+            hashed: entry
+            for hashed, entry in self._cached.items()
+            if entry.caller.user_id != user_id
         }
 
     async def record_last_use(self) -> None:
@@ -111,8 +130,25 @@ class Authenticator:
         except DatabaseUnavailable:
             logger.bind(keys=len(used)).warning("key_use_not_recorded")
 
+    async def _find(self, token: str) -> tuple[float, Caller]:
+        """Until when the caller of a token may be cached at most, and the caller."""
+        find: Callable[[str], Awaitable[tuple[float, Caller]]] = self._by_token
+        method = None
+        if token.startswith(PREFIX):
+            find, method = self._by_key, "key"
+        elif self._provider is not None and self._provider.handles(token):
+            find, method = partial(self._by_provider, self._provider), "oidc"
+        try:
+            found = await find(token)
+        except Unauthorized:
+            if method:
+                AUTH_ATTEMPTS.labels(method, "refused").inc()
+            raise
+        if method:
+            AUTH_ATTEMPTS.labels(method, "ok").inc()
+        return found
+
     async def _by_key(self, token: str) -> tuple[float, Caller]:
-        """Until when the caller of a key may be cached at most, and the caller."""
         key_id = token.removeprefix(PREFIX).partition("_")[0]
         found = await self._users.get_key(key_id) if is_id(key_id) else None
         if found is None or not hmac.compare_digest(found[0].digest, digest(token)):

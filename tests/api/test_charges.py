@@ -1,8 +1,10 @@
 """What predictions and jobs cost their caller over HTTP, and what is refused to it."""
 
 import asyncio
+import sqlite3
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +210,34 @@ async def test_the_store_of_the_rates_is_in_the_metrics(tmp_path: Path):
     async with account_api(tmp_path) as api:
         lines = (await api.client.get("/metrics")).text.splitlines()
         assert "limit_store_up 1.0" in lines
+
+
+@contextmanager
+def without_accounts(folder: Path) -> Iterator[None]:
+    """A database without the tables of accounts."""
+    with closing(sqlite3.connect(folder / "jobs.db")) as other:
+        for table in ("users", "usage"):
+            other.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
+        try:
+            yield
+        finally:
+            for table in ("users", "usage"):
+                other.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
+
+
+async def test_a_known_caller_predicts_from_its_block_while_the_database_is_away(tmp_path: Path):
+    """What it has reserved is its own; any other gets a 503 that says when to come back."""
+    async with account_api(tmp_path, monthly_quota=100_000) as api:
+        api.accounts.authenticator.cache_seconds = 0  # each request asks
+        ann, bob = [api.token(await api.user(name)) for name in ("ann", "bob")]
+        for _ in range(2):  # the second reserves a block
+            assert (await predict(api, ann)).status_code == 200
+        with without_accounts(tmp_path):
+            for _ in range(5):
+                assert (await predict(api, ann)).status_code == 200
+            refused = await predict(api, bob)
+            assert refused.status_code == 503
+            assert refused.json()["type"] == "urn:vitrine:problem:database-unavailable"
+            assert int(refused.headers["Retry-After"]) >= 1
+        assert (await predict(api, bob)).status_code == 200
+        assert (await month(api, ann))[0] == 7

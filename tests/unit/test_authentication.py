@@ -1,5 +1,6 @@
 """The authentication of requests: its cache, its cost, and what a database that is away means."""
 
+import asyncio
 import statistics
 import time
 from dataclasses import replace
@@ -7,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from project.accounts.authentication import CACHE_SECONDS, MAX_CACHED, Authenticator
+from project.accounts.authentication import (
+    CACHE_SECONDS,
+    MAX_CACHED,
+    OUTAGE_SECONDS,
+    Authenticator,
+)
 from project.accounts.credentials import digest, new_secret
 from project.accounts.first_administrator import ensure_administrator
 from project.accounts.tokens import AccessTokens
@@ -66,6 +72,7 @@ class FakeUsers(Users):
 
     async def get(self, user_id: str) -> User | None:
         self.queries += 1
+        await asyncio.sleep(0)  # as a query does: other requests run meanwhile
         if self.error:
             raise self.error
         return self.user
@@ -188,6 +195,81 @@ async def test_a_database_that_is_away_is_a_503_and_no_401(authenticator, users)
     authenticator.forget(USER.id)
     with pytest.raises(DatabaseUnavailable):
         await authenticator.authenticate(TEXT)
+
+
+async def test_a_known_caller_is_served_for_a_minute_without_the_database(
+    authenticator, users, clock
+):
+    """Nothing can be revoked meanwhile; one query in CACHE_SECONDS finds out whether it is back."""
+    await authenticator.authenticate(TEXT)
+    users.error, users.queries = DatabaseUnavailable("the database does not answer; try again"), 0
+    while clock.now + CACHE_SECONDS < NOW + OUTAGE_SECONDS:
+        clock.now += CACHE_SECONDS
+        for _ in range(10):
+            assert (await authenticator.authenticate(TEXT)).user_id == USER.id
+    assert users.queries == OUTAGE_SECONDS / CACHE_SECONDS - 1
+    clock.now = NOW + OUTAGE_SECONDS
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable):
+            await authenticator.authenticate(TEXT)
+    users.error, users.key = None, replace(KEY, revoked_at=clock.now)
+    with pytest.raises(Unauthorized, match="revoked"):
+        await authenticator.authenticate(TEXT)
+    users.error = DatabaseUnavailable("the database does not answer; try again")
+    with pytest.raises(DatabaseUnavailable):
+        await authenticator.authenticate(TEXT)
+
+
+async def test_a_key_does_not_outlive_its_expiry_without_the_database(authenticator, users, clock):
+    """Its expiry is known."""
+    users.key = replace(KEY, expires_at=NOW + 20)
+    await authenticator.authenticate(TEXT)
+    users.error = DatabaseUnavailable("the database does not answer; try again")
+    clock.now += 19
+    assert await authenticator.authenticate(TEXT)
+    clock.now += 1
+    with pytest.raises(DatabaseUnavailable):
+        await authenticator.authenticate(TEXT)
+
+
+async def test_only_one_request_of_a_caller_waits_for_a_database_that_hangs(
+    authenticator, users, clock
+):
+    """The others are served with what is known."""
+    await authenticator.authenticate(TEXT)
+    clock.now += CACHE_SECONDS
+    users.error = DatabaseUnavailable("the database does not answer; try again")
+    await authenticator.authenticate(TEXT)
+    users.error = None
+    clock.now += CACHE_SECONDS
+    answers, get_key = asyncio.Event(), users.get_key
+
+    async def hang(key_id):
+        await answers.wait()
+        return await get_key(key_id)
+
+    users.get_key = hang
+    waiting = asyncio.create_task(authenticator.authenticate(TEXT))
+    await asyncio.sleep(0)  # it asks
+    assert (await authenticator.authenticate(TEXT)).user_id == USER.id
+    assert not waiting.done()
+    users.key = replace(KEY, revoked_at=clock.now)
+    answers.set()
+    with pytest.raises(Unauthorized, match="revoked"):
+        await waiting
+    with pytest.raises(Unauthorized, match="revoked"):
+        await authenticator.authenticate(TEXT)
+
+
+async def test_a_database_that_answers_is_waited_for(authenticator, users, clock):
+    """Of two requests at once, neither is served with what was known long ago."""
+    await authenticator.authenticate(TEXT)
+    clock.now += OUTAGE_SECONDS - 1
+    users.key = replace(KEY, revoked_at=clock.now)
+    found = await asyncio.gather(
+        *(authenticator.authenticate(TEXT) for _ in range(2)), return_exceptions=True
+    )
+    assert [type(one) for one in found] == [Unauthorized] * 2
 
 
 async def test_the_last_use_of_all_keys_is_one_statement(authenticator, users, clock):
