@@ -26,6 +26,7 @@ from project.api.server_interface import ServedApplication
 from project.errors import ConfigurationError
 from project.server import shared
 from project.server.accept_balancing import Listener
+from project.server.forwarded import ANY_PEER, ForwardedHops
 from project.server.protocol import CLOSE, BoundedProtocol
 from project.server.websocket import PING_SECONDS, BoundedWebSocket
 from project.settings import Settings
@@ -199,13 +200,17 @@ class VitrineWorker(UvicornWorker):  # type: ignore[misc]  # it carries no types
             self.notify()
 
     async def _serve(self) -> None:
+        settings = load_settings()
         self.config.app = self.wsgi
+        if settings.forwarded_allow_ips == ANY_PEER:
+            self.config.proxy_headers = False
+            self.config.app = ForwardedHops(self.wsgi, settings.forwarded_hops)
         self.server = server = DrainingServer(
             self.config,
             keep_listening=self._keep_listening,
             on_ready=lambda: shared.mark_ready(self.generation),
             slot=self.slot.number,
-            settings=load_settings(),
+            settings=settings,
         )
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None)

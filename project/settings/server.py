@@ -32,6 +32,13 @@ class ServerSettings(BaseSettings):
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="Proxies whose X-Forwarded-* headers are trusted; * trusts any."
     )
+    forwarded_hops: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="With *: how many proxies append to X-Forwarded-For; the client is that many "
+        "from the right.",
+    )
     cors_origins: Origins = Field(
         (),
         description="Origins whose pages may call the API: https://app.example.com; unset: none.",

@@ -33,7 +33,9 @@ PREDICTIONS_PER_PROCESSOR = 100  # in a second, of the shipped classifier
 REQUIRED = {"port", "interval", "path", "timeout"}
 ENDPOINT = REQUIRED | {"scheme", "params", "proxyUrl", "metricRelabeling"}
 METADATA = {"instance", "revision", "service", "configuration"}
-FRONT_END = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}  # Cloud Run's own
+CLIENT = "203.0.113.7"
+# Cloud Run appends the client to what the client has sent itself.
+FRONT_END = {"X-Forwarded-For": f"6.6.6.6, {CLIENT}", "X-Forwarded-Proto": "https"}
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def test_the_server_logs_the_client_and_stops_before_it_is_killed(tmp_path):
         assert server.wait(KILL_SECONDS) == 0
         lines = [json.loads(it) for it in server.log().splitlines() if it.startswith("{")]
     clients = [it["client"] for it in lines if it["message"] == "request_served"]
-    assert clients == [FRONT_END["X-Forwarded-For"]]
+    assert clients == [CLIENT]
 
 
 def test_an_unknown_value_stops_the_rendering(tmp_path):
