@@ -1,7 +1,9 @@
 """The rates in memory, their header fields, and a store that does not answer."""
 
+import asyncio
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import http_sf
@@ -32,9 +34,11 @@ class FakeStore(RateStore):
 
     away: bool = False
     asked: list[str] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
 
-    async def take(self, rate: RateLimitItem, *key: str) -> tuple[bool, Window]:
+    async def take(self, rate: RateLimitItem, *key: str, count: int = 1) -> tuple[bool, Window]:
         self.asked.append("/".join(key))
+        self.counts.append(count)
         await self.check()
         return True, NONE
 
@@ -66,6 +70,13 @@ def rates(
     )
 
 
+def worker_of(store: RateStore, clock: Clock, rate: str) -> RateLimits:
+    """The rates of one worker on a store that may be shared."""
+    return RateLimits(
+        store, caller_rate=rate, address_rate="2/hour", fail_open=True, monotonic=clock
+    )
+
+
 @pytest.fixture
 def messages() -> Iterator[list[str]]:
     """The messages of the log lines of this test, from INFO on."""
@@ -93,6 +104,83 @@ async def test_a_caller_may_send_so_many_and_no_other_is_concerned():
     assert (name, parameters["r"]) == ("rate", 0)
     assert 1 <= parameters["t"] <= int(headers["Retry-After"]) <= 3601
     assert counted("rate_limit_refusals_total", scope="caller") == before + 1
+
+
+async def test_most_requests_of_a_busy_caller_make_no_trip_to_the_store():
+    """A trip costs some per cent of a prediction; each request is counted before it is sent."""
+    store, clock = FakeStore(), Clock()
+    limits = worker_of(store, clock, "100000/hour")
+    for sent in range(1, 501):
+        assert await limits.take_caller("ann")
+        assert sum(store.counts) >= sent
+        clock.now += 0.01
+    assert len(store.counts) < 500 / 4
+    assert sum(store.counts) < 500 + 30
+
+
+async def test_a_caller_that_sends_now_and_then_takes_nothing_in_advance():
+    """It would count as sent after a second."""
+    store, clock = FakeStore(), Clock()
+    limits = worker_of(store, clock, "100000/hour")
+    for _ in range(40):
+        assert await limits.take_caller("ann")
+        clock.now += 0.3
+    assert store.counts == [1] * 40
+
+
+async def test_what_was_taken_in_advance_is_void_after_a_second():
+    """Else a caller could save it up, and send more at once than its rate."""
+    store, clock = FakeStore(), Clock()
+    limits = worker_of(store, clock, "100000/hour")
+    for _ in range(150):
+        await limits.take_caller("ann")
+        clock.now += 0.01
+    trips = len(store.counts)
+    clock.now += 1
+    assert await limits.take_caller("ann")
+    assert len(store.counts) == trips + 1
+
+
+async def test_workers_together_let_no_more_through_than_the_rate():
+    """And hardly less; near the limit they take one by one. The header says about what is left."""
+    store, clock = MemoryRates(), Clock()
+    workers = [worker_of(store, clock, "600/hour") for _ in range(2)]
+    left = []
+    with suppress(RateLimited):
+        for sent in range(1000):
+            state = await workers[sent % 2].take_caller("ann")
+            assert state
+            left.append(state.remaining)
+            clock.now += 0.01
+    assert 580 <= len(left) <= 600
+    assert all(abs(600 - sent - found) <= 30 for sent, found in enumerate(left, 1))
+
+
+async def test_requests_at_once_take_one_lease_between_them():
+    """Not each a lease of its own."""
+    clock, begun, answer = Clock(), asyncio.Event(), asyncio.Event()
+
+    class Slow(FakeStore):
+        async def take(self, rate: RateLimitItem, *key: str, count: int = 1) -> tuple[bool, Window]:
+            found = await super().take(rate, *key, count=count)
+            if begun.is_set():
+                await answer.wait()
+            return found
+
+    store = Slow()
+    limits = worker_of(store, clock, "100000/hour")
+    for _ in range(100):
+        await limits.take_caller("ann")
+        clock.now += 0.01
+    clock.now += 0.5
+    begun.set()
+    store.counts.clear()
+    waiting = asyncio.gather(*(limits.take_caller("ann") for _ in range(10)))
+    await asyncio.sleep(0)
+    answer.set()
+    await waiting
+    assert sorted(store.counts)[:-1] == [1] * 9
+    assert max(store.counts) > 1
 
 
 @pytest.mark.parametrize(
