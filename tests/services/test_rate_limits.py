@@ -12,7 +12,8 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import ConnectionPool
 
 from drills.valkey import Valkey
-from project.accounts.limits import PREFIX, RateLimits, RedisRates
+from drills.waiting import DEADLINE
+from project.accounts.limits import PREFIX, REDIS_SECONDS, RateLimits, RedisRates
 from project.errors import RateLimited
 
 pytestmark = pytest.mark.anyio
@@ -22,10 +23,12 @@ BACKOFF = 0.05
 
 
 @asynccontextmanager
-async def worker(url: str, rate: str = f"{LIMIT}/hour") -> AsyncIterator[RateLimits]:
-    """The rates of one worker."""
+async def worker(
+    url: str, rate: str = f"{LIMIT}/hour", *, seconds: float = REDIS_SECONDS
+) -> AsyncIterator[RateLimits]:
+    """The rates of one worker. seconds: for which it waits for an answer."""
     limits = RateLimits(
-        RedisRates(url),
+        RedisRates(url, seconds=seconds),
         caller_rate=rate,
         address_rate=rate,
         fail_open=True,
@@ -52,7 +55,8 @@ async def test_workers_share_a_rate(valkey: Valkey):
     The library's own limiter sees the same counter.
     """
     async with AsyncExitStack() as stack:
-        workers = [await stack.enter_async_context(worker(valkey.url)) for _ in range(2)]
+        patient = [worker(valkey.url, seconds=DEADLINE) for _ in range(2)]
+        workers = [await stack.enter_async_context(one) for one in patient]
         asked = [passes(limits) for limits in workers for _ in range(AT_ONCE)]
         assert sum(await asyncio.gather(*asked)) == LIMIT
         pool = ConnectionPool.from_url(valkey.url)
