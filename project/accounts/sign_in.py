@@ -1,7 +1,8 @@
 """Signing in, by password or by refresh token, and signing out everywhere.
 
 A refresh token works once and brings its successor. One that comes a second time is in two hands,
-so every token that followed from the same sign-in is revoked.
+so every token that followed from the same sign-in is revoked; except for GRACE_SECONDS, while its
+successor was not used: an answer may be lost, or a page loaded anew before it came.
 """
 
 import time
@@ -20,6 +21,8 @@ from project.db.records import new_id
 from project.db.users import RefreshToken, User, Users
 from project.observability.metrics import AUTH_ATTEMPTS
 
+GRACE_SECONDS = 10.0
+
 
 @dataclass(frozen=True)
 class TokenPair:
@@ -31,7 +34,11 @@ class TokenPair:
 
 
 class SignIn:
-    """Signs users in and out. refresh_seconds: how long a refresh token is valid."""
+    """Signs users in and out.
+
+    refresh_seconds: how long a refresh token is valid. grace_seconds: for which one that was used
+    gets another successor.
+    """
 
     def __init__(
         self,
@@ -41,6 +48,7 @@ class SignIn:
         authenticator: Authenticator,
         *,
         refresh_seconds: float,
+        grace_seconds: float = GRACE_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._users = users
@@ -48,6 +56,7 @@ class SignIn:
         self._tokens = tokens
         self._authenticator = authenticator
         self._refresh_seconds = refresh_seconds
+        self._grace_seconds = grace_seconds
         self._clock = clock
 
     async def by_password(self, login: str, password: str) -> TokenPair:
@@ -76,20 +85,17 @@ class SignIn:
 
     async def by_refresh(self, token: str) -> TokenPair:
         """New tokens for a refresh token, which does not work again. Raises Unauthorized."""
-        now, hashed = self._clock(), digest(token)
+        hashed = digest(token)
         known = await self._users.get_refresh(hashed)
         user = await self._users.get(known.user_id) if known else None
-        used = await self._users.use_refresh(hashed, now)
-        pair = await self._issue(user, used.family) if user and used else None
-        if pair is None:
-            AUTH_ATTEMPTS.labels("refresh", "refused").inc()
-            if used is None:
-                reason = await self._why_refused(hashed, now)
-            else:
-                reason = "revoked" if user and user.active else "inactive"
-            raise refused(reason, "the refresh token is not valid any more; sign in again")
-        AUTH_ATTEMPTS.labels("refresh", "ok").inc()
-        return pair
+        if known is not None and user is not None:
+            pair, successor = self._new(user, known.family)
+            if await self._users.renew_refresh(hashed, successor, user, self._grace_seconds):
+                AUTH_ATTEMPTS.labels("refresh", "ok").inc()
+                return pair
+        AUTH_ATTEMPTS.labels("refresh", "refused").inc()
+        reason = await self._why_refused(hashed, user)
+        raise refused(reason, "the refresh token is not valid any more; sign in again")
 
     async def out(self, user_id: str) -> None:
         """Make every token of a user void, in all its browsers and programs; keys stay."""
@@ -97,25 +103,37 @@ class SignIn:
         self._authenticator.forget(user_id)
         audit("sign_out", actor=user_id, subject=user_id)
 
-    async def _why_refused(self, hashed: str, now: float) -> str:
-        """The reason for the metric; a token that was used before revokes its family."""
-        known = await self._users.get_refresh(hashed)
+    async def _why_refused(self, hashed: str, user: User | None) -> str:
+        """The reason for the metric; a token that was used before revokes its family.
+
+        user: of the token, as it was before.
+        """
+        now, known = self._clock(), await self._users.get_refresh(hashed)
         if known is None:
-            return "unknown"
+            return "unknown" if user is None else "revoked"
         if known.used_at is not None:
             await self._users.revoke_family(known.family, now)
             logger.bind(user_id=known.user_id).warning("refresh_token_reused")
             return "reused"
-        return "revoked" if known.revoked_at is not None else "expired"
+        if known.expires_at <= now and known.revoked_at is None:
+            return "expired"
+        return "revoked" if user is None or user.active else "inactive"
 
     async def _issue(self, user: User, family: str) -> TokenPair | None:
         """New tokens; None where the user was signed out or disabled while it signed in.
 
-        user: as it was before its password or token was checked. The access token is issued first,
-        so that a later sign-out makes it void.
+        user: as it was before its password was checked.
+        """
+        pair, token = self._new(user, family)
+        return pair if await self._users.add_refresh(token, user) else None
+
+    def _new(self, user: User, family: str) -> tuple[TokenPair, RefreshToken]:
+        """New tokens, and the row of the refresh token, which is not added yet.
+
+        The access token is issued before that, so that a later sign-out makes it void.
         """
         now, refresh_token = self._clock(), new_secret("refresh")
-        access_token = self._tokens.issue(user.id)
+        pair = TokenPair(self._tokens.issue(user.id), int(self._tokens.seconds), refresh_token)
         token = RefreshToken(
             id=new_id(now),
             family=family,
@@ -124,6 +142,4 @@ class SignIn:
             created_at=now,
             expires_at=now + self._refresh_seconds,
         )
-        if not await self._users.add_refresh(token, user):
-            return None
-        return TokenPair(access_token, int(self._tokens.seconds), refresh_token)
+        return pair, token

@@ -4,7 +4,7 @@ The caller passes the times, in seconds since 1970. Every method raises Database
 secrets the tables hold digests alone (SHA-256, hexadecimal), and of passwords Argon2id hashes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import aliased
 
-from project.db.engine import StatementRunner
+from project.db.engine import Rows, StatementRunner, translating
 from project.db.records import Priority
 from project.db.tables import (
     ApiKeyRow,
@@ -27,6 +27,7 @@ from project.db.tables import (
 )
 from project.errors import AccountConflict
 
+REPLACED = 0.0  # used_at of a refresh token that another one has replaced
 TAKEN = "the e-mail or the username is taken; choose another, or sign in"
 
 
@@ -104,6 +105,7 @@ class Users:
     """The accounts of one database. engine: of one that project/db/migrate.py has upgraded."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
         self._statements = StatementRunner(engine)
 
     async def check(self) -> None:
@@ -232,25 +234,67 @@ class Users:
         user: as it was before its password or its last token was checked. False where it has been
         signed out, disabled or deleted since: the new token would outlive that.
         """
-        old = (RefreshTokenRow.user_id == token.user_id) & (
-            RefreshTokenRow.expires_at < token.created_at
-        )
-        await self._run(delete(RefreshTokenRow).where(old), RefreshTokenRow.id)
+        await self._delete_expired_refresh(token)
         columns = RefreshTokenRow.__table__.c
         values = {name: value for name, value in vars(token).items() if value is not None}
         row = select(*(literal(value, columns[name].type) for name, value in values.items()))
-        unchanged = row.where(
-            UserRow.id == user.id,
-            UserRow.active,
-            UserRow.signed_out_at.is_not_distinct_from(user.signed_out_at),
-        ).with_for_update(read=True)  # `sign_out` waits for the row, and then deletes it
+        unchanged = row.where(*_unchanged(user)).with_for_update(
+            read=True
+        )  # `sign_out` waits for the row, and then deletes it
         statement = insert(RefreshTokenRow).from_select(list(values), unchanged)
         return bool(await self._run(statement, RefreshTokenRow.id))
 
-    async def use_refresh(self, digest: str, now: float) -> RefreshToken | None:
+    async def renew_refresh(
+        self, digest: str, successor: RefreshToken, user: User, grace_seconds: float
+    ) -> bool:
+        """Use up a refresh token and add its successor, in one transaction; False where it is void.
+
+        A token that was used for less than grace_seconds, and whose successor was not, gets another
+        one, as the answer may have been lost; the successor before counts as used long ago then.
+        user: as `add_refresh` has it; its row is locked, so that renewals run one by one.
+        """
+        await self._delete_expired_refresh(successor)
+        now, family = successor.created_at, RefreshTokenRow.family == successor.family
+        lock = select(UserRow.id).where(*_unchanged(user)).with_for_update(key_share=True)
+        later = aliased(RefreshTokenRow)
+        recent = exists().where(
+            RefreshTokenRow.digest == digest,
+            RefreshTokenRow.used_at > now - grace_seconds,
+            ~exists().where(
+                later.family == RefreshTokenRow.family,
+                later.id != RefreshTokenRow.id,
+                later.used_at >= RefreshTokenRow.used_at,
+            ),
+        )
+        unused = update(RefreshTokenRow).where(
+            family,
+            RefreshTokenRow.used_at.is_(None),
+            RefreshTokenRow.revoked_at.is_(None),
+        )
+        with translating():
+            async with self._engine.begin() as connection:
+
+                async def rows(statement: Any) -> Rows:
+                    return (await connection.execute(statement)).all()
+
+                if not await rows(lock):
+                    return False
+                if await self.use_refresh(digest, now, rows) is None:
+                    if not (await rows(select(recent)))[0][0]:
+                        return False
+                    void = unused.values(used_at=REPLACED).returning(RefreshTokenRow.id)
+                    if not await rows(void):
+                        return False
+                await connection.execute(insert(RefreshTokenRow).values(vars(successor)))
+        return True
+
+    async def use_refresh(
+        self, digest: str, now: float, rows: Callable[[Any], Awaitable[Rows]] | None = None
+    ) -> RefreshToken | None:
         """Use up a valid refresh token; None for every other, and for all but the first call.
 
         A token is void too if another of its family is revoked: it may have been added meanwhile.
+        rows: runs a statement in a transaction; None: the statement is one of its own.
         """
         other = aliased(RefreshTokenRow)
         revoked = exists().where(
@@ -263,8 +307,10 @@ class Users:
             RefreshTokenRow.revoked_at.is_(None),
             RefreshTokenRow.expires_at > now,
         )
-        rows = await self._statements.rows(statement.values(used_at=now).returning(RefreshTokenRow))
-        return RefreshToken(**rows[0]._asdict()) if rows else None
+        found = await (rows or self._statements.rows)(
+            statement.values(used_at=now).returning(RefreshTokenRow)
+        )
+        return RefreshToken(**found[0]._asdict()) if found else None
 
     async def get_refresh(self, digest: str) -> RefreshToken | None:
         """The refresh token with this digest, whatever its state."""
@@ -324,6 +370,13 @@ class Users:
         statement = update(OneTimeTokenRow).where(OneTimeTokenRow.id == token_id)
         await self._run(statement.values(used_at=None), OneTimeTokenRow.id)
 
+    async def _delete_expired_refresh(self, token: RefreshToken) -> None:
+        """Delete the tokens of a user that have expired when this one is created."""
+        old = (RefreshTokenRow.user_id == token.user_id) & (
+            RefreshTokenRow.expires_at < token.created_at
+        )
+        await self._run(delete(RefreshTokenRow).where(old), RefreshTokenRow.id)
+
     async def _one_user(self, where: Any) -> User | None:
         rows = await self._statements.rows(select(UserRow).where(where).limit(1))
         return User(**rows[0]._asdict()) if rows else None
@@ -339,3 +392,9 @@ class Users:
 
     async def _run(self, statement: Any, column: Any) -> list[Any]:
         return list(await self._statements.rows(statement.returning(column)))
+
+
+def _unchanged(user: User) -> tuple[Any, ...]:
+    """Conditions of a user that is neither signed out, disabled nor deleted since it was read."""
+    same = UserRow.signed_out_at.is_not_distinct_from(user.signed_out_at)
+    return UserRow.id == user.id, UserRow.active, same

@@ -177,6 +177,30 @@ def test_a_refresh_token_is_used_by_one_of_many(settings):
     run(settings, test)
 
 
+def test_a_used_refresh_token_has_one_successor_that_was_not_used(settings):
+    """However many renew it at once; a sign-out meanwhile leaves none."""
+
+    async def test(users: Users) -> None:
+        def renew(digest: str, successor: str, *, after: float = 0.0) -> Awaitable[bool]:
+            token = refresh(successor, created_at=NOW + after)
+            return users.renew_refresh(digest, token, USER, 10.0)
+
+        await users.add_refresh(refresh("a"), USER)
+        names = [f"b{n}" for n in range(AT_ONCE)]
+        assert await asyncio.gather(*(renew("a", name) for name in names)) == [True] * AT_ONCE
+        found = {name: await users.get_refresh(name) for name in names}
+        (kept,) = [name for name, token in found.items() if token.used_at is None]
+        assert not await renew("a", "late", after=10.0)
+        assert await renew(kept, "c")
+        assert not await renew("a", "d")  # its successor was used
+        leaving = [users.sign_out(USER.id, NOW + 1), *(renew("c", f"d{n}") for n in range(AT_ONCE))]
+        await asyncio.gather(*leaving)
+        assert [await users.get_refresh(f"d{n}") for n in range(AT_ONCE)] == [None] * AT_ONCE
+        assert not await renew("c", "e")
+
+    run(settings, test)
+
+
 @pytest.mark.parametrize("change", [{"signed_out_at": NOW}, {"active": False}])
 def test_a_refresh_token_is_not_added_to_a_user_that_is_signed_out_or_disabled_since(
     settings, change
