@@ -103,6 +103,13 @@ class SignIn:
         self._authenticator.forget(user_id)
         audit("sign_out", actor=user_id, subject=user_id)
 
+    async def out_of_session(self, user_id: str, token: str) -> None:
+        """Make the refresh tokens that followed from one sign-in void, if it was the user's."""
+        known = await self._users.get_refresh(digest(token))
+        if known is not None and known.user_id == user_id:
+            await self._users.revoke_family(known.family, self._clock())
+            audit("session_sign_out", actor=user_id, subject=user_id)
+
     async def _why_refused(self, hashed: str, user: User | None) -> str:
         """The reason for the metric; a token that was used before revokes its family.
 

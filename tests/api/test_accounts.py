@@ -327,6 +327,25 @@ async def test_signing_out_ends_every_session_but_no_key(api):
     assert other.id != user.id
 
 
+async def test_a_session_is_signed_out_alone_by_its_refresh_token(api):
+    """The other browsers stay; a token of somebody else ends nothing."""
+    await api.registered()
+    await api.registered("bob")
+    one, two, bobs = await signed_in(api), await signed_in(api), await signed_in(api, "bob")
+    for token in (one["refresh_token"], bobs["refresh_token"], "unknown"):
+        answer = await api.client.request(
+            "DELETE",
+            TOKENS,
+            json={"refresh_token": token},
+            headers=bearer(one["access_token"]),
+        )
+        assert answer.status_code == 204, answer.text
+    assert (await renew(api, one["refresh_token"])).status_code == 401
+    for tokens in (two, bobs):
+        assert await me(api, tokens["access_token"]) == 200
+        assert (await renew(api, tokens["refresh_token"])).status_code == 200
+
+
 async def test_a_new_password_signs_out_and_the_old_one_is_gone(api):
     """The current one is asked for, so that an open browser is not enough."""
     await api.registered()

@@ -361,6 +361,45 @@ def test_signing_out_everywhere_reaches_the_other_browsers(signed_in, name):
     expect(there.page.locator(".caption strong")).to_have_text("blue.png")
 
 
+def test_signing_out_here_leaves_the_other_browsers_and_needs_no_answer(signed_in):
+    """The tab is cleared before the server answers, and whatever it says."""
+    here, there = signed_in(), signed_in()
+    open_menu(here).get_by_role("button", name="Sign out", exact=True).click()
+    expect(here.page.locator(".account-card")).to_be_visible()
+    there.page.reload()
+    expect(there.page.locator("#account")).to_be_visible()
+    problem = {"title": "Overloaded", "detail": "come back later", "status": 503}
+    refusal = {"status": 503, "body": json.dumps(problem)}
+    kind = "application/problem+json"
+    there.page.route(f"**{TOKENS}", lambda route: route.fulfill(**refusal, content_type=kind))
+    menu = open_menu(there)
+    menu.get_by_role("button", name="Sign out everywhere").click()
+    expect(menu.get_by_role("alert").last).to_have_text("Come back later.")
+    assert there.page.evaluate("() => sessionStorage.length") == 0
+    menu.get_by_role("button", name="Sign out", exact=True).click()
+    expect(there.page.locator(".account-card")).to_be_visible()
+
+
+def test_a_new_token_that_is_refused_signs_nobody_out(signed_in):
+    """An instance may not have the key of it yet; the problem is shown, and the next one works."""
+    tab = signed_in("/#finder")
+    page = tab.page
+    expect(page.locator("#account")).to_be_visible()
+    problem = {"title": "Unauthorized", "detail": "the access token is not valid", "status": 401}
+    refusal = {"status": 401, "body": json.dumps(problem)}
+    kind = "application/problem+json"
+    tab.pick(RED)
+    page.route("**/predictions*", lambda route: route.fulfill(**refusal, content_type=kind))
+    tab.press("Run")
+    expect(page.locator("#problem")).to_contain_text("the access token is not valid")
+    expect(page.locator(".account-card")).to_have_count(0)
+    page.unroute("**/predictions*")
+    tab.press("Run")
+    expect(page.locator("#result li")).to_have_count(1)
+    page.reload()
+    expect(page.locator("#account")).to_be_visible()
+
+
 def test_another_user_finds_nothing_of_the_one_before(signed_in, server, name):
     """Whose picture was still there: the page is loaded anew."""
     tab = signed_in()

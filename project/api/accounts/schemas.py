@@ -255,6 +255,12 @@ class Refresh(Body):
     refresh_token: Secret
 
 
+class SignOut(Body):
+    """Which session ends."""
+
+    refresh_token: Secret | None = Field(None, description="null: all sessions end.")
+
+
 class NewKey(Body):
     """A key to be created."""
 

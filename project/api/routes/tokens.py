@@ -1,4 +1,4 @@
-"""/v1/tokens: sign in, renew the access token, sign out everywhere."""
+"""/v1/tokens: sign in, renew the access token, sign out."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form
 
 from project.accounts.fields import MAX_EMAIL
 from project.accounts.passwords import MAX_PASSWORD
-from project.api.accounts.schemas import Refresh, Tokens
+from project.api.accounts.schemas import Refresh, SignOut, Tokens
 from project.api.auth import SignedInDep
 from project.api.dependencies import AccountsDep
 from project.api.openapi import problem_responses
@@ -35,7 +35,14 @@ async def renew(body: Refresh, accounts: AccountsDep) -> Tokens:
     return Tokens.of(await accounts.sign_in.by_refresh(body.refresh_token))
 
 
-@router.delete("", status_code=204)
-async def sign_out(caller: SignedInDep, accounts: AccountsDep) -> None:
-    """Sign out everywhere: every access and refresh token of the user is void; keys stay."""
-    await accounts.sign_in.out(caller.user_id)
+@router.delete("", status_code=204, responses=problem_responses(400, 422))
+async def sign_out(caller: SignedInDep, accounts: AccountsDep, body: SignOut | None = None) -> None:
+    """Sign out; keys stay.
+
+    Everywhere: every access and refresh token of the user is void. With a refresh token: those that
+    followed from its sign-in are void; an access token of it stays valid to its end.
+    """
+    if body is None or body.refresh_token is None:
+        await accounts.sign_in.out(caller.user_id)
+    else:
+        await accounts.sign_in.out_of_session(caller.user_id, body.refresh_token)

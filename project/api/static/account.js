@@ -64,7 +64,12 @@ function open() {
     fold("New key", keyForm(keys)),
     fold("Change the password", passwordForm()),
     alert,
-    button("Sign out everywhere", guarded(signOut)),
+    element(
+      "div",
+      { className: "row-of-buttons" },
+      button("Sign out", guarded(() => signOut(false))),
+      button("Sign out everywhere", guarded(() => signOut(true))),
+    ),
   );
   menu.addEventListener("close", () => {
     menu.remove(); // with the key that was shown once

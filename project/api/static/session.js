@@ -43,9 +43,15 @@ export async function signIn(username, password) {
   waiting = null;
 }
 
-/** Sign out in all browsers; nothing of the user stays here. Throws Problem. */
-export async function signOut() {
-  await call("DELETE", "/v1/tokens");
+/** Sign out, here or in all browsers; nothing of the user stays in this tab. Throws Problem. */
+export async function signOut(everywhere) {
+  store("sessionStorage", KEY, ""); // first, whatever the server says
+  if (!token || performance.now() > token.renewAt) await renew().catch(() => {});
+  const headers = { "Content-Type": "application/json", Authorization: `Bearer ${token?.text}` };
+  const body = everywhere ? undefined : { refresh_token: refreshToken };
+  await call("DELETE", "/v1/tokens", body, { isOpen: true, headers }).catch((error) => {
+    if (everywhere && error.status !== 401) throw error;
+  });
   forget();
 }
 
@@ -57,9 +63,12 @@ export async function loadUser() {
   return showUser();
 }
 
-/** Ask with a token; renew it before its end or once it is refused, and else wait for a sign-in. */
+/**
+ * Ask with a token; renew it before its end or once it is refused, and else wait for a sign-in. A
+ * new one may be refused too, where an instance does not have its key yet: that ends no session.
+ */
 async function authorized(ask) {
-  for (const recover of [renew, end, null]) {
+  for (const recover of [renew, null]) {
     const { text } = await current();
     const answer = await ask({ Authorization: `Bearer ${text}` });
     showMonth(answer.headers.get("RateLimit"));
