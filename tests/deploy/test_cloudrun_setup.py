@@ -147,18 +147,30 @@ def test_rotating_changes_one_secret(project, kind):
     assert after == before | {kind: before[kind].replace(old, new)}
 
 
-def test_a_rotation_of_the_key_of_tokens_keeps_the_former_one(project):
-    """For the tokens that are valid; the one before that goes. Not even the keys are shown."""
+def test_each_step_of_a_rotation_of_the_key_of_tokens_knows_the_keys_of_the_one_before(project):
+    """Instances of two steps run side by side: what one signs the other accepts."""
     first = project.secret("vitrine-token-keys")
-    assert project.run("rotate.sh", "token-keys") == 0, project.output
-    second = project.secret("vitrine-token-keys")
-    assert second.endswith(f",{first}")
-    assert not [key for key in second.split(",") if key.partition(":")[2] in project.output]
-    keys = settings_of({"TOKEN_KEYS": second}).token_secrets
-    assert keys[1] == tuple(first.split(":"))
-    assert project.run("rotate.sh", "token-keys") == 0, project.output
-    third = project.secret("vitrine-token-keys")
-    assert third.partition(",")[2] == second.partition(",")[0]
+    seen = [first]
+    for step in ("add", "sign", "remove"):
+        assert project.run("rotate.sh", "token-keys", step) == 0, project.output
+        seen.append(project.secret("vitrine-token-keys"))
+        assert not [key for key in seen[-1].split(",") if key.partition(":")[2] in project.output]
+        (old, new) = (settings_of({"TOKEN_KEYS": keys}).token_secrets for keys in seen[-2:])
+        assert new[0] in old
+        assert old[0] in new or step == "remove"
+    assert seen[1].startswith(f"{first},")
+    assert seen[3] == seen[2].partition(",")[0] == seen[1].partition(",")[2]
+
+
+def test_a_step_of_a_rotation_that_is_out_of_order_changes_nothing(project):
+    """It says which one comes first."""
+    first = project.secret("vitrine-token-keys")
+    for arguments in ((), ("sign",), ("remove",), ("everything",)):
+        assert project.run("rotate.sh", "token-keys", *arguments) == 1
+        assert "token-keys add" in project.output
+    assert project.secret("vitrine-token-keys") == first
+    assert project.run("rotate.sh", "token-keys", "add") == 0
+    assert project.run("rotate.sh", "token-keys", "add") == 1
 
 
 @pytest.mark.parametrize("kind", [None, *ROTATED])

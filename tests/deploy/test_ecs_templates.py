@@ -70,11 +70,25 @@ def test_no_password_is_a_parameter_or_an_output():
         url = url.replace("Database.Endpoint.Port", "5432")
         urls[name] = url.replace("Broker.PrimaryEndPoint.Port", "6379")
     keys = urls["TokenKeys"].replace("word", "0" * 64)
+    assert [key_id for key_id, _ in settings_of({"TOKEN_KEYS": keys}).token_secrets] == ["a1", "b1"]
     settings = settings_of(
         {"DATABASE_URL": urls["DatabaseUrl"], "REDIS_URL": urls["BrokerUrl"], "TOKEN_KEYS": keys}
     )
     assert settings.database_url.get_secret_value().startswith("postgresql+asyncpg://vitrine:word@")
     assert settings.broker_url.startswith("rediss://:word@")
+
+
+def test_each_step_of_a_rotation_of_the_key_of_tokens_knows_the_keys_of_the_one_before():
+    """Tasks of two steps run side by side: what one signs the other accepts."""
+
+    def keys(**parameters: str) -> list[str]:
+        secrets = Template(FOLDER / "data.yaml", **parameters)
+        text = secrets.of_type("AWS::SecretsManager::Secret")["TokenKeys"]["SecretString"]
+        return [key.partition(":")[0] for key in text.split(",")]
+
+    first, second = keys(), keys(SigningKey="B")
+    third = keys(SigningKey="B", SigningKeyARevision="2")
+    assert (first, second, third) == (["a1", "b1"], ["b1", "a1"], ["b1", "a2"])
 
 
 def test_policies_have_no_wildcards():
