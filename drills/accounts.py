@@ -27,7 +27,7 @@ def sign_in(url: str, login: str = EMAIL, password: str = PASSWORD) -> dict[str,
 
 def create_key(url: str) -> str:
     """The text of a new key of the administrator, with all scopes that clients need."""
-    body = {"name": "clients", "scopes": ["predict", "jobs"]}
+    body = {"name": "clients", "scopes": ["predict", "jobs"], "password": PASSWORD}
     headers = sign_in(url)
     answer = httpx2.post(
         f"{url}/v1/users/me/keys", json=body, headers=headers, timeout=DEADLINE

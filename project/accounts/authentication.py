@@ -175,15 +175,17 @@ class Authenticator:
     def _signed_in(self, user: User, claims: Claims) -> tuple[float, Caller]:
         if user.signed_out_at is not None and claims.issued_at <= user.signed_out_at:
             raise refused("revoked", "the user has signed out since; sign in again")
-        return claims.expires_at, self._caller(user)
+        return claims.expires_at, self._caller(user, issued_at=claims.issued_at)
 
-    def _caller(self, user: User, key: ApiKey | None = None) -> Caller:
+    def _caller(
+        self, user: User, key: ApiKey | None = None, issued_at: float | None = None
+    ) -> Caller:
         """The caller that a user is, with a key or without. Raises Unauthorized if disabled."""
         if not user.active:
             raise refused("inactive", "this user is disabled; an administrator can enable it")
         scopes = ROLE_SCOPES[user.role]
         quota = self._default_quota if user.monthly_quota is None else user.monthly_quota
         if key is None:
-            return Caller(user.id, user.role, scopes, quota)
+            return Caller(user.id, user.role, scopes, quota, issued_at=issued_at)
         allowed = frozenset(scope for scope in scopes if scope in key.scopes)
         return Caller(user.id, user.role, allowed, quota, key.priority, key.id)

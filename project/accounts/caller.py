@@ -20,7 +20,8 @@ class Caller:
     """Who sends a request.
 
     scopes: with an access token those of the role; with an API key those of the key that the role
-    still has. quota: predictions a month. key_id: of the API key, if it was one.
+    still has. quota: predictions a month. key_id: of the API key, if it was one. issued_at: of the
+    access token, seconds since 1970.
     """
 
     user_id: str
@@ -29,6 +30,7 @@ class Caller:
     quota: int
     priority: Priority = "interactive"
     key_id: str | None = None
+    issued_at: float | None = None
 
     @property
     def is_admin(self) -> bool:

@@ -19,6 +19,7 @@ from project.settings import Settings
 
 INVITATION_SECONDS = 7 * 86_400.0
 RESET_SECONDS = 3600.0
+FRESH_SECONDS = 300.0  # age of a token that stands for the password of a user who has none
 RESET_PAUSE_SECONDS = 60.0  # between two links for a user, whoever asks for them
 
 
@@ -130,8 +131,10 @@ class Registration:
             token = await self._add("reset", RESET_SECONDS, user_id=user.id, email=user.email)
         await mailer.send_reset_link(user.email, token, RESET_SECONDS)
 
-    async def reset(self, token: str, password: str) -> str:
+    async def reset(self, token: str, password: str, *, revoke_keys: bool = True) -> str:
         """Set the password that a link permits, and sign the user out; returns the user's id.
+
+        revoke_keys: also its API keys, which who knew the password may have made.
 
         Raises Forbidden where the link is not valid, or was sent to an e-mail that is not the
         user's any more.
@@ -139,7 +142,10 @@ class Registration:
         used = await self._use("reset", token)
         try:
             user = await self._user_of_link(used)
-            await self.set_hash(user.id, await self._passwords.hash(password))
+            hashed = await self._passwords.hash(password)
+            if revoke_keys:
+                await self.revoke_keys(user.id, user.id)
+            await self.set_hash(user.id, hashed)
         except Exception:
             await self._users.restore_one_time(used.id)
             raise
@@ -177,10 +183,33 @@ class Registration:
         if not right:
             raise Forbidden("the current password is wrong")
 
-    async def set_password(self, user_id: str, password: str, actor: str) -> None:
-        """Set a user's password, and sign the user out."""
-        await self.set_hash(user_id, await self._passwords.hash(password))
+    async def confirm(self, user: User, password: str | None, issued_at: float | None) -> None:
+        """Raise Forbidden unless it is the user itself, and nobody who has its token alone.
+
+        By its password; where it has none, as of an OpenID Connect provider, by a fresh token.
+        issued_at: of the token.
+        """
+        if user.password_hash is not None:
+            await self.check_password(user, password or "")
+        elif issued_at is None or self._clock() - issued_at > FRESH_SECONDS:
+            raise Forbidden(
+                f"this takes a token that is at most {FRESH_SECONDS:.0f} s old: sign in again"
+            )
+
+    async def set_password(
+        self, user_id: str, password: str, actor: str, *, revoke_keys: bool = False
+    ) -> None:
+        """Set a user's password, and sign the user out. revoke_keys: also its API keys."""
+        hashed = await self._passwords.hash(password)
+        if revoke_keys:
+            await self.revoke_keys(user_id, actor)
+        await self.set_hash(user_id, hashed)
         audit("password_reset", actor=actor, subject=user_id)
+
+    async def revoke_keys(self, user_id: str, actor: str) -> None:
+        """Revoke all keys of a user."""
+        for key_id in await self._users.revoke_keys(user_id, self._clock()):
+            audit("key_revoked", actor=actor, subject=user_id, key_id=key_id)
 
     async def set_hash(self, user_id: str, hashed: str) -> None:
         """Store a password's hash; tokens that were issued before are void."""

@@ -22,6 +22,7 @@ from project.accounts.caller import Caller
 from project.accounts.caller import Scope as Right
 from project.accounts.refusal import refused
 from project.accounts.services import AccountServices
+from project.db.users import User
 from project.errors import DatabaseUnavailable, Forbidden, ProjectError, Unauthorized
 from project.observability.metrics import AUTH_REFUSALS
 from project.observability.scrape_auth import equals_token, may_scrape
@@ -112,6 +113,18 @@ async def limit_password_attempts(request: Request, accounts: AccountServices) -
     Call it before the check. Raises RateLimited and LimitsUnavailable.
     """
     await accounts.rates.take_address(_address(request.scope))
+
+
+async def confirm_caller(
+    request: Request, user: User, password: str | None, accounts: AccountServices
+) -> None:
+    """Check that it is the user itself, and not somebody who has its token alone.
+
+    Raises Forbidden, RateLimited and LimitsUnavailable.
+    """
+    await limit_password_attempts(request, accounts)
+    caller = caller_of(request)
+    await accounts.registration.confirm(user, password, caller and caller.issued_at)
 
 
 def _address(scope: Scope) -> str | None:

@@ -120,8 +120,12 @@ def link(login: Login, subject: Annotated[str, typer.Argument(help="Of its token
 
 
 @app.command("reset-password")
-def reset_password(login: Login, password_stdin: PasswordFromStdin = False) -> None:
-    """Set a new password, printed once where it is generated; all tokens are void then."""
+def reset_password(
+    login: Login,
+    password_stdin: PasswordFromStdin = False,
+    keep_keys: Annotated[bool, typer.Option(help="Do not revoke the API keys.")] = False,
+) -> None:
+    """Set a new password, printed once where it is generated; tokens and API keys are void then."""
     from project.accounts import fields  # noqa: PLC0415 - see __init__.py
 
     try:
@@ -132,7 +136,9 @@ def reset_password(login: Login, password_stdin: PasswordFromStdin = False) -> N
 
     async def go(accounts: Accounts) -> None:
         user = await accounts.user(login)
-        await accounts.registration.set_password(user.id, password, OPERATOR)
+        await accounts.registration.set_password(
+            user.id, password, OPERATOR, revoke_keys=not keep_keys
+        )
 
     with_accounts(go)
     if not password_stdin:

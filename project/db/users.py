@@ -218,10 +218,15 @@ class Users:
         It may be disabled because they were stolen; they stay void once it is enabled again.
         """
         await self.sign_out(user_id, now)
-        statement = update(ApiKeyRow).where(
-            ApiKeyRow.user_id == user_id, ApiKeyRow.revoked_at.is_(None)
+        await self.revoke_keys(user_id, now)
+
+    async def revoke_keys(self, user_id: str, now: float) -> list[str]:
+        """Revoke all keys of a user; returns the ids of those that were not."""
+        ours = (ApiKeyRow.user_id == user_id) & ApiKeyRow.revoked_at.is_(None)
+        revoked = await self._run(
+            update(ApiKeyRow).where(ours).values(revoked_at=now), ApiKeyRow.id
         )
-        await self._run(statement.values(revoked_at=now), ApiKeyRow.id)
+        return [row.id for row in revoked]
 
     async def touch_keys(self, key_ids: Iterable[str], now: float) -> None:
         """Note that these keys were used."""

@@ -19,8 +19,9 @@ from project.accounts import authentication
 from project.accounts.credentials import digest
 from project.accounts.mail import MAX_WAITING, Mailer
 from project.accounts.passwords import Passwords
-from project.accounts.registration import RESET_PAUSE_SECONDS, Registration
+from project.accounts.registration import FRESH_SECONDS, RESET_PAUSE_SECONDS, Registration
 from project.accounts.sign_in import GRACE_SECONDS, SignIn
+from project.accounts.tokens import AccessTokens
 from project.db.records import new_id
 from project.db.tables import RefreshTokenRow
 from project.db.users import OneTimeToken, User, Users
@@ -483,6 +484,62 @@ async def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(api):
     for key_id in (made["id"], "0" * 32, "%00", "x"):
         answer = await api.client.delete(f"{KEYS}/{key_id}", headers=headers)
         assert answer.status_code == 404
+
+
+async def test_a_token_alone_makes_no_key(api):
+    """It would make itself permanent: the password is asked for, or a token that is fresh."""
+    await api.registered()
+    headers = bearer((await signed_in(api))["access_token"])
+    for body in ({"name": "x"}, {"name": "x", "password": "wrong password"}):
+        assert (await api.client.post(KEYS, json=body, headers=headers)).status_code == 403
+    body = {"name": "x", "password": PASSWORD}
+    assert (await api.client.post(KEYS, json=body, headers=headers)).status_code == 201
+    user = await api.user("bob")  # as of a provider: without a password
+    for age, status in ((FRESH_SECONDS - 60, 201), (FRESH_SECONDS + 1, 403)):
+        tokens = AccessTokens(
+            [("one", SECRET.encode())],
+            seconds=900,
+            encrypted=False,
+            clock=lambda age=age: time.time() - age,
+        )
+        headers = bearer(tokens.issue(user.id))
+        answer = await api.client.post(KEYS, json={"name": "x"}, headers=headers)
+        assert answer.status_code == status, answer.text
+
+
+async def test_an_administrator_lists_and_revokes_the_keys_of_others(api, capsys):
+    """Those of the user that the path names alone; the audit log says who did it."""
+    root, ann = await api.user("root", "admin"), await api.user("ann")
+    key, roots = await api.key(ann), await api.key(root)
+    headers, path = api.token(root), f"{USERS}/{ann.id}/keys"
+    listed = (await api.client.get(path, headers=headers)).json()["keys"]
+    assert [one["id"] for one in listed] == [key.split("_")[1]]
+    assert key not in str(listed)
+    for wrong in (roots.split("_")[1], "x"):
+        assert (await api.client.delete(f"{path}/{wrong}", headers=headers)).status_code == 404
+    answer = await api.client.delete(f"{path}/{key.split('_')[1]}", headers=headers)
+    assert answer.status_code == 204
+    assert await me(api, key) == 401
+    assert await me(api, roots) == 200
+    assert (await api.client.get(f"{USERS}/{'0' * 32}/keys", headers=headers)).status_code == 404
+    (event,) = [line for line in capsys.readouterr().out.splitlines() if "key_revoked" in line]
+    assert (json.loads(event)["actor"], json.loads(event)["subject"]) == (root.id, ann.id)
+
+
+@pytest.mark.parametrize("given", [{}, {"revoke_keys": False}])
+async def test_a_reset_revokes_the_keys_unless_they_are_kept(api, given):
+    """Who knew the old password may have made them."""
+    user, other = await api.registered(), await api.user("bob")
+    key, others = await api.key(user), await api.key(other)
+    token = "vitrine_reset_x"
+    now = time.time()
+    link = OneTimeToken(new_id(now), "reset", user.id, user.email, digest(token), now + 60)
+    await api.accounts.users.add_one_time(link, now)
+    assert await me(api, key) == 200  # and is cached
+    body = {"token": token, "password": OTHER_PASSWORD, **given}
+    assert (await api.client.post("/v1/passwords", json=body)).status_code == 204
+    assert await me(api, key) == (200 if given else 401)
+    assert await me(api, others) == 200
 
 
 async def test_a_key_has_no_scope_that_its_user_lacks(api):

@@ -50,6 +50,8 @@ ADMINISTRATORS = {  # what needs the role
     ("GET", "/v1/users"),
     ("GET", "/v1/users/{user_id}"),
     ("PATCH", "/v1/users/{user_id}"),
+    ("GET", "/v1/users/{user_id}/keys"),
+    ("DELETE", "/v1/users/{user_id}/keys/{key_id}"),
     ("POST", "/v1/invitations"),
     ("DELETE", "/v1/cache"),
 }

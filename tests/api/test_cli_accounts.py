@@ -45,6 +45,10 @@ def test_an_operator_creates_changes_and_lists_users(run):
     code, renewed, err = run("users", "reset-password", "ann")
     assert (code, renewed != password) == (0, True)
     assert renewed not in err
+    assert run("users", "enable", "ann")[0] == 0
+    assert run("keys", "create", "ann", "camera")[0] == 0
+    assert run("users", "reset-password", "ann")[0] == 0
+    assert run("keys", "list", "ann")[1] == ""
     code, _, err = run("users", "enable", "nobody")
     assert code == 1
     assert "users list" in err
@@ -60,6 +64,7 @@ def test_an_operator_creates_lists_and_revokes_keys(run):
     assert key not in err
     key_id = key.split("_")[1]
     line = f"{key_id}  predict  interactive  expires never  used never  camera"
+    assert run("users", "reset-password", "ann", "--keep-keys")[0] == 0
     assert run("keys", "list", "ann")[1] == line
     assert run("keys", "create", "ann", "root", "--scope", "admin")[0] == 1
     assert run("keys", "revoke", key_id)[0] == 0

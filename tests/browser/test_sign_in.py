@@ -318,6 +318,9 @@ def test_a_key_is_shown_once_works_and_is_revoked(signed_in, server):
     menu.get_by_label("jobs and their results").check()
     menu.get_by_label("Expires").select_option("in a year")
     tab.press("Create the key")
+    expect(menu.get_by_text("The current password is wrong.")).to_be_visible()
+    menu.get_by_label("Your password").fill(PASSWORD)
+    tab.press("Create the key")
     copy = menu.get_by_role("button", name="Copy")
     expect(copy).to_be_focused()
     page.keyboard.press("Enter")
@@ -517,6 +520,7 @@ def test_the_states_of_accounts_have_no_fault_in_light_dark_and_narrow(signed_in
     for fold in menu.locator("summary").all():
         fold.click()
     menu.get_by_label("Name").fill("camera")
+    menu.get_by_label("Your password").fill(PASSWORD)
     tab.press("Create the key")
     expect(menu.locator("code")).to_be_visible()
     expect(menu.locator(".keys li")).to_contain_text("camera")

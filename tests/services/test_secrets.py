@@ -232,6 +232,9 @@ def invite_and_change(caller: Caller, token: str) -> None:
     caller.send("PATCH", f"{USERS}/{ann}", json=body, headers=headers)
 
 
+LAST_PASSWORD = "artichoke-of-ann-zwetschge"
+
+
 def change_passwords(caller: Caller, token: str, inbox: Inbox) -> str:
     """By the old password, then by a link; returns a new access token."""
     run = caller.run
@@ -244,7 +247,7 @@ def change_passwords(caller: Caller, token: str, inbox: Inbox) -> str:
         caller.send("POST", f"{RESET}/reset-requests", json={"email": email})
     mail = inbox.mails.get(timeout=DEADLINE)
     link = run.secret("reset token", mail.partition("#reset=")[2].split()[0])
-    last = run.secret("last password", "artichoke-of-ann-zwetschge")
+    last = run.secret("last password", LAST_PASSWORD)
     for _ in range(2):
         caller.send("POST", RESET, json={"token": link, "password": last})
     tokens = run.tokens("after the reset", caller.sign_in(ANN["email"], last))
@@ -256,7 +259,7 @@ def change_passwords(caller: Caller, token: str, inbox: Inbox) -> str:
 def use_key(caller: Caller, server: Server, token: str) -> str:
     """Predictions, one of which fails, a job, and streams; returns the key."""
     run, signed_in = caller.run, bearer(token)
-    body = {"name": "camera", "scopes": ["predict", "jobs"]}
+    body = {"name": "camera", "scopes": ["predict", "jobs"], "password": LAST_PASSWORD}
     key = run.secret("key", caller.send("POST", KEYS, json=body, headers=signed_in).json()["key"])
     run.secret("end of the key", key.rpartition("_")[2])
     headers, files = bearer(key), {"image": picture()}

@@ -229,6 +229,9 @@ class PasswordReset(Body):
 
     token: Secret
     password: NewPassword
+    revoke_keys: StrictBool = Field(
+        default=True, description="Also the API keys, which a thief of the password may have made."
+    )
 
 
 class Tokens(BaseModel):
@@ -276,6 +279,10 @@ class NewKey(Body):
     )
     expires_in_days: Number | None = Field(
         90, ge=1, le=MAX_KEY_DAYS, description="null: it does not expire."
+    )
+    password: Password | None = Field(
+        None,
+        description="The current one; a user who has none sends a token of the last 5 minutes.",
     )
 
 

@@ -1,4 +1,4 @@
-"""/v1/users and /v1/invitations for administrators: list, see, change and invite users."""
+"""/v1/users and /v1/invitations for administrators: users, their rights and their keys."""
 
 import time
 from typing import Annotated
@@ -7,13 +7,21 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from project.accounts.audit import audit
-from project.api.accounts.schemas import Invitation, NewInvitation, UserChange, UserPage, UserView
+from project.api.accounts.schemas import (
+    Invitation,
+    Keys,
+    KeyView,
+    NewInvitation,
+    UserChange,
+    UserPage,
+    UserView,
+)
 from project.api.auth import UserDep, require
 from project.api.dependencies import AccountsDep
 from project.api.openapi import problem_responses
 from project.api.routes.users import USERS, find_user
-from project.db.records import ID_PATTERN
-from project.errors import AccountConflict
+from project.db.records import ID_PATTERN, is_id
+from project.errors import AccountConflict, KeyNotFound
 
 MAX_LISTED = 100
 
@@ -78,6 +86,24 @@ async def change_user(
         accounts.authenticator.forget(user.id)
         audit("user_changed", actor=caller.user_id, subject=user.id, **changes)
     return UserView.of(user, accounts.settings.monthly_quota)
+
+
+@router.get(f"{USERS}/{{user_id}}/keys", responses=problem_responses(404))
+async def list_keys_of(user_id: str, accounts: AccountsDep) -> Keys:
+    """The keys of a user that are not revoked, the newest first."""
+    user = await find_user(user_id, accounts)
+    return Keys(keys=[KeyView.of(key) for key in await accounts.users.keys_of(user.id)])
+
+
+@router.delete(
+    f"{USERS}/{{user_id}}/keys/{{key_id}}", status_code=204, responses=problem_responses(404)
+)
+async def revoke_key_of(user_id: str, key_id: str, caller: UserDep, accounts: AccountsDep) -> None:
+    """Revoke a key of a user; every process refuses it within five seconds."""
+    user = await find_user(user_id, accounts)
+    if not is_id(key_id):
+        raise KeyNotFound(f"there is no such key; GET {USERS}/{user.id}/keys lists the user's")
+    await accounts.keys.revoke(key_id, user.id, actor=caller.user_id)
 
 
 @router.post("/v1/invitations", status_code=201, responses=problem_responses(400, 422))

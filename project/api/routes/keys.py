@@ -1,9 +1,9 @@
 """/v1/users/me/keys: the API keys of the caller, who has to be signed in."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from project.api.accounts.schemas import CreatedKey, Keys, KeyView, NewKey
-from project.api.auth import SignedInDep
+from project.api.auth import SignedInDep, confirm_caller
 from project.api.dependencies import AccountsDep
 from project.api.openapi import problem_responses
 from project.api.routes.users import USERS, find_user
@@ -22,12 +22,15 @@ async def list_keys(caller: SignedInDep, accounts: AccountsDep) -> Keys:
     return Keys(keys=[KeyView.of(key) for key in keys])
 
 
-@router.post("", status_code=201, responses=problem_responses(400, 404, 409, 422))
-async def create_key(body: NewKey, caller: SignedInDep, accounts: AccountsDep) -> CreatedKey:
-    """Create a key, which is shown this once."""
-    days = body.expires_in_days
+@router.post("", status_code=201, responses=problem_responses(400, 403, 404, 409, 422, 503))
+async def create_key(
+    request: Request, body: NewKey, caller: SignedInDep, accounts: AccountsDep
+) -> CreatedKey:
+    """Create a key, which is shown this once; it takes the password, as it outlives the token."""
+    me, days = await find_user(caller.user_id, accounts), body.expires_in_days
+    await confirm_caller(request, me, body.password, accounts)
     key, text = await accounts.keys.create(
-        await find_user(caller.user_id, accounts),
+        me,
         body.name,
         body.scopes,
         priority=body.priority,

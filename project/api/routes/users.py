@@ -15,7 +15,7 @@ from project.api.accounts.schemas import (
     ResetRequest,
     UserView,
 )
-from project.api.auth import SignedInDep, UserDep, limit_password_attempts
+from project.api.auth import SignedInDep, UserDep, confirm_caller, limit_password_attempts
 from project.api.dependencies import AccountsDep
 from project.api.openapi import problem_responses
 from project.db.records import is_id
@@ -70,9 +70,7 @@ async def delete_me(
     if caller.role == "admin":
         raise AccountConflict("an administrator stays: have another one take the role from you")
     me = await find_user(caller.user_id, accounts)
-    if me.password_hash is not None:
-        await limit_password_attempts(request, accounts)
-        await accounts.registration.check_password(me, (body and body.password) or "")
+    await confirm_caller(request, me, body.password if body else None, accounts)
     await accounts.users.delete(caller.user_id)
     accounts.authenticator.forget(caller.user_id)
     audit("user_deleted", actor=caller.user_id, subject=caller.user_id)
@@ -103,8 +101,10 @@ async def request_reset(body: ResetRequest, accounts: AccountsDep) -> None:
 
 @router.post("/v1/passwords", status_code=204, responses=problem_responses(400, 403, 422, 429, 503))
 async def reset_password(body: PasswordReset, accounts: AccountsDep) -> None:
-    """Set a new password by the token of a link; every token of the user is void then."""
-    user_id = await accounts.registration.reset(body.token, body.password)
+    """Set a new password by the token of a link; every token and key of the user is void then."""
+    user_id = await accounts.registration.reset(
+        body.token, body.password, revoke_keys=body.revoke_keys
+    )
     accounts.authenticator.forget(user_id)
 
 

@@ -136,10 +136,11 @@ function keyForm(list) {
     { name: "name", label: "Name", hint: "What it is for.", autocomplete: "off" },
     labelled("May do", element("div", { className: "options" }, ...boxes)),
     labelled("Expires", expiry),
+    { name: "password", label: "Your password", type: "password", autocomplete: "current-password" },
   ];
-  const made = form(fields, "Create the key", async ({ name, days }, root) => {
+  const made = form(fields, "Create the key", async ({ name, days, password }, root) => {
     const scopes = new FormData(root).getAll("scopes");
-    const body = { name, scopes, expires_in_days: days ? Number(days) : null };
+    const body = { name, scopes, password, expires_in_days: days ? Number(days) : null };
     const { key } = await call("POST", KEYS, body);
     root.reset();
     const text = element("code", {}, key);

@@ -98,9 +98,15 @@ function showForgotten() {
 }
 
 function showNewPassword(token) {
-  const shown = form([{ ...NEW_PASSWORD, label: "New password" }], "Set the password", async (values) => {
-    await call("POST", "/v1/passwords", { token, ...values }, OPEN);
+  const keep = element("input", { type: "checkbox", name: "keep" });
+  const fields = [
+    { ...NEW_PASSWORD, label: "New password" },
+    element("label", { className: "option" }, keep, "Keep my API keys"),
+  ];
+  const shown = form(fields, "Set the password", async ({ password }) => {
+    const body = { token, password, revoke_keys: !keep.checked };
+    await call("POST", "/v1/passwords", body, OPEN);
     showSignIn("The new password is set: sign in with it.");
   });
-  fill("Set a new password", "It signs you out everywhere else.", shown, back());
+  fill("Set a new password", "It signs you out everywhere else, and revokes your API keys.", shown, back());
 }
