@@ -16,7 +16,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
@@ -33,6 +33,8 @@ from project.errors import LimitsUnavailable, RateLimited
 from project.observability.metrics import RATE_LIMIT_REFUSALS, RATE_LIMIT_UNCHECKED
 from project.settings import Settings
 from project.settings.accounts import parse_rate
+
+AddressKind = Literal["sign-in", "failure"]
 
 PREFIX = "vitrine:rate"
 REDIS_SECONDS = 0.25  # to connect, and to answer; redis-py's own 5 s would hold every request
@@ -257,17 +259,29 @@ class RateLimits:
         wanted = lease.wanted()
         lease.trips += 1
         try:
-            state, taken = await self._take("caller", user_id, wanted)
+            state, taken = await self._take("caller", user_id, wanted=wanted)
         finally:
             lease.trips -= 1
         return state and lease.renew(state, taken - 1, self._monotonic())
 
-    async def take_address(self, address: str | None) -> LimitState | None:
+    async def take_address(
+        self, address: str | None, kind: AddressKind = "failure"
+    ) -> LimitState | None:
         """Count a request without a caller, or one whose authentication failed.
 
-        address: of the client, IPv4 or IPv6. Raises what take_caller raises.
+        address: of the client, IPv4 or IPv6. kind: each has a count of its own, so that a program
+        which repeats a revoked key keeps nobody of its address from signing in. Raises what
+        take_caller raises.
         """
-        state, _ = await self._take("address", _network(address))
+        state, _ = await self._take("address", kind, _network(address))
+        return state
+
+    async def take_renewal(self, family: str) -> LimitState | None:
+        """Count a renewal of a session, at the rate of an address. Raises what take_caller raises.
+
+        An office renews the sessions of all its users from one address. family: of its tokens.
+        """
+        state, _ = await self._take("address", "renewal", family)
         return state
 
     async def is_up(self) -> bool:
@@ -290,13 +304,13 @@ class RateLimits:
         lease = self._leases[user_id] = Lease()
         return lease
 
-    async def _take(self, scope: str, key: str, wanted: int = 1) -> tuple[LimitState | None, int]:
+    async def _take(self, scope: str, *key: str, wanted: int = 1) -> tuple[LimitState | None, int]:
         """What is left, and how many were counted: as many as are wanted, or one."""
         rate = self._rates[scope]
-        found = await self._ask(rate, scope, key, count=wanted)
+        found = await self._ask(rate, scope, *key, count=wanted)
         if found is not None and not found[0] and wanted > 1:
             wanted = 1
-            found = await self._ask(rate, scope, key)
+            found = await self._ask(rate, scope, *key)
         if found is None:
             self._count_unchecked()
             if self._fail_open:
@@ -320,7 +334,7 @@ class RateLimits:
         )
 
     async def _ask(
-        self, rate: RateLimitItem, scope: str, key: str, *, count: int = 1
+        self, rate: RateLimitItem, *key: str, count: int = 1
     ) -> tuple[bool, Window] | None:
         if not self._is_up:
             now = self._monotonic()
@@ -328,7 +342,7 @@ class RateLimits:
                 return None
             self._ask_after = now + self._backoff_seconds  # this request alone finds out
         try:
-            found = await self._store.take(rate, scope, key, count=count)
+            found = await self._store.take(rate, *key, count=count)
         except StoreUnavailable as error:
             self._note(is_up=False, reason=str(error))
             return None

@@ -6,7 +6,7 @@ successor was not used: an answer may be lost, or a page loaded anew before it c
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from loguru import logger
@@ -83,10 +83,17 @@ class SignIn:
             await self._users.replace_hash(user.id, stored, renewed)
         return user
 
-    async def by_refresh(self, token: str) -> TokenPair:
-        """New tokens for a refresh token, which does not work again. Raises Unauthorized."""
+    async def by_refresh(
+        self, token: str, limit: Callable[[str], Awaitable[object]] | None = None
+    ) -> TokenPair:
+        """New tokens for a refresh token, which does not work again. Raises Unauthorized.
+
+        limit: called with the family of a known token first; raises RateLimited.
+        """
         hashed = digest(token)
         known = await self._users.get_refresh(hashed)
+        if known is not None and limit is not None:
+            await limit(known.family)
         user = await self._users.get(known.user_id) if known else None
         if known is not None and user is not None:
             pair, successor = self._new(user, known.family)

@@ -37,6 +37,7 @@ OPEN = frozenset(  # method and path of what a client without an account may ask
         ("POST", "/v1/passwords"),
     }
 )
+RENEWAL = ("POST", "/v1/tokens/refresh")  # counts for its session; what fails, for its address
 PRIVATE = ("/v1/users", "/v1/tokens", "/v1/passwords", "/v1/invitations")  # no cache stores these
 OPEN_FOLDER = "/v1/files/"  # its URLs are signed
 SEND_TOKEN = "send the header `Authorization: Bearer` with an API key or a token"  # noqa: S105
@@ -71,8 +72,8 @@ class Authentication:
                         accounts, scope, partial(bearer_token, authorization)
                     )
                     scope["state"]["caller"] = caller
-                elif route in OPEN:
-                    await accounts.rates.take_address(_address(scope))
+                elif route in OPEN and route != RENEWAL:
+                    await accounts.rates.take_address(_address(scope), "sign-in")
             except ProjectError as error:
                 _set_route(scope)
                 response = await self._answer(Request(scope), error)
@@ -112,7 +113,7 @@ async def limit_password_attempts(request: Request, accounts: AccountServices) -
 
     Call it before the check. Raises RateLimited and LimitsUnavailable.
     """
-    await accounts.rates.take_address(_address(request.scope))
+    await accounts.rates.take_address(_address(request.scope), "sign-in")
 
 
 async def confirm_caller(

@@ -85,7 +85,9 @@ class AccountSettings(BaseSettings):
         description="Predictions, jobs and streams that one user begins: per second, minute, …",
     )
     address_rate: str = Field(
-        "60/minute", description="Sign-ins, registrations and failed requests of one address."
+        "60/minute",
+        description="Sign-ins and registrations of one address; failed requests of it; renewals of "
+        "one session.",
     )
     limits_fail: Literal["open", "closed"] = Field(
         "open", description="Whether requests pass while the store of the rates does not answer."

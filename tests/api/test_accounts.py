@@ -301,6 +301,23 @@ async def test_a_renewal_that_a_sign_out_overtakes_brings_no_tokens(api):
     assert AUTH_REFUSALS.labels("revoked")._value.get() == before + 1
 
 
+async def test_a_script_that_fails_keeps_nobody_of_its_address_from_signing_in(tmp_path):
+    """Failed requests, sign-ins and the renewals of each session are counted apart."""
+    async with account_api(tmp_path, address_rate="3/hour") as api:
+        await api.registered()
+        for status in (401, 401, 401, 429):
+            assert await me(api, "vitrine_revoked") == status
+        one, two = await signed_in(api), await signed_in(api)
+        for status in (200, 200, 200, 429):
+            answer = await renew(api, one["refresh_token"])
+            assert answer.status_code == status
+            one = answer.json() if status == 200 else one
+        assert (await renew(api, two["refresh_token"])).status_code == 200
+        assert (await renew(api, "vitrine_refresh_x")).status_code == 429  # a failed request
+        await signed_in(api)
+        assert (await api.sign_in()).status_code == 429
+
+
 @pytest.mark.parametrize("token", ["", "x", "\ud800", "a" * 5000, "vitrine_refresh_x"])
 async def test_what_is_no_refresh_token_is_refused(api, token):
     """No text is a fault of ours."""

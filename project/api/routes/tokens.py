@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, Request
 
 from project.accounts.fields import MAX_EMAIL
 from project.accounts.passwords import MAX_PASSWORD
@@ -10,6 +10,7 @@ from project.api.accounts.schemas import Refresh, SignOut, Tokens
 from project.api.auth import SignedInDep
 from project.api.dependencies import AccountsDep
 from project.api.openapi import problem_responses
+from project.errors import Unauthorized
 
 TOKENS = "/v1/tokens"
 
@@ -30,9 +31,14 @@ async def sign_in(
 
 
 @router.post("/refresh", responses=problem_responses(400, 401, 422, 429, 503))
-async def renew(body: Refresh, accounts: AccountsDep) -> Tokens:
+async def renew(body: Refresh, accounts: AccountsDep, request: Request) -> Tokens:
     """Renew the access token; the refresh token works once, and brings the next."""
-    return Tokens.of(await accounts.sign_in.by_refresh(body.refresh_token))
+    try:
+        pair = await accounts.sign_in.by_refresh(body.refresh_token, accounts.rates.take_renewal)
+    except Unauthorized:
+        await accounts.rates.take_address(request.client.host if request.client else None)
+        raise
+    return Tokens.of(pair)
 
 
 @router.delete("", status_code=204, responses=problem_responses(400, 422))
