@@ -12,6 +12,7 @@ import pytest
 from project.api.jobs.events import COMMENT, MAX_SUBSCRIBERS, JobFeed, stream
 from project.db.job_queries import JobQueries
 from project.db.records import Job, StoredFile
+from project.errors import RateLimited
 from tests.database import Jobs, added
 from tests.job_api import JobApi, Stream, job_api, job_settings
 
@@ -139,11 +140,26 @@ async def test_too_many_streams_are_refused(api):
     assert (await api.client.get(path)).status_code == 200
 
 
+async def test_one_user_has_half_of_the_streams_at_most(feed, queries):
+    """Others are served; a stream that ends makes room."""
+    job = await added(queries.jobs)
+    with ExitStack() as streams:
+        for _ in range(MAX_SUBSCRIBERS // 2):
+            feed.check_capacity("ann")
+            streams.enter_context(feed.subscribe(job, "ann"))
+        with pytest.raises(RateLimited):
+            feed.check_capacity("ann")
+        feed.check_capacity("bob")
+        feed.check_capacity()
+    feed.check_capacity("ann")
+
+
 class PolledQueries(JobQueries):
     """Keeps the ids of each poll."""
 
     def __init__(self, jobs: Jobs) -> None:
         super().__init__(jobs.engine)
+        self.jobs = jobs
         self.polls: asyncio.Queue[set[str]] = asyncio.Queue()
 
     async def get_many(self, job_ids: Sequence[str]) -> list[Job]:

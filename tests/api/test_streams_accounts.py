@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,13 @@ def keys(folder: Path) -> dict[str, str]:
         async with open_database(settings) as engine:
             users = Users(engine)
             await users.add(USER)
-            scopes = {"predict": ["predict"], "jobs": ["jobs"]}
+            bob = replace(USER, id="b" * 32, email="bob@example.org", username="bob")
+            await users.add(bob)
+            given = {"predict": (USER, "predict"), "jobs": (USER, "jobs"), "bob": (bob, "predict")}
             api_keys = ApiKeys(users)
             return {
-                name: (await api_keys.create(USER, name, given))[1]
-                for name, given in scopes.items()
+                name: (await api_keys.create(user, name, [scope]))[1]
+                for name, (user, scope) in given.items()
             }
 
     return asyncio.run(make())
@@ -59,6 +62,7 @@ def client(folder: Path, keys: dict[str, str]) -> Iterator[TestClient]:
         database_url=sqlite_url(folder),
         cors_origins="https://app.example.org",
         log_format="json",
+        stream_sessions=4,
     )
     with TestClient(create_app(settings, [ShadeModel()])) as client:
         yield client
@@ -145,6 +149,23 @@ def test_a_page_of_an_origin_in_the_settings_may_open_a_stream(client, keys):
     headers = {**bearer(keys["predict"]), "Origin": "https://app.example.org"}
     with client.websocket_connect(PATH, headers=headers) as socket:
         assert socket.receive_json()["type"] == "hello"
+
+
+def test_one_user_opens_half_of_the_streams_at_most(client, keys):
+    """Over all of its keys: the next one is told, and another user is served."""
+    options = {"headers": bearer(keys["predict"])}
+    with (
+        client.websocket_connect(PATH, **options) as one,
+        client.websocket_connect(PATH, **options) as two,
+    ):
+        assert [socket.receive_json()["type"] for socket in (one, two)] == ["hello"] * 2
+        with refused(client, 4429, **options) as problem:
+            assert problem["type"] == "urn:vitrine:problem:rate-limited"
+            assert "2 live streams" in problem["detail"]
+        with client.websocket_connect(PATH, headers=bearer(keys["bob"])) as other:
+            assert other.receive_json()["type"] == "hello"
+    with client.websocket_connect(PATH, **options) as again:
+        assert again.receive_json()["type"] == "hello"
 
 
 def test_a_session_ends_with_4401_soon_after_its_key_is_revoked(client, keys):

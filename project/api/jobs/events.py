@@ -12,6 +12,7 @@ from typing import Any
 from loguru import logger
 
 from project.api.jobs.schemas import ENDED, JobView
+from project.api.user_shares import UserShares
 from project.db.job_queries import JobQueries
 from project.db.records import Job
 from project.errors import DatabaseUnavailable, InvalidInput, Overloaded
@@ -95,10 +96,12 @@ class JobFeed:
         self._retry_seconds = retry_seconds
         self._watched: dict[str, WatchedJob] = {}
         self._subscribers = 0
+        self._of_users = UserShares(MAX_SUBSCRIBERS, "event streams")
         self._polling: asyncio.Task[None] | None = None
 
-    def check_capacity(self) -> None:
-        """Raise Overloaded at MAX_SUBSCRIBERS."""
+    def check_capacity(self, user_id: str | None = None) -> None:
+        """Raise Overloaded at MAX_SUBSCRIBERS, and RateLimited where a user has its share."""
+        self._of_users.check(user_id, RETRY_AFTER)
         if self._subscribers >= MAX_SUBSCRIBERS:
             raise Overloaded(
                 "too many event streams are open; poll GET /v1/jobs/{id} instead",
@@ -106,8 +109,8 @@ class JobFeed:
             )
 
     @contextmanager
-    def subscribe(self, job: Job) -> Iterator[WatchedJob]:
-        """Poll a job while the context is open."""
+    def subscribe(self, job: Job, user_id: str | None = None) -> Iterator[WatchedJob]:
+        """Poll a job while the context is open. user_id: of the client; None with AUTH=off."""
         watched = self._watched.setdefault(job.id, WatchedJob(job))
         watched.update(job)
         watched.subscribers += 1
@@ -115,7 +118,8 @@ class JobFeed:
         if self._polling is None or self._polling.done():
             self._polling = asyncio.create_task(self._poll())
         try:
-            yield watched
+            with self._of_users.holding(user_id):
+                yield watched
         finally:
             watched.subscribers -= 1
             self._subscribers -= 1
@@ -174,7 +178,11 @@ def last_event_id(header: str | None) -> int | None:
 
 
 async def stream(
-    feed: JobFeed, job: Job, seen: int | None, comment_seconds: float = COMMENT_SECONDS
+    feed: JobFeed,
+    job: Job,
+    seen: int | None,
+    comment_seconds: float = COMMENT_SECONDS,
+    user_id: str | None = None,
 ) -> AsyncGenerator[str, None]:
     """Yield an event for each polled revision after `seen`, until the job has ended.
 
@@ -182,7 +190,7 @@ async def stream(
     another database and is ignored.
     """
     sent = 0 if seen is None or seen > job.revision else seen
-    with feed.subscribe(job) as watched:
+    with feed.subscribe(job, user_id) as watched:
         while True:
             current = watched.job
             if current is None:

@@ -170,8 +170,10 @@ async def follow_job(
     request.state.job_id = job.id
     if job.status in ENDED and seen == job.revision:
         return Response(status_code=204)
-    services.feed.check_capacity()
-    content = while_valid(request, "jobs", events.stream(services.feed, job, seen))
+    user_id = caller.user_id if caller else None
+    services.feed.check_capacity(user_id)
+    changes = events.stream(services.feed, job, seen, user_id=user_id)
+    content = while_valid(request, "jobs", changes)
     return StreamingResponse(content, headers=events.HEADERS, media_type=events.MEDIA_TYPE)
 
 

@@ -85,7 +85,7 @@ async def _serve(socket: WebSocket, model: AnyModel, state: State, counts: Count
     )
     try:
         token, caller = await _authenticate(socket, accounts)
-        with sessions.admit():
+        with sessions.admit(caller.user_id if caller else None):
             runner.queues[model.name].check_available()
             query = unique_values(socket.query_params.multi_items(), model.params)
             inputs = StreamInputs(model, settings.max_text_length, query)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from project.api.user_shares import UserShares
 from project.errors import Overloaded
 from project.observability import metrics
 
@@ -18,17 +19,23 @@ class Closable(Protocol):
 
 
 class StreamSessions:
-    """Counts the open sessions. limit: of this worker."""
+    """Counts the open sessions. limit: of this worker; a user may have half of them."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.closing = False  # the worker has stopped listening
         self._open: set[Closable] = set()
         self._admitted = 0
+        self._of_users = UserShares(limit, "live streams")
 
     @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Hold one place while the context is open. Raises Overloaded where all are taken."""
+    def admit(self, user_id: str | None = None) -> Iterator[None]:
+        """Hold one place while the context is open.
+
+        user_id: None with AUTH=off. Raises Overloaded where all are taken, and RateLimited where
+        the user has its share.
+        """
+        self._of_users.check(user_id, RETRY_SECONDS)
         if self._admitted >= self.limit:
             raise Overloaded(
                 f"this server has {self.limit} live streams in this process, as many as it may; "
@@ -38,7 +45,8 @@ class StreamSessions:
         self._admitted += 1
         metrics.STREAMS_ACTIVE.inc()
         try:
-            yield
+            with self._of_users.holding(user_id):
+                yield
         finally:
             self._admitted -= 1
             metrics.STREAMS_ACTIVE.dec()
