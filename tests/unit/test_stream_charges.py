@@ -104,6 +104,25 @@ async def test_a_stream_ends_when_the_quota_is_used_up():
     assert await accounts.totals() == [3, 3]
 
 
+async def test_another_quota_holds_from_the_next_minute():
+    """An administrator has lowered it while the stream is open."""
+    accounts = FakeAccounts()
+    session = FakeSession()
+    charging = charge_minutes(
+        cast("AccountServices", accounts),
+        caller(quota=5),
+        cast("StreamSession", session),
+        seconds=SECONDS,
+    )
+    async with charging as minutes:
+        assert minutes is not None
+        minutes.caller = caller(quota=0)
+        session.counts.processed = 1
+        await asyncio.wait_for(session.ended.wait(), DEADLINE)
+    assert session.ending is not None
+    assert session.ending.code == 4429
+
+
 async def test_a_stream_does_not_begin_without_quota():
     """Its route tells why."""
     accounts = FakeAccounts()

@@ -19,7 +19,7 @@ from project.api.auth import authenticate, caller_of, check_caller, token_of_soc
 from project.api.requests.reader import unique_values
 from project.api.state import State
 from project.api.streams import messages
-from project.api.streams.charges import charge_minutes
+from project.api.streams.charges import StreamMinutes, charge_minutes
 from project.api.streams.inputs import StreamInputs
 from project.api.streams.messages import StreamLimits
 from project.api.streams.origin import check_origin
@@ -92,8 +92,8 @@ async def _serve(socket: WebSocket, model: AnyModel, state: State, counts: Count
             session = StreamSession(socket, model, runner, inputs, limits, counts)
             with sessions.serving(session):
                 async with (
-                    _checking_again(accounts, token, session),
-                    charge_minutes(accounts, caller, session),
+                    charge_minutes(accounts, caller, session) as minutes,
+                    _checking_again(accounts, token, session, minutes),
                 ):
                     return await session.serve()
     except ProjectError as error:
@@ -122,27 +122,34 @@ async def _authenticate(
 
 @asynccontextmanager
 async def _checking_again(
-    accounts: AccountServices | None, token: str, session: StreamSession
+    accounts: AccountServices | None,
+    token: str,
+    session: StreamSession,
+    minutes: StreamMinutes | None,
 ) -> AsyncIterator[None]:
     """End the session if its token is not valid any more, while the context is open.
 
-    A session lasts for hours: without this, a revocation would not reach it.
+    A session lasts for hours: without this, a revocation or another quota would not reach it.
     """
-    if accounts is None:
+    if accounts is None or minutes is None:
         yield
         return
-    task = asyncio.create_task(_check_again(accounts.authenticator, token, session))
+    task = asyncio.create_task(_check_again(accounts.authenticator, token, session, minutes))
     try:
         yield
     finally:
         task.cancel()
 
 
-async def _check_again(authenticator: Authenticator, token: str, session: StreamSession) -> None:
+async def _check_again(
+    authenticator: Authenticator, token: str, session: StreamSession, minutes: StreamMinutes
+) -> None:
     while True:
         await asyncio.sleep(authenticator.cache_seconds)
         try:
-            check_caller(await authenticator.authenticate(token), "predict")
+            caller = await authenticator.authenticate(token)
+            check_caller(caller, "predict")
+            minutes.caller = caller
         except (
             DatabaseUnavailable,
             ProviderUnavailable,

@@ -22,20 +22,20 @@ async def charge_minutes(
     session: StreamSession,
     *,
     seconds: float = MINUTE_SECONDS,
-) -> AsyncIterator[None]:
+) -> "AsyncIterator[StreamMinutes | None]":
     """Charge a session while the context is open, and end it where the quota is used up.
 
     seconds: of a minute. Entering raises what Charge raises; with AUTH=off nothing is charged.
     """
     if accounts is None or caller is None:
-        yield
+        yield None
         return
     await accounts.take_rate(caller)
     minutes = StreamMinutes(accounts.quota, caller, session)
     await minutes.reserve()
     task = asyncio.create_task(minutes.charge_forever(seconds))
     try:
-        yield
+        yield minutes
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -43,18 +43,21 @@ async def charge_minutes(
 
 
 class StreamMinutes:
-    """The minutes of one session; the present one is reserved before it begins."""
+    """The minutes of one session; the present one is reserved before it begins.
+
+    caller: as it was authenticated last; its quota holds for the next minute.
+    """
 
     def __init__(self, quota: Quota, caller: Caller, session: StreamSession) -> None:
+        self.caller = caller
         self._quota = quota
-        self._caller = caller
         self._session = session
         self._answered = 0  # frames, at the beginning of the minute
         self._reservation: Reservation | None = None
 
     async def reserve(self) -> None:
         """Reserve a minute. Raises QuotaExceeded, and DatabaseUnavailable."""
-        self._reservation = await self._quota.reserve(self._caller.user_id, self._caller.quota)
+        self._reservation = await self._quota.reserve(self.caller.user_id, self.caller.quota)
 
     async def charge_forever(self, seconds: float) -> None:
         """Count each minute at its end, and reserve the next, until the quota is used up."""
