@@ -1,6 +1,7 @@
 """Secrets of accounts: random tokens and their digests, and the keys that sign and encrypt."""
 
 import hashlib
+import hmac
 import secrets
 from pathlib import Path
 
@@ -44,12 +45,20 @@ def derived_key(secret: bytes, purpose: str, key_id: str) -> OctKey:
 
 
 class DocumentCipher:
-    """Encrypts documents of users for the database (AES-256-GCM, as a JWE)."""
+    """Encrypts documents of users for the database (AES-256-GCM, as a JWE), and compares them."""
 
     def __init__(self, settings: Settings) -> None:
         configured = settings.document_key
         secret = configured.get_secret_value().encode() if configured else _local_secret()
         self._key = derived_key(secret, "document", "document")
+        self._digest_key = hashlib.sha256(b"document-digest\0" + secret).digest()
+
+    def digest(self, text: str) -> str:
+        """HMAC-SHA-256: the same for the same document, and of no use without the key.
+
+        A plain digest would give the numbers away: there are few enough to try them all.
+        """
+        return hmac.new(self._digest_key, text.encode(), hashlib.sha256).hexdigest()
 
     def encrypt(self, text: str) -> str:
         """The text as a compact JWE."""

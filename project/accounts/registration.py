@@ -82,7 +82,7 @@ class Registration:
 
         Raises AccountConflict and InvalidInput, as `register` does.
         """
-        document = self._document(profile.document)
+        document, document_digest = self._document(profile.document)
         now = self._clock()
         user = User(
             id=new_id(now),
@@ -93,6 +93,7 @@ class Registration:
             role=role,
             active=True,
             document=document,
+            document_digest=document_digest,
             monthly_quota=None,
             issuer=None,
             subject=None,
@@ -215,17 +216,19 @@ class Registration:
         """Store a password's hash; tokens that were issued before are void."""
         await self._users.sign_out(user_id, self._clock(), password_hash=hashed)
 
-    def _document(self, text: str | None) -> str | None:
-        """The encrypted document. Raises InvalidInput."""
+    def _document(self, text: str | None) -> tuple[str | None, str | None]:
+        """The encrypted document and its digest. Raises InvalidInput."""
         kinds = self._settings.user_document
         if text is None:
-            return None
+            return None, None
         if not kinds:
             raise _invalid_document("leave it out: this server asks for no document")
         try:
-            return DocumentCipher(self._settings).encrypt(fields.document(text, kinds))
+            document = fields.document(text, kinds)
         except ValueError as error:
             raise _invalid_document(str(error)) from None
+        cipher = DocumentCipher(self._settings)
+        return cipher.encrypt(document), cipher.digest(document)
 
     async def _add(
         self,

@@ -10,7 +10,7 @@ import typer
 from project.accounts.audit import OPERATOR, audit
 from project.cli.accounts import Accounts, Login, with_accounts
 from project.cli.output import plain, print_error
-from project.errors import ConfigurationError
+from project.errors import ConfigurationError, UserNotFound
 
 if TYPE_CHECKING:
     from project.db.users import User
@@ -117,6 +117,24 @@ def link(login: Login, subject: Annotated[str, typer.Argument(help="Of its token
         audit("user_linked", actor=OPERATOR, subject=user.id)
 
     with_accounts(go)
+
+
+@app.command()
+def document(login: Login) -> None:
+    """Print the document of a user, as KIND:NUMBER; the audit log has that it was."""
+    from project.accounts.credentials import DocumentCipher  # noqa: PLC0415 - see __init__.py
+
+    async def go(accounts: Accounts) -> str:
+        user = await accounts.user(login)
+        if user.document is None:
+            raise UserNotFound("this user has given no document")
+        text = DocumentCipher(accounts.settings).decrypt(user.document)
+        if text is None:
+            raise ConfigurationError("DOCUMENT_KEY: not the one that encrypted this document")
+        audit("document_shown", actor=OPERATOR, subject=user.id)
+        return text
+
+    typer.echo(with_accounts(go))
 
 
 @app.command("reset-password")

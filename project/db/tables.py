@@ -97,6 +97,7 @@ class UserRow(Base):
     role: Mapped[Role] = mapped_column(String)
     active: Mapped[bool]
     document: Mapped[str | None]
+    document_digest: Mapped[str | None] = mapped_column(unique=True)
     monthly_quota: Mapped[int | None]
     issuer: Mapped[str | None]
     subject: Mapped[str | None]

@@ -28,7 +28,7 @@ from project.db.tables import (
 from project.errors import AccountConflict
 
 REPLACED = 0.0  # used_at of a refresh token that another one has replaced
-TAKEN = "the e-mail or the username is taken; choose another, or sign in"
+TAKEN = "the e-mail, the username or the document is taken; choose another, or sign in"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class User:
     """A user.
 
     email, username: lower case. password_hash: None of a user of an OpenID Connect provider, whose
-    issuer and subject are set. document: encrypted. monthly_quota: None for the setting's.
+    issuer and subject are set. document: encrypted; document_digest: keyed, so that one document
+    has one user. monthly_quota: None for the setting's.
     signed_out_at: access tokens that were issued before it are void.
     """
 
@@ -53,6 +54,7 @@ class User:
     subject: str | None
     signed_out_at: float | None
     created_at: float
+    document_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Users:
         await self._statements.rows(select(UserRow).limit(1))
 
     async def add(self, user: User) -> None:
-        """Add a user. Raises AccountConflict where its e-mail, name or subject is taken."""
+        """Add a user. Raises AccountConflict where something unique is another's."""
         if not await self._insert(UserRow, vars(user)):
             raise AccountConflict(TAKEN)
 

@@ -57,7 +57,7 @@ class AccountSettings(BaseSettings):
     document_key: SecretStr | None = Field(
         None,
         min_length=MIN_KEY_BYTES,
-        description="Key that encrypts documents in the database; 32 characters at least.",
+        description="Key that encrypts documents; 32 characters at least; it is never changed.",
     )
     smtp_url: SecretStr | None = Field(
         None,

@@ -174,6 +174,10 @@ async def test_a_document_is_demanded_checked_and_stored_encrypted(tmp_path):
             assert "document" not in answer.json()
         stored = await api.accounts.users.find("ann")
         assert "52998224725" not in stored.document
+        body = {**NEW, "username": "eve", "email": "eve@example.org", "document": "52998224725"}
+        answer = await api.client.post(USERS, json=body)  # Ann's, written otherwise
+        assert answer.status_code == 409
+        assert "52998224725" not in stored.document_digest
 
 
 async def test_an_unknown_user_and_a_wrong_password_cannot_be_told_apart(api):

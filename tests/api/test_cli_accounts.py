@@ -21,8 +21,8 @@ def run(tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
     asyncio.run(create_tables(make_settings(database_url=url)))
     variables = {"DATABASE_URL": url, "AUTH": "keys", "LOG_FORMAT": "json"}
 
-    def run(*words: str) -> tuple[int, str, str]:
-        done = command(*words, variables=variables)
+    def run(*words: str, **more: str) -> tuple[int, str, str]:
+        done = command(*words, variables=variables | more)
         return done.returncode, done.stdout.strip(), done.stderr
 
     return run
@@ -70,3 +70,23 @@ def test_an_operator_creates_lists_and_revokes_keys(run):
     assert run("keys", "revoke", key_id)[0] == 0
     assert run("keys", "list", "ann")[1] == ""
     assert run("keys", "revoke", key_id)[0] == 1
+
+
+def test_an_operator_reads_a_document(run):
+    """By the key that encrypted it; the audit log notes that it was shown, and not what."""
+    given = {"USER_DOCUMENT": "br.cpf", "DOCUMENT_KEY": "d" * 32}
+    assert run("users", "create", *ANN, "--document", "529.982.247-25", **given)[0] == 0
+    code, out, err = run("users", "document", "ann", **given)
+    assert (code, out) == (0, "br.cpf:52998224725")
+    (event,) = [json.loads(line) for line in err.splitlines()]
+    assert (event["action"], event["actor"]) == ("document_shown", "operator")
+    assert "52998224725" not in err
+    code, out, err = run("users", "document", "ann", **given | {"DOCUMENT_KEY": "e" * 32})
+    assert (code, out) == (1, "")
+    assert "DOCUMENT_KEY" in err
+    bob = ("bob@example.org", "bob", "Bob Example")
+    code, _, err = run("users", "create", *bob, "--document", "52998224725", **given)
+    assert code == 1
+    assert "document is taken" in err
+    assert run("users", "create", *bob)[0] == 0
+    assert run("users", "document", "bob", **given)[0] == 1

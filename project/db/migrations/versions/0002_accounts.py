@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("document", sa.String(), nullable=True),
+        sa.Column("document_digest", sa.String(), nullable=True),
         sa.Column("monthly_quota", sa.Integer(), nullable=True),
         sa.Column("issuer", sa.String(), nullable=True),
         sa.Column("subject", sa.String(), nullable=True),
@@ -31,6 +32,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_users"),
         sa.UniqueConstraint("email", name="uq_users_email"),
         sa.UniqueConstraint("username", name="uq_users_username"),
+        sa.UniqueConstraint("document_digest", name="uq_users_document_digest"),
         sa.UniqueConstraint("issuer", "subject", name="uq_users_issuer"),
     )
     op.create_table(
