@@ -24,7 +24,7 @@ ProjectError 500
 ├── AccountConflict 409         the account's state does not allow this
 ├── ProviderUnavailable 503     the OpenID Connect provider has not answered yet
 ├── CacheUnavailable 503        cached results cannot be cleared now
-├── DatabaseUnavailable 503     jobs cannot be stored or read now
+├── DatabaseUnavailable 503     jobs, users and keys cannot be stored or read now
 ├── StorageUnavailable 503      files cannot be stored or read now
 ├── FileMissing 404             the file does not exist, or no longer
 ├── BrokerUnavailable 503       the job queue does not answer

@@ -39,8 +39,10 @@ def refusing_invalid() -> Iterator[None]:
     except ExpiredTokenError as error:
         raise refused("expired", "the access token has expired; renew it") from error
     except InvalidClaimError as error:
-        reason = "issuer" if error.claim in {"iss", "aud"} else "invalid"
-        raise refused(reason, "the access token is of another issuer; sign in here") from error
+        if error.claim not in {"iss", "aud"}:
+            raise refused("invalid", "the access token is not valid; sign in again") from error
+        detail = "the access token is of another issuer, or for another audience; sign in here"
+        raise refused("issuer", detail) from error
     except (JoseError, ValueError) as error:
         raise refused("invalid", "the access token is not valid; sign in again") from error
 

@@ -107,7 +107,10 @@ class ReadinessChecks:
         return checks
 
     async def check_shared(self) -> dict[str, Check]:
-        """Check, concurrently, what jobs need and instances share; empty where jobs are off."""
+        """Check, concurrently, what instances share: the database of accounts, and what jobs need.
+
+        Empty where jobs and accounts are off.
+        """
         checks = (probe.check(self._timeout) for probe in self._probes.values())
         return dict(zip(self._probes, await asyncio.gather(*checks), strict=True))
 

@@ -102,9 +102,10 @@ async def ready(
 ) -> Readiness:
     """Whether requests should be sent here: models loaded, and no shutdown begun.
 
-    Where jobs are on, their database, storage and broker must answer too; with `scope=instance`
-    they are not asked. All instances share them, so a balancer that took each one out for their
-    sake would leave none to answer, and predictions need none of them.
+    What jobs (database, storage, broker) and accounts (database) need must answer too; with
+    `scope=instance` it is not asked. All instances share it, so a balancer that took each one out
+    for its sake would leave none to answer: predictions need none of it with `AUTH=off`, and with
+    `AUTH=keys` the database alone, without which they get a 503.
     """
     checks = readiness.check_instance()
     if scope == "all":
