@@ -10,6 +10,12 @@ SOURCES=$PROJECT_ID-vitrine-source # what Cloud Build builds
 JOBS=${JOBS:-on} # off: no workers, and neither broker nor bucket; with AUTH=off no database either
 AUTH=${AUTH:-keys} # off: whoever may call the service may do anything
 ADMIN_EMAIL=${ADMIN_EMAIL:-admin@example.org} # of the first administrator, whose username is admin
+REGISTRATION=${REGISTRATION:-closed} # open, invitation or closed
+USER_DOCUMENT=${USER_DOCUMENT:-} # such as br.cpf,br.cnpj; empty: none is asked for
+MAIL_FROM=${MAIL_FROM:-} # sender of links that set a new password; empty: none are sent
+PUBLIC_URL=${PUBLIC_URL:-} # the service's address in them
+OIDC_ISSUER=${OIDC_ISSUER:-} # a provider whose tokens are accepted; empty: none
+OIDC_AUDIENCE=${OIDC_AUDIENCE:-} # their audience; never the id of a client
 IMAGES=$REGION-docker.pkg.dev/$PROJECT_ID/vitrine/vitrine
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -18,6 +24,16 @@ export CLOUDSDK_CORE_PROJECT=$PROJECT_ID CLOUDSDK_RUN_REGION=$REGION CLOUDSDK_CO
 
 [[ $JOBS =~ ^(on|off)$ ]] || { printf 'JOBS: on or off, not %s\n' "$JOBS" >&2; exit 1; }
 [[ $AUTH =~ ^(keys|off)$ ]] || { printf 'AUTH: keys or off, not %s\n' "$AUTH" >&2; exit 1; }
+if [ -n "$MAIL_FROM" ] && [ -z "$PUBLIC_URL" ]; then
+  printf 'PUBLIC_URL: set it with MAIL_FROM\n' >&2
+  exit 1
+fi
+if [ -n "$OIDC_ISSUER" ] && [ -z "$OIDC_AUDIENCE" ]; then
+  printf 'OIDC_AUDIENCE: set it with OIDC_ISSUER\n' >&2
+  exit 1
+fi
+chosen() { [ -n "$1" ] && echo on || echo off; }
+documents=$(chosen "$USER_DOCUMENT") mail=$(chosen "$MAIL_FROM") provider=$(chosen "$OIDC_ISSUER")
 database=on
 [ "$JOBS $AUTH" != "off off" ] || database=off
 
@@ -33,13 +49,15 @@ account() { printf '%s@%s.iam.gserviceaccount.com' "$1" "$PROJECT_ID"; }
 render() {
   local text name
   text=$(<"$1")
-  for name in jobs:$JOBS accounts:$AUTH database:$database; do
+  for name in jobs:$JOBS accounts:$AUTH database:$database documents:$documents mail:$mail \
+    provider:$provider; do
     if [ "${name#*:}" = off ]; then
       text=$(sed "/# ${name%:*}: from here/,/# ${name%:*}: to here/d" <<<"$text")
     fi
   done
   for name in PROJECT_ID REGION NETWORK SUBNET BUCKET JOBS AUTH ADMIN_EMAIL IMAGE API_REVISION WORKER_REVISION \
-    SERVING_REVISION WORKER_INSTANCES; do
+    SERVING_REVISION WORKER_INSTANCES REGISTRATION USER_DOCUMENT MAIL_FROM PUBLIC_URL OIDC_ISSUER \
+    OIDC_AUDIENCE; do
     text=${text//"\${$name}"/"${!name-}"}
   done
   if [[ $text =~ [$][{][^}]*[}] ]]; then

@@ -3,6 +3,7 @@
 # secrets. What is there already stays as it is, so it may be run again, and is where it broke off.
 #   JOBS      on (default); off: only what the API needs for predictions
 #   AUTH      keys (default); off: no accounts, and with JOBS=off no database
+#   USER_DOCUMENT, MAIL_FROM with SMTP_URL and PUBLIC_URL: as in README.md, where they are wanted
 #   RELEASER  who may bring releases out besides owners, such as group:ml@example.com
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -147,6 +148,14 @@ if [ "$AUTH" = keys ]; then
   if ! there gcloud secrets describe vitrine-first-password; then
     secret "$(random 40)" | put_secret vitrine-first-password
   fi
+  if [ "$documents" = on ] && ! there gcloud secrets describe vitrine-document-key; then
+    secret "$(random 40)" | put_secret vitrine-document-key
+  fi
+  if [ -n "${SMTP_URL:-}" ]; then
+    secret "$SMTP_URL" | put_secret vitrine-smtp-url
+  elif [ "$mail" = on ]; then
+    there gcloud secrets describe vitrine-smtp-url || die "MAIL_FROM is set: export SMTP_URL as well"
+  fi
 fi
 put_configuration vitrine-run-monitoring "$here/run-monitoring.yaml"
 
@@ -157,6 +166,8 @@ may_read() {
 may_read vitrine-api vitrine-admin-token
 may_read vitrine-api vitrine-run-monitoring
 [ "$AUTH" = off ] || may_read vitrine-api vitrine-first-password
+[ "$AUTH $documents" != "keys on" ] || may_read vitrine-api vitrine-document-key
+[ "$AUTH $mail" != "keys on" ] || may_read vitrine-api vitrine-smtp-url
 for name in "${running[@]}"; do
   [ "$AUTH" = off ] || may_read "$name" vitrine-token-keys
   [ "$database" = off ] || may_read "$name" vitrine-database-url

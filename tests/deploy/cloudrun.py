@@ -27,6 +27,8 @@ SECRETS = {  # example values of what Secret Manager holds
     "vitrine-redis-url": "redis://10.0.0.3:6379/0",
     "vitrine-token-keys": f"20261130000000:{'0123456789abcdef' * 4}",
     "vitrine-first-password": "a-password-of-some-length",
+    "vitrine-document-key": "0123456789abcdef" * 4,
+    "vitrine-smtp-url": "smtps://user:password@mail.example.org:465",
     "vitrine-admin-token": "an-admin-token-of-some-length",
 }
 

@@ -147,3 +147,23 @@ def test_the_bucket_deletes_files_after_their_jobs():
     settings = cloud_run().worker.settings
     kept = settings.job_retention_seconds + settings.job_seconds
     assert rule["condition"]["age"] * 86_400 > kept
+
+
+def test_mail_documents_and_a_provider_are_in_the_manifest_where_they_are_chosen(service):
+    """Their secrets need not be there otherwise: a revision that names one would not start."""
+    plain = {one["name"] for one in container(service, "api")["env"]}
+    assert not {"SMTP_URL", "MAIL_FROM", "USER_DOCUMENT", "DOCUMENT_KEY", "OIDC_ISSUER"} & plain
+    chosen = {
+        "REGISTRATION": "open",
+        "USER_DOCUMENT": "br.cpf,br.cnpj",
+        "MAIL_FROM": "vitrine@example.org",
+        "PUBLIC_URL": "https://vitrine.example.org",
+        "OIDC_ISSUER": "https://login.example.org",
+        "OIDC_AUDIENCE": "vitrine",
+    }
+    settings = settings_of(environment(container(render("service.yaml", **chosen), "api")))
+    assert settings.smtp_url is not None
+    assert settings.document_key is not None
+    for name, value in chosen.items():
+        given = getattr(settings, name.lower())
+        assert (",".join(given) if name == "USER_DOCUMENT" else given) == value

@@ -67,6 +67,21 @@ def test_without_jobs_and_accounts_nothing_is_created_that_only_they_need(tmp_pa
     assert not project.called("gcloud sql", "gcloud memorystore")
 
 
+def test_mail_and_documents_have_secrets_where_they_are_chosen(project):
+    """The key of documents is made once; the mail server's URL is the operator's, and not shown."""
+    wanted = {"USER_DOCUMENT": "br.cpf", "MAIL_FROM": "v@example.org", "PUBLIC_URL": "https://v"}
+    assert project.run("setup.sh", **wanted) == 1
+    assert "SMTP_URL" in project.output
+    url = "smtps://user:a-password@mail.example.org:465"
+    assert project.run("setup.sh", **wanted, SMTP_URL=url) == 0, project.output
+    assert project.secret("vitrine-smtp-url") == url
+    assert "a-password" not in project.output + str(project.calls())
+    key = project.secret("vitrine-document-key")
+    assert project.run("setup.sh", **wanted) == 0, project.output
+    assert project.secret("vitrine-document-key") == key
+    assert len(key) == 40
+
+
 def test_an_interrupted_setup_can_be_continued(tmp_path):
     """The database's user exists without its secret: it gets a new password, and is not doubled."""
     project = Project(tmp_path / "project")

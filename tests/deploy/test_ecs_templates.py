@@ -18,7 +18,7 @@ from tests.deploy.ecs import (
     environment,
     service,
 )
-from tests.deploy.environment import is_secret, settings_of
+from tests.deploy.environment import SECRETS, is_secret, settings_of
 
 MAX_BYTES = 51_200  # of a template that is sent without a bucket
 TASKS = ("ApiTask", "WorkerTask")
@@ -102,6 +102,36 @@ def test_policies_have_no_wildcards():
             if "*" in as_list(statement["Resource"]):
                 unscoped |= set(actions)
     assert unscoped == UNSCOPED
+
+
+def test_mail_documents_and_a_provider_are_parameters_of_the_api():
+    """Without them neither the variables nor the way to a mail server is there."""
+
+    def api(**changes: str) -> tuple[dict[str, str], set[int]]:
+        template = service(**changes)
+        defined = containers(template, "ApiTask")["api"]
+        secrets = {item["Name"]: SECRETS[item["Name"]] for item in defined["Secrets"]}
+        group = template.of_type("AWS::EC2::SecurityGroup")["ApiGroup"]
+        ports = {rule["ToPort"] for rule in group["SecurityGroupEgress"]}
+        return environment(defined) | secrets | {"HOST": "0.0.0.0"}, ports
+
+    plain, ports = api()
+    assert not {"SMTP_URL", "MAIL_FROM", "USER_DOCUMENT", "OIDC_ISSUER"} & plain.keys()
+    assert ports == {443}
+    given, ports = api(
+        Registration="open",
+        UserDocument="br.cpf,br.cnpj",
+        SmtpUrlSecret="arn:smtp",
+        MailFrom="vitrine@example.org",
+        OidcIssuer="https://login.example.org",
+        OidcAudience="vitrine",
+    )
+    settings = settings_of(given)
+    assert settings.user_document == ("br.cpf", "br.cnpj")
+    assert settings.smtp_url is not None
+    assert settings.public_url == f"https://{PARAMETERS['DomainName']}"
+    assert (settings.registration, settings.oidc_audience) == ("open", "vitrine")
+    assert ports == {443, 465, 587}
 
 
 def test_no_task_may_read_secrets_and_the_execution_role_reads_those_of_the_tasks():

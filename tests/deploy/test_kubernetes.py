@@ -21,6 +21,7 @@ CHOICES = {  # of components
     "without jobs": (PRODUCTION, ("ingress", "monitoring", "no-jobs")),
     "without accounts": (PRODUCTION, ("ingress", "monitoring", "no-jobs", "no-accounts")),
     "with a Gateway": (PRODUCTION, ("gateway", "monitoring", "keda")),
+    "with mail": (PRODUCTION, ("ingress", "mail")),
     "on GKE": (PRODUCTION, ("ingress", "monitoring", "keda", "metadata-server")),
 }
 NAMES = ("vitrine-api", "vitrine-worker")

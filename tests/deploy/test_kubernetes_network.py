@@ -84,6 +84,22 @@ def test_pods_reach_what_they_need_and_no_more(name):
     assert reached == {("UDP", DNS_PORT, None), *(("TCP", port, None) for port in tcp)}
 
 
+def test_the_api_alone_reaches_a_mail_server_where_that_is_chosen():
+    """Ports 465 and 587, by the component `mail`."""
+    objects = rendered(PRODUCTION, ("ingress", "mail"))
+    reached = {}
+    for name in ("vitrine-api", "vitrine-worker"):
+        labels = labels_of(find(objects, "Deployment", name))
+        reached[name] = {
+            port["port"]
+            for policy in of_kind(objects, "NetworkPolicy")
+            if selects(policy["spec"]["podSelector"], labels)
+            for rule in policy["spec"].get("egress", [])
+            for port in rule["ports"]
+        }
+    assert reached["vitrine-api"] - reached["vitrine-worker"] == {465, 587}
+
+
 def test_the_nodes_credentials_are_out_of_reach():
     """At 169.254.169.254 nothing but DNS is open, unless metadata-server is chosen."""
     for policy in of_kind(rendered(PRODUCTION), "NetworkPolicy"):
