@@ -11,6 +11,7 @@ from project.accounts.audit import OPERATOR, audit
 from project.cli.accounts import Accounts, Login, with_accounts
 from project.cli.output import plain, print_error
 from project.errors import ConfigurationError, UserNotFound
+from project.settings.accounts import MAX_QUOTA
 
 if TYPE_CHECKING:
     from project.db.users import User
@@ -98,7 +99,9 @@ def set_role(login: Login, role: Literal["user", "admin"]) -> None:
 @app.command("set-quota")
 def set_quota(
     login: Login,
-    quota: Annotated[int | None, typer.Argument(min=0, help="Default: MONTHLY_QUOTA.")] = None,
+    quota: Annotated[
+        int | None, typer.Argument(min=0, max=MAX_QUOTA, help="Default: MONTHLY_QUOTA.")
+    ] = None,
 ) -> None:
     """Set how many predictions a user may make in a month."""
     _change(login, monthly_quota=quota)

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 MIN_KEY_BYTES = 32
+MAX_QUOTA = 2**31 - 1  # what a column of integers of PostgreSQL holds
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
 _PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
@@ -78,7 +79,10 @@ class AccountSettings(BaseSettings):
     oidc_email_claim: str = Field("email", description="Claim that has a new user's e-mail.")
     oidc_name_claim: str = Field("name", description="Claim that has a new user's full name.")
     monthly_quota: int = Field(
-        10, ge=0, description="Predictions of a user in a month, unless an administrator raises it."
+        10,
+        ge=0,
+        le=MAX_QUOTA,
+        description="Predictions of a user in a month, unless an administrator raises it.",
     )
     caller_rate: str = Field(
         "600/minute",

@@ -37,6 +37,8 @@ def test_an_operator_creates_changes_and_lists_users(run):
     assert [one["actor"] for one in map(json.loads, err.splitlines())] == ["operator"]
     assert run("users", "create", *ANN)[0] == 1
     assert run("users", "set-quota", "ann", "500")[0] == 0
+    code, _, err = run("users", "set-quota", "ann", str(2**31))
+    assert (code, "Traceback" in err) == (2, False)
     assert run("keys", "create", "ann", "camera", "--scope", "predict")[0] == 0
     assert run("users", "disable", "ANN@example.org")[0] == 0
     assert run("keys", "list", "ann")[1] == ""

@@ -224,6 +224,7 @@ KEY = "k" * 32
         ({"oidc_issuer": "https://login.example.org"}, "OIDC_AUDIENCE"),
         ({"caller_rate": "600/fortnight"}, "CALLER_RATE"),
         ({"address_rate": "0/minute"}, "ADDRESS_RATE"),
+        ({"monthly_quota": 2**31}, "MONTHLY_QUOTA"),
         ({"public_url": "vitrine.example.org"}, "PUBLIC_URL"),
     ],
 )

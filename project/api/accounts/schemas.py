@@ -22,6 +22,7 @@ from project.api.jobs.schemas import rfc3339
 from project.db.records import Priority
 from project.db.tables import Role
 from project.db.users import ApiKey, User
+from project.settings.accounts import MAX_QUOTA
 
 MAX_SECRET = 200  # characters of a token that works once, and of a refresh token
 MAX_DOCUMENT = 40
@@ -199,7 +200,7 @@ class UserChange(Body):
     active: StrictBool | None = None
     role: Role | None = None
     monthly_quota: Number | None = Field(
-        None, ge=0, le=2**31 - 1, description="null sets it back to MONTHLY_QUOTA."
+        None, ge=0, le=MAX_QUOTA, description="null sets it back to MONTHLY_QUOTA."
     )
 
 
