@@ -49,6 +49,9 @@ class Charge:
 
 
 def limit_headers(caller: Caller, quota: Quota, rate: LimitState | None) -> dict[str, str]:
-    """The header fields of a caller's limits. rate: None where its store did not answer."""
-    month = quota.state(caller.user_id, caller.quota)
-    return rate_limit_fields([month, rate] if rate else [month])
+    """The header fields of a caller's limits, as far as they are known.
+
+    rate: None where its store did not answer.
+    """
+    known = [state for state in (quota.state(caller.user_id, caller.quota), rate) if state]
+    return rate_limit_fields(known) if known else {}

@@ -52,7 +52,7 @@ class Block:
     """What this process has reserved of a user's month, and not accounted for in the database.
 
     free: reserved, and not given to a request. held: given to requests that have not ended. used:
-    made. reserved: of all processes, as last seen.
+    made. reserved: of all processes, as last seen; is_seen: whether the database has said so yet.
     """
 
     user_id: str
@@ -61,6 +61,7 @@ class Block:
     held: int = 0
     used: int = 0
     reserved: int = 0
+    is_seen: bool = False
     near_limit: bool = True
     asked_at: float = 0.0
     refused: tuple[float, int] = NEVER  # when by the monotonic clock, at which quota
@@ -141,9 +142,15 @@ class Quota:
         block.free -= 1
         return Reservation(self, block)
 
-    def state(self, user_id: str, quota: int) -> LimitState:
-        """What is left of this month, as far as this process knows; for headers."""
+    def state(self, user_id: str, quota: int) -> LimitState | None:
+        """What is left of this month, as far as this process knows; for headers.
+
+        None where it knows nothing, as the user has predicted nothing here.
+        """
         block = self._block(user_id)
+        return self._state(block, quota) if block.is_seen else None
+
+    def _state(self, block: Block, quota: int) -> LimitState:
         left = quota - block.reserved + block.free
         reset = max(1, math.ceil(self._end - self._clock()))
         seconds = round(self._end - self._begin)
@@ -254,6 +261,7 @@ class Quota:
         if reserved is None and wanted > 1:
             wanted = 1
             reserved = await self.usage.reserve(block.user_id, block.month, wanted, quota)
+        block.is_seen = True
         if reserved is None:
             if block.free:  # by a request that was cancelled while it reserved
                 return
@@ -266,7 +274,7 @@ class Quota:
 
     def _exceeded(self, block: Block, quota: int) -> QuotaExceeded:
         QUOTA_REFUSALS.inc()
-        state = self.state(block.user_id, quota)
+        state = self._state(block, quota)
         at = datetime.fromtimestamp(self._end, UTC)
         return QuotaExceeded(
             f"your {quota} predictions of this month are used up, or under way; the next month "

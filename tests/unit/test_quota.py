@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from project.accounts.charge import limit_headers
 from project.accounts.quota import Quota, Reservation
+from project.accounts.rate_limit_fields import RATE, LimitState
 from project.db.usage import month_bounds, month_of
 from project.errors import DatabaseUnavailable, QuotaExceeded
-from tests.usage import FakeUsage
+from tests.usage import FakeUsage, caller
 
 pytestmark = pytest.mark.anyio
 
@@ -185,6 +187,19 @@ async def test_the_month_is_what_was_made_and_what_is_left():
     await under_way.give_back()
     assert (await one.month("ann", 10)).left == 5
     assert one.state("ann", 10).remaining == 5
+
+
+async def test_a_process_that_has_not_seen_a_user_does_not_say_what_is_left():
+    """It would say that all is, however much the user has made elsewhere."""
+    setup = Setup()
+    one, other = setup.process(), setup.process()
+    await make(one, 10, 10)
+    rate = LimitState(RATE, 600, 60, 599, 1)
+    assert limit_headers(caller(), other, None) == {}
+    assert limit_headers(caller(), other, rate)["RateLimit"] == '"rate";r=599;t=1'
+    with pytest.raises(QuotaExceeded):
+        await other.reserve("ann", 10)
+    assert limit_headers(caller(), other, None)["RateLimit"] == '"month";r=0;t=60'
 
 
 async def test_nothing_is_lost_while_the_database_is_away():
