@@ -25,6 +25,7 @@ ProjectError 500
 ├── ProviderUnavailable 503     the OpenID Connect provider has not answered yet
 ├── CacheUnavailable 503        cached results cannot be cleared now
 ├── DatabaseUnavailable 503     jobs, users and keys cannot be stored or read now
+│   └── ChangeUnconfirmed 503   usage may be written all the same; in db/usage.py
 ├── StorageUnavailable 503      files cannot be stored or read now
 ├── FileMissing 404             the file does not exist, or no longer
 ├── BrokerUnavailable 503       the job queue does not answer

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from project.accounts.caller import ROLE_SCOPES, Caller
 from project.db.tables import UserRow
-from project.db.usage import BLOCK_SHARE, Usage, UsageChange
+from project.db.usage import BLOCK_SHARE, ChangeUnconfirmed, Usage, UsageChange
 from project.errors import DatabaseUnavailable
 
 QUOTA = 10
@@ -35,11 +35,14 @@ def caller(user_id: str = "ann", **changes: Any) -> Caller:
 
 
 class FakeUsage(Usage):
-    """The table of usage in memory. away: the database does not answer."""
+    """The table of usage in memory.
+
+    away: the database does not answer. unconfirmed: it writes changes, and does not answer.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], list[int]] = {}  # reserved, used
-        self.away = False
+        self.away = self.unconfirmed = False
         self.calls = 0
 
     async def reserve(self, user_id: str, month: str, count: int, quota: int) -> int | None:
@@ -55,6 +58,8 @@ class FakeUsage(Usage):
         self._answer()
         for change in changes:
             self._apply(change)
+        if self.unconfirmed:
+            raise ChangeUnconfirmed("the database does not answer")
 
     async def get(self, user_id: str, month: str) -> tuple[int, int]:
         self._answer()

@@ -22,7 +22,14 @@ from typing import Any
 from loguru import logger
 
 from project.accounts.rate_limit_fields import MONTH, LimitState, rate_limit_fields
-from project.db.usage import BLOCK_SHARE, Usage, UsageChange, month_bounds, month_of
+from project.db.usage import (
+    BLOCK_SHARE,
+    ChangeUnconfirmed,
+    Usage,
+    UsageChange,
+    month_bounds,
+    month_of,
+)
 from project.errors import DatabaseUnavailable, QuotaExceeded
 from project.observability.metrics import QUOTA_REFUSALS
 
@@ -105,6 +112,11 @@ class Reservation:
         self._block.held -= 1
 
 
+def is_unwritten(error: BaseException) -> bool:
+    """Whether a change that ended with this error was certainly not written."""
+    return isinstance(error, DatabaseUnavailable) and not isinstance(error, ChangeUnconfirmed)
+
+
 class Quota:
     """Reserves and counts in one process; all of it runs on the event loop.
 
@@ -178,7 +190,8 @@ class Quota:
         """Write what was made, and give back what has been idle for so long.
 
         While the database does not answer, nothing is lost: the next call writes it. Where its
-        answer alone was lost, that second's count is written twice.
+        answer alone may be lost, that second's count is written twice, and nothing is given back
+        twice: the user may lose it, and never has more than the quota.
         """
         idle_seconds = self._idle_seconds if idle_seconds is None else idle_seconds
         now, month = self._monotonic(), month_of(self._clock())
@@ -200,8 +213,9 @@ class Quota:
             for change in changes:
                 block = self._block(change.user_id, change.month)
                 block.used += change.used
-                block.free += change.returned
                 block.reserved += change.returned
+                if is_unwritten(error):
+                    block.free += change.returned
             if not isinstance(error, DatabaseUnavailable):
                 raise
             logger.bind(users=len(changes)).warning("usage_not_written")
@@ -233,9 +247,10 @@ class Quota:
         block.refused = NEVER
         try:
             await self.usage.change([UsageChange(block.user_id, block.month, 0, returned)])
-        except DatabaseUnavailable:
-            block.free += returned  # the next flush gives it back
+        except DatabaseUnavailable as error:
             block.reserved += returned
+            if is_unwritten(error):
+                block.free += returned  # the next flush gives it back
 
     def _block(self, user_id: str, month: str | None = None) -> Block:
         key = user_id, month or self._current_month()

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from project.db.engine import StatementRunner, translating
 from project.db.tables import CHARGED, JobRow, UsageRow, UserRow
+from project.errors import DatabaseUnavailable
 
 BLOCK_SHARE = 50  # a block of several predictions is at most this part of what is left
 
@@ -31,6 +32,10 @@ class UsageChange:
     month: str
     used: int
     returned: int
+
+
+class ChangeUnconfirmed(DatabaseUnavailable):
+    """The database did not answer a commit: the change may be written, or not."""
 
 
 class Usage:
@@ -56,11 +61,19 @@ class Usage:
         return int(rows[0][0]) if rows else None
 
     async def change(self, changes: Sequence[UsageChange]) -> None:
-        """Count what was made, and give back what is not needed, in one transaction."""
+        """Count what was made, and give back what is not needed, in one transaction.
+
+        Raises ChangeUnconfirmed where that may have been written all the same.
+        """
         values = [_parameters(change) for change in sorted(changes)]  # in one order: no deadlock
         with translating():
-            async with self._engine.begin() as connection:
+            async with self._engine.connect() as connection:
                 await connection.execute(_CHANGE, values)
+                try:
+                    with translating():
+                        await connection.commit()
+                except DatabaseUnavailable as error:
+                    raise ChangeUnconfirmed(error.detail) from error
 
     async def get(self, user_id: str, month: str) -> tuple[int, int]:
         """The predictions that are reserved, and those that were made."""

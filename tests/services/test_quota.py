@@ -15,8 +15,8 @@ from project.accounts.quota import Quota
 from project.db.engine import open_database
 from project.db.migrate import upgrade
 from project.db.tables import UserRow
-from project.db.usage import Usage, UsageChange, month_of
-from project.errors import QuotaExceeded
+from project.db.usage import ChangeUnconfirmed, Usage, UsageChange, month_of
+from project.errors import DatabaseUnavailable, QuotaExceeded
 from project.settings import Settings
 from tests.database import LEASE, PROBLEM, RESULT, Jobs, added, database_settings, sqlite_url
 from tests.services.postgres import Postgres, run_postgres
@@ -147,6 +147,29 @@ def test_a_block_is_reserved_only_far_from_the_limit(settings):
         async with engine.begin() as connection:
             await connection.execute(delete(UserRow))
         assert await usage.get("ann", MONTH) == (0, 0)
+
+    run(settings, test)
+
+
+@pytest.mark.parametrize(
+    ("at", "kind"), [("before_cursor_execute", DatabaseUnavailable), ("commit", ChangeUnconfirmed)]
+)
+def test_a_lost_answer_to_a_commit_is_told_from_a_database_that_was_away(settings, at, kind):
+    """After the one the change may be written, after the other it is not."""
+
+    def lose(*_: object) -> None:
+        raise ConnectionResetError
+
+    async def test(engine: AsyncEngine) -> None:
+        usage = Usage(engine)
+        assert await usage.reserve("ann", MONTH, 1, 1) == 1
+        event.listen(engine.sync_engine, at, lose)
+        with pytest.raises(DatabaseUnavailable) as lost:
+            await usage.change([UsageChange("ann", MONTH, 1, 0)])
+        assert type(lost.value) is kind
+        event.remove(engine.sync_engine, at, lose)
+        _, used = await usage.get("ann", MONTH)
+        assert used == 0 or kind is ChangeUnconfirmed
 
     run(settings, test)
 

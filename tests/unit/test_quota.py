@@ -218,6 +218,24 @@ async def test_nothing_is_lost_while_the_database_is_away():
     assert setup.row() == (4, 4)
 
 
+@pytest.mark.parametrize("limit", [10, FAR])
+async def test_what_may_have_been_given_back_is_not_given_back_again(limit):
+    """Or less would be reserved than was made, and more could be made than the quota."""
+    setup = Setup()
+    quota = setup.process()
+    await make(quota, 3, limit)
+    under_way = await quota.reserve("ann", limit)
+    setup.clock.now += 10
+    setup.usage.unconfirmed = True
+    await quota.flush()
+    await under_way.give_back()
+    setup.usage.unconfirmed = False
+    await quota.aclose()
+    reserved, used = setup.row()
+    assert reserved >= 3
+    assert used == 6  # twice, as it may not have been written
+
+
 async def test_a_request_that_is_cancelled_while_it_reserves_loses_nothing():
     """The next one has what it asked for."""
     asked, answer = asyncio.Event(), asyncio.Event()
