@@ -235,10 +235,17 @@ class JobTransitions:
     async def retry(self, job_id: str, now: float, quota_month: str | None = None) -> Job | None:
         """Reset a failed job, to be run again; None where it did not fail or has no files.
 
-        quota_month: in which a prediction is reserved for it; None: for none.
+        quota_month: in which a prediction is reserved for it; then it must not have one already,
+        see Usage.settle_job. None: no other is, and one that is not settled stays its.
         """
+        failed: Where = [
+            JobRow.id == job_id,
+            JobRow.status == "failed",
+            JobRow.files_deleted_at.is_(None),
+        ]
+        charge = {"quota_month": quota_month} if quota_month else {}
         return await self._change(
-            [JobRow.id == job_id, JobRow.status == "failed", JobRow.files_deleted_at.is_(None)],
+            [*failed, JobRow.quota_month.is_(None)] if charge else failed,
             status="accepted",
             progress=0.0,
             attempts=0,
@@ -248,7 +255,7 @@ class JobTransitions:
             cancel_requested=False,
             problem=None,
             lease_owner=None,
-            quota_month=quota_month,
+            **charge,
         )
 
     async def begin_file_deletion(self, job_id: str, before: float) -> bool:

@@ -145,6 +145,24 @@ async def test_a_job_is_charged_when_it_succeeds(tmp_path: Path):
         assert await month(api, ann) == (1, QUOTA - 1)
 
 
+async def test_a_job_that_is_retried_before_it_is_settled_costs_one(tmp_path: Path):
+    """Its first prediction is given back before another one is reserved."""
+    async with account_api(tmp_path, monthly_quota=QUOTA) as api:
+        ann, admin = api.token(await api.user()), api.token(await api.user("root", "admin"))
+        transitions, sender = api.api.jobs.transitions, api.api.job_services.submission.sender
+        job_id = str((await submit(api, ann)).json()["id"])
+        for caller in (ann, ann, admin):
+            assert await transitions.claim(job_id, "worker", time.time() + LEASE, LEASE)
+            await transitions.fail(job_id, "worker", time.time(), PROBLEM)
+            again = await api.client.post(f"/v1/jobs/{job_id}/retry", headers=caller)
+            assert again.status_code == 202
+            assert await month(api, ann) == (0, QUOTA if caller is admin else QUOTA - 1)
+        assert await transitions.claim(job_id, "worker", time.time() + LEASE, LEASE)
+        await transitions.succeed(job_id, "worker", time.time(), RESULT, {})
+        await sender.job_ended(await api.api.jobs.get(job_id))
+        assert await month(api, ann) == (0, QUOTA)
+
+
 async def test_a_job_that_is_not_added_costs_nothing(tmp_path: Path):
     """It is known by its key, or its files cannot be stored."""
     async with account_api(tmp_path, monthly_quota=QUOTA) as api:

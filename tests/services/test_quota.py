@@ -215,6 +215,27 @@ def test_a_job_is_settled_once_however_often_its_end_is_told(settings, end, expe
     run(settings, test)
 
 
+def test_a_retry_takes_no_reservation_from_a_job(settings):
+    """Another one is reserved only once the first is settled; without one, the first stays."""
+
+    async def test(engine: AsyncEngine) -> None:
+        usage, jobs = Usage(engine), Jobs.of(engine)
+        await usage.reserve("ann", MONTH, 1, 2)
+        job = await added(jobs, NOW, user_id="ann", quota_month=MONTH)
+        await jobs.transitions.claim(job.id, "worker", NOW, LEASE)
+        await jobs.transitions.fail(job.id, "worker", NOW, PROBLEM)
+        await usage.reserve("ann", MONTH, 1, 2)
+        assert await jobs.transitions.retry(job.id, NOW, MONTH) is None
+        await usage.settle_job(job.id)
+        assert (await jobs.transitions.retry(job.id, NOW, MONTH)).quota_month == MONTH
+        assert await usage.get("ann", MONTH) == (1, 0)
+        await jobs.transitions.claim(job.id, "worker", NOW, LEASE)
+        await jobs.transitions.fail(job.id, "worker", NOW, PROBLEM)
+        assert (await jobs.transitions.retry(job.id, NOW)).quota_month == MONTH
+
+    run(settings, test)
+
+
 def test_a_users_jobs_are_taken_a_few_at_a_time_and_the_oldest_first(settings):
     """However many ask at once; room is made by the end of one."""
 

@@ -226,6 +226,8 @@ class JobSubmission:
 
         It costs a prediction again, unless it is another user's. Raises what `submit` raises.
         """
+        if self._quota is not None and job.quota_month is not None:
+            await self._quota.usage.settle_job(job.id)  # its worker may not have done so yet
         is_own = caller is not None and caller.user_id == job.user_id
         reservation = await self._reserve(caller) if is_own else None
         try:
