@@ -86,9 +86,7 @@ class OidcProvider:
     async def _read(self, token: str) -> dict[str, Any]:
         """The claims of a valid token."""
         with refusing_invalid():
-            key_id = jws.extract_compact(token.encode()).protected.get("kid")
-            keys = await self._keys.get(key_id if isinstance(key_id, str) else None)
-            found = jwt.decode(token, keys, registry=self._registry)
+            found = await self._decode(token)
             if str(found.header.get("typ", "JWT")).lower() not in TYPES:
                 raise refused("invalid", "this is no access token; ask the provider for one")
             self._claims.validate(found.claims)
@@ -96,6 +94,18 @@ class OidcProvider:
             if not (subject.isascii() and subject.isprintable() and len(subject) <= MAX_SUBJECT):
                 raise InvalidClaimError("sub")
         return found.claims
+
+    async def _decode(self, token: str) -> jwt.Token:
+        """A token whose signature is right; without a key's id, the keys may be old ones."""
+        key_id = jws.extract_compact(token.encode()).protected.get("kid")
+        key_id = key_id if isinstance(key_id, str) else None
+        keys = await self._keys.get(key_id)
+        try:
+            return jwt.decode(token, keys, registry=self._registry)
+        except (JoseError, ValueError):
+            if key_id is not None or not await self._keys.reload():
+                raise
+        return jwt.decode(token, await self._keys.get(None), registry=self._registry)
 
     async def _create(self, subject: str, claims: dict[str, Any]) -> User:
         """The user of a subject that is not known yet; two requests at once have the same one."""

@@ -50,16 +50,22 @@ class ProviderKeys:
 
         Raises ProviderUnavailable where none could be loaded yet.
         """
-        if key_id in self._ids:
-            if self._clock() - self._loaded_at > REFRESH_SECONDS:
-                self.refresh()
-        elif key_id is not None or not self._ids:
+        if self._ids and self._clock() - self._loaded_at > REFRESH_SECONDS:
+            self.refresh()
+        if not self._ids or (key_id is not None and key_id not in self._ids):
             async with self._lock:
                 if key_id not in self._ids:  # another request may have loaded them meanwhile
                     await self._load()
         if not self._ids:
             raise ProviderUnavailable("the OpenID Connect provider does not answer; try again")
         return self._keys
+
+    async def reload(self) -> bool:
+        """Load the keys again, every 30 s at most; whether they were loaded meanwhile."""
+        loaded_at = self._loaded_at
+        async with self._lock:
+            await self._load()
+        return self._loaded_at > loaded_at
 
     async def aclose(self) -> None:
         """Close the connections."""

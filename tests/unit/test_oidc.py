@@ -258,6 +258,38 @@ async def refusal_soon(provider: OidcProvider, token: str) -> str:
         await asyncio.sleep(0.01)
 
 
+def without_key_id(issuer: Issuer, **changes: Any) -> str:
+    """A token of a provider with one key, which needs no id."""
+    return jwt.encode({"alg": "ES256"}, issuer.claims(**changes), issuer.key)
+
+
+async def test_a_rotated_key_without_an_id_is_found(issuer, provider, clock):
+    """A signature that fails has the keys loaded, once in 30 seconds."""
+    old = without_key_id(issuer)
+    assert await subject_of(provider, old) == "ann-at-the-provider"
+    issuer.key = ec_key("two")
+    assert await refusal(provider, without_key_id(issuer)) == "invalid"
+    assert issuer.loads == 1
+    clock.now += MIN_RELOAD_SECONDS
+    tokens = [without_key_id(issuer, jti=str(n)) for n in range(5)]
+    found = await asyncio.gather(*(subject_of(provider, token) for token in tokens))
+    assert set(found) == {"ann-at-the-provider"}
+    assert issuer.loads == 2
+    assert await refusal(provider, old) == "invalid"
+    assert issuer.loads == 2
+
+
+async def test_a_withdrawn_key_without_an_id_is_not_accepted_for_ever(issuer, provider, clock):
+    """As one with an id."""
+    old = without_key_id(issuer)
+    await provider.authenticate(old)
+    issuer.key = ec_key("two")
+    clock.now += REFRESH_SECONDS + 1
+    assert await subject_of(provider, old) == "ann-at-the-provider"
+    async with asyncio.timeout(30):
+        assert await refusal_soon(provider, old) == "invalid"
+
+
 async def test_while_the_provider_is_away_the_old_keys_stay(issuer, provider, clock):
     """A new one cannot be known; when the provider is back, it is."""
     await provider.authenticate(issuer.token())
