@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, exists, func, insert, literal, not_, or_, select, update
+from sqlalchemy import Executable, delete, exists, func, insert, literal, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -300,15 +300,20 @@ class Users:
     ) -> RefreshToken | None:
         """Use up a valid refresh token; None for every other, and for all but the first call.
 
-        A token is void too if another of its family is revoked: it may have been added meanwhile.
-        rows: runs a statement in a transaction; None: the statement is one of its own.
+        A token is void too if another of its family is revoked, as it may have been added
+        meanwhile, and if its user has signed out since. rows: runs a statement in a transaction;
+        None: the statement is one of its own.
         """
         other = aliased(RefreshTokenRow)
         revoked = exists().where(
             other.family == RefreshTokenRow.family, other.revoked_at.is_not(None)
         )
+        signed_out_at = select(func.coalesce(UserRow.signed_out_at, 0.0)).where(
+            UserRow.id == RefreshTokenRow.user_id
+        )
         statement = update(RefreshTokenRow).where(
             ~revoked,
+            RefreshTokenRow.created_at > signed_out_at.scalar_subquery(),
             RefreshTokenRow.digest == digest,
             RefreshTokenRow.used_at.is_(None),
             RefreshTokenRow.revoked_at.is_(None),
@@ -336,14 +341,13 @@ class Users:
     async def sign_out(self, user_id: str, now: float, **values: object) -> None:
         """Make every token of a user void that was issued before, and links to set a password.
 
-        values: of columns that change with it.
+        All of it or nothing. values: of columns that change with it.
         """
-        await self.change(user_id, signed_out_at=now, **values)
-        await self._run(
-            delete(OneTimeTokenRow).where(OneTimeTokenRow.user_id == user_id), OneTimeTokenRow.id
-        )
-        await self._run(
-            delete(RefreshTokenRow).where(RefreshTokenRow.user_id == user_id), RefreshTokenRow.id
+        user = update(UserRow).where(UserRow.id == user_id)
+        await self._transact(
+            user.values(signed_out_at=now, **values),  # first: `add_refresh` locks it too
+            delete(OneTimeTokenRow).where(OneTimeTokenRow.user_id == user_id),
+            delete(RefreshTokenRow).where(RefreshTokenRow.user_id == user_id),
         )
 
     async def add_one_time(self, token: OneTimeToken, now: float) -> None:
@@ -396,6 +400,13 @@ class Users:
             return bool(await self._run(statement, table.__table__.c[next(iter(values))]))
         except IntegrityError:
             return False
+
+    async def _transact(self, *statements: Executable) -> None:
+        """Run statements in one transaction."""
+        with translating():
+            async with self._engine.begin() as connection:
+                for statement in statements:
+                    await connection.execute(statement)
 
     async def _run(self, statement: Any, column: Any) -> list[Any]:
         return list(await self._statements.rows(statement.returning(column)))

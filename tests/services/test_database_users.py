@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from project.db.engine import open_database
 from project.db.records import new_id
 from project.db.users import ApiKey, OneTimeToken, RefreshToken, User, Users
-from project.errors import AccountConflict
+from project.errors import AccountConflict, DatabaseUnavailable
 from project.settings import Settings
 from tests.database import create_tables, database_settings, sqlite_url
 from tests.services.postgres import Postgres, run_postgres
@@ -227,6 +228,44 @@ def test_a_sign_out_leaves_no_refresh_token_that_is_added_meanwhile(settings):
         found = [await users.get_refresh(f"t{n}") for n in range(AT_ONCE)]
         assert found == [None] * AT_ONCE
         assert (await users.get(USER.id)).password_hash == "new"
+
+    run(settings, test)
+
+
+@pytest.mark.parametrize("table", ["one_time_tokens", "refresh_tokens"])
+def test_a_sign_out_that_fails_in_the_middle_changes_nothing(settings, table):
+    """A new password is not stored while the tokens of the old one stay."""
+
+    async def go() -> None:
+        async with open_database(settings) as engine:
+
+            def fail(_connection, _cursor, statement: str, *_: object) -> None:
+                if statement.startswith(f"DELETE FROM {table}"):
+                    raise ConnectionResetError
+
+            users = Users(engine)
+            await users.add(USER)
+            await users.add_refresh(refresh("mine"), USER)
+            event.listen(engine.sync_engine, "before_cursor_execute", fail)
+            with pytest.raises(DatabaseUnavailable):
+                await users.sign_out(USER.id, NOW, password_hash="new")
+            event.remove(engine.sync_engine, "before_cursor_execute", fail)
+            assert await users.get(USER.id) == USER
+            assert await users.use_refresh("mine", NOW)
+
+    asyncio.run(create_tables(settings))
+    asyncio.run(go())
+
+
+def test_a_refresh_token_of_before_a_sign_out_is_void(settings):
+    """Wherever it comes from: its row may have been restored from a backup."""
+
+    async def test(users: Users) -> None:
+        await users.add_refresh(refresh("before"), USER)
+        later = await users.change(USER.id, signed_out_at=NOW + 1)
+        assert await users.use_refresh("before", NOW + 2) is None
+        await users.add_refresh(refresh("after", created_at=NOW + 2), later)
+        assert await users.use_refresh("after", NOW + 2)
 
     run(settings, test)
 
