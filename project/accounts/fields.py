@@ -16,6 +16,7 @@ MAX_NAME = 200
 MAX_EMAIL = 254
 MIN_WORDS = 2
 USERNAME_PATTERN = r"[a-z0-9](?:[a-z0-9._-]{1,30})[a-z0-9]"
+FIRST_ADMINISTRATOR = "admin"  # its username, which no one may register
 _USERNAME = re.compile(USERNAME_PATTERN)
 
 

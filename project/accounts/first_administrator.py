@@ -3,8 +3,6 @@
 It stands alone because a process that starts the server runs it, and no server does.
 """
 
-from loguru import logger
-
 from project.accounts import fields
 from project.accounts.audit import OPERATOR
 from project.accounts.passwords import Passwords
@@ -14,13 +12,14 @@ from project.db.users import Users
 from project.errors import AccountConflict, ConfigurationError
 from project.settings import Settings
 
-USERNAME, FULL_NAME = "admin", "First Administrator"
+FULL_NAME = "First Administrator"
 
 
 async def ensure_administrator(settings: Settings) -> None:
     """Create the administrator where none exists; of processes that start at once, one does.
 
-    Raises ConfigurationError where ADMIN_EMAIL is no e-mail, and DatabaseUnavailable.
+    Raises ConfigurationError where ADMIN_EMAIL is no e-mail, or its e-mail or username is another
+    user's, and DatabaseUnavailable.
     """
     if settings.admin_email is None or settings.admin_password is None:
         return
@@ -33,10 +32,16 @@ async def ensure_administrator(settings: Settings) -> None:
         if await users.has_admin():
             return
         password = settings.admin_password.get_secret_value()
-        profile = Profile(email, USERNAME, FULL_NAME, password)
+        profile = Profile(email, fields.FIRST_ADMINISTRATOR, FULL_NAME, password)
         registration = Registration(settings, users, Passwords(), None)
         try:
             await registration.create(profile, "admin", actor=OPERATOR)
         except AccountConflict:
-            if not await users.has_admin():  # else another process was first
-                logger.warning("administrator_not_created")  # its e-mail is another user's
+            if await users.has_admin():  # another process was first
+                return
+            taken = await users.find(email)
+            name = "e-mail" if taken else f"username {fields.FIRST_ADMINISTRATOR}"
+            raise ConfigurationError(
+                f"ADMIN_EMAIL: the {name} of the first administrator is another user's; make a "
+                "user an administrator by `python -m project users set-role`, or set another e-mail"
+            ) from None

@@ -12,8 +12,8 @@ from project.accounts.mail import Mailer
 from project.accounts.passwords import Passwords
 from project.db.records import new_id
 from project.db.tables import Purpose, Role
-from project.db.users import OneTimeToken, User, Users
-from project.errors import Forbidden, InvalidInput
+from project.db.users import TAKEN, OneTimeToken, User, Users
+from project.errors import AccountConflict, Forbidden, InvalidInput
 from project.observability.metrics import AUTH_ATTEMPTS
 from project.settings import Settings
 
@@ -67,6 +67,7 @@ class Registration:
             raise _invalid_document(f"send the number of one of: {', '.join(kinds)}")
         if self._settings.registration == "closed":
             raise Forbidden("registration is closed: an administrator can create your account")
+        _check_not_reserved(profile.username)
         if self._settings.registration == "open":
             return await self.create(profile)
         invited = await self._use("invitation", invitation)
@@ -164,6 +165,8 @@ class Registration:
 
         Raises Forbidden for a wrong password, and AccountConflict.
         """
+        if changes.get("username", user.username) != user.username:
+            _check_not_reserved(changes["username"])
         if "email" in changes:
             await self.check_password(user, current)
         changed = await self._users.change(user.id, **changes) if changes else user
@@ -255,6 +258,11 @@ _NAMES: dict[Purpose, str] = {"invitation": "invitation", "reset": "link"}
 
 def _not_valid(purpose: Purpose) -> Forbidden:
     return Forbidden(f"the {_NAMES[purpose]} is not valid, or was used; ask for another")
+
+
+def _check_not_reserved(username: str) -> None:
+    if username == fields.FIRST_ADMINISTRATOR:
+        raise AccountConflict(TAKEN)
 
 
 def _check_invited(invitation: OneTimeToken, profile: Profile) -> None:

@@ -128,6 +128,15 @@ async def test_an_email_or_username_that_is_taken_is_409(api):
         assert answer.json()["type"] == "urn:vitrine:problem:account-conflict"
 
 
+async def test_the_username_of_the_first_administrator_cannot_be_taken(api):
+    """Neither at registration nor later: the next start could not create it."""
+    answer = await api.client.post(USERS, json={**NEW, "username": "ADMIN"})
+    assert answer.status_code == 409
+    headers = api.token(await api.user())
+    answer = await api.client.patch(ME, json={"username": "admin"}, headers=headers)
+    assert answer.status_code == 409
+
+
 async def test_registration_can_be_closed(tmp_path):
     """Which is the default."""
     async with account_api(tmp_path) as api:

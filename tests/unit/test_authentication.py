@@ -325,3 +325,25 @@ async def test_the_first_administrator_is_created_once(tmp_path: Path):
     assert (user.email, user.role, user.active) == ("root@example.org", "admin", True)
     with pytest.raises(ConfigurationError, match="ADMIN_EMAIL"):
         await ensure_administrator(make_settings(**fixed, **given | {"admin_email": "root"}))
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [({"email": "root@example.org"}, "e-mail"), ({"username": "admin"}, "username admin")],
+)
+async def test_a_start_that_cannot_create_its_administrator_fails(tmp_path: Path, other, named):
+    """And says why: else no one could sign in as one."""
+    settings = make_settings(
+        auth="keys",
+        database_url=sqlite_url(tmp_path),
+        admin_email="root@example.org",
+        admin_password="p" * 12,
+    )
+    await create_tables(settings)
+    async with open_database(settings) as engine:
+        await Users(engine).add(replace(USER, **other))
+        with pytest.raises(ConfigurationError, match=f"ADMIN_EMAIL: the {named} "):
+            await ensure_administrator(settings)
+        await Users(engine).change(USER.id, role="admin")
+        await ensure_administrator(settings)
+        assert len(await Users(engine).page(10)) == 1
