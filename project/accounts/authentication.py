@@ -106,6 +106,10 @@ class Authenticator:
         self._cached[hashed] = Cached(min(until, fresh_until), min(until, usable_until), caller)
         return caller
 
+    def is_unknown_key(self, token: str) -> bool:
+        """Whether a token is an API key that is not cached: to refuse it costs a query."""
+        return token.startswith(PREFIX) and sha256(token.encode()).digest() not in self._cached
+
     def forget(self, user_id: str) -> None:
         """Drop what this process has cached of a user; other processes do within CACHE_SECONDS."""
         self._cached = {

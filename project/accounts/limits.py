@@ -44,6 +44,8 @@ LEASE_SECONDS = 1.0  # for which requests may be taken in advance
 SENT_SHARE = 4  # of what a caller sent in that time, a lease is at most this part
 LEFT_SHARE = 50  # and this part of what is left of its rate
 MAX_LEASES = 10_000  # of callers, in a process
+REFUSED_SECONDS = 5.0  # for which a process remembers the refusal of an address
+MAX_REFUSED = 10_000  # addresses in the memory of a process
 IPV6_NETWORK = 64  # bits: a client has as many addresses of such a network as it likes
 
 # Both scripts of the library in one trip: the answer's header fields need what the second returns.
@@ -231,6 +233,7 @@ class RateLimits:
         self._backoff_seconds = backoff_seconds
         self._monotonic = monotonic
         self._leases: dict[str, Lease] = {}  # by the user's id
+        self._refused: dict[str, tuple[float, RateLimited]] = {}  # address → until when, error
         self._is_up = True
         self._ask_after = -math.inf  # while it is not up
         decision = "passed" if fail_open else "refused"
@@ -273,7 +276,13 @@ class RateLimits:
         which repeats a revoked key keeps nobody of its address from signing in. Raises what
         take_caller raises.
         """
-        state, _ = await self._take("address", kind, _network(address))
+        network = _network(address)
+        try:
+            state, _ = await self._take("address", kind, network)
+        except RateLimited as error:
+            if kind == "failure":
+                self._remember_refusal(network, error)
+            raise
         return state
 
     async def take_renewal(self, family: str) -> LimitState | None:
@@ -283,6 +292,28 @@ class RateLimits:
         """
         state, _ = await self._take("address", "renewal", family)
         return state
+
+    def refusal_of(self, address: str | None) -> RateLimited | None:
+        """The error for an address whose failed authentication was refused here just now.
+
+        It asks no store, and counts nothing.
+        """
+        if not self._refused:
+            return None
+        network, now = _network(address), self._monotonic()
+        until, error = self._refused.get(network, (-math.inf, None))
+        if error is None:
+            return None
+        if now >= until:
+            del self._refused[network]
+            return None
+        return RateLimited(error.detail, retry_after=error.retry_after, limits=error.headers)
+
+    def _remember_refusal(self, network: str, error: RateLimited) -> None:
+        if len(self._refused) >= MAX_REFUSED:
+            self._refused.clear()
+        seconds = min(error.retry_after, REFUSED_SECONDS)
+        self._refused[network] = self._monotonic() + seconds, error
 
     async def is_up(self) -> bool:
         """Whether the store answers."""

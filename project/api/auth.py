@@ -24,7 +24,7 @@ from project.accounts.refusal import refused
 from project.accounts.services import AccountServices
 from project.db.users import User
 from project.errors import DatabaseUnavailable, Forbidden, ProjectError, Unauthorized
-from project.observability.metrics import AUTH_REFUSALS
+from project.observability.metrics import AUTH_REFUSALS, RATE_LIMIT_REFUSALS
 from project.observability.scrape_auth import equals_token, may_scrape
 
 PROTECTED = "/v1/"
@@ -98,11 +98,17 @@ def _route_path(scope: Scope) -> str:
 async def authenticate(accounts: AccountServices, scope: Scope, token: Callable[[], str]) -> Caller:
     """The caller of a request or WebSocket. token: returns its token, or raises Unauthorized.
 
-    A failure counts against the rate of the address. Raises Unauthorized, RateLimited,
+    A failure counts against the rate of the address; where that is used up, an unknown API key is
+    refused without a query. Raises Unauthorized, RateLimited,
     LimitsUnavailable and DatabaseUnavailable.
     """
     try:
-        return await accounts.authenticator.authenticate(token())
+        text = token()
+        refusal = accounts.rates.refusal_of(_address(scope))
+        if refusal is not None and accounts.authenticator.is_unknown_key(text):
+            RATE_LIMIT_REFUSALS.labels("address").inc()
+            raise refusal
+        return await accounts.authenticator.authenticate(text)
     except Unauthorized:
         await accounts.rates.take_address(_address(scope))
         raise

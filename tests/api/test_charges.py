@@ -11,7 +11,10 @@ from typing import Any
 import http_sf
 import httpx2
 import pytest
+from sqlalchemy import event
 
+from project.accounts.credentials import new_secret
+from project.db.records import new_id
 from project.db.usage import month_bounds
 from tests.account_api import ME, TOKENS, AccountApi, account_api, bearer
 from tests.conftest import picture
@@ -113,6 +116,24 @@ async def test_an_address_without_a_caller_is_slowed_down(tmp_path: Path):
         checked(wrong[-1], "rate-limited")
         checked(await api.client.post(TOKENS, data=form), "rate-limited")
         assert (await predict(api, good)).status_code == 200
+
+
+async def test_guessed_keys_cost_no_query_once_their_address_is_slowed_down(tmp_path: Path):
+    """A known key, and a user who is signed in, are served at the same address."""
+    async with account_api(tmp_path, address_rate="2/hour") as api:
+        user = await api.user()
+        known = bearer(await api.key(user))
+        assert (await predict(api, known)).status_code == 200
+        guesses = [bearer(new_secret(new_id(time.time()))) for _ in range(6)]
+        queries: list[object] = []
+        engine = api.accounts.engine.sync_engine
+        event.listen(engine, "before_cursor_execute", lambda *given: queries.append(given[2]))
+        answers = [await api.client.get(ME, headers=guess) for guess in guesses]
+        assert [answer.status_code for answer in answers] == [401, 401, 429, 429, 429, 429]
+        assert len(queries) == 3
+        checked(answers[-1], "rate-limited")
+        for caller in (known, api.token(user)):
+            assert (await predict(api, caller)).status_code == 200
 
 
 async def test_a_job_is_charged_when_it_succeeds(tmp_path: Path):

@@ -16,6 +16,7 @@ from project.accounts.authentication import (
 )
 from project.accounts.credentials import digest, new_secret
 from project.accounts.first_administrator import ensure_administrator
+from project.accounts.limits import RateLimits
 from project.accounts.tokens import AccessTokens
 from project.api.auth import Authentication
 from project.db.engine import open_database
@@ -289,6 +290,7 @@ async def test_authentication_costs_a_prediction_less_than_a_hundredth(authentic
     class Services:
         def __init__(self) -> None:
             self.authenticator = authenticator
+            self.rates = RateLimits.of(make_settings())
 
     async def app(scope, receive, send) -> None:
         nonlocal called

@@ -15,6 +15,7 @@ from loguru import logger
 from prometheus_client import REGISTRY
 
 from project.accounts.limits import (
+    REFUSED_SECONDS,
     MemoryRates,
     RateLimits,
     RateStore,
@@ -206,6 +207,23 @@ async def test_an_address_is_one_of_ipv4_or_a_network_of_ipv6(first, second, sam
     else:
         await limits.take_address(second)
     assert counted("rate_limit_refusals_total", scope="address") == before + same
+
+
+async def test_the_refusal_of_an_address_is_remembered_for_seconds():
+    """Of that address alone; the store, which may allow it again, is not asked meanwhile."""
+    clock, store = Clock(), MemoryRates()
+    limits = rates(store, clock=clock)
+    for _ in range(2):
+        await limits.take_address("192.0.2.1")
+    assert limits.refusal_of("192.0.2.1") is None
+    with pytest.raises(RateLimited) as refused:
+        await limits.take_address("192.0.2.1")
+    again = limits.refusal_of("192.0.2.1")
+    assert again is not None
+    assert again.headers == refused.value.headers
+    assert limits.refusal_of("192.0.2.2") is None
+    clock.now += REFUSED_SECONDS
+    assert limits.refusal_of("192.0.2.1") is None
 
 
 @pytest.mark.parametrize("fail_open", [True, False])
