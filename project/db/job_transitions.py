@@ -97,15 +97,17 @@ class JobTransitions:
     async def take_unsent(self, user_id: str, now: float, limit: int) -> list[Job]:
         """Mark a user's oldest jobs as sent, for the caller to send them; returns those.
 
-        limit: of the user's jobs that have a message, waiting or running. One process at a time
-        takes a user's jobs, so that there are never more.
+        Those of batches come after all others. limit: of the user's jobs that have a message,
+        waiting or running. One process at a time takes a user's jobs, so that there are never more.
         """
         active: Where = [JobRow.user_id == user_id, ACTIVE]
         sent = select(func.count()).where(*active, JobRow.sent_at.is_not(None)).scalar_subquery()
         room = case((sent < limit, limit - sent), else_=0)  # a negative limit means none in SQLite
         waits = [JobRow.status == "accepted", JobRow.sent_at.is_(None)]
         runnable = none_or_past(JobRow.retry_at, now)
-        next_ids = select(JobRow.id).where(*active, *waits, runnable).order_by(JobRow.id)
+        next_ids = select(JobRow.id).where(*active, *waits, runnable)
+        is_batch = case((JobRow.priority == "batch", 1), else_=0)
+        next_ids = next_ids.order_by(is_batch, JobRow.id)
         taking = update(JobRow).where(JobRow.id.in_(next_ids.limit(room)), *waits)
         taking = taking.values(sent_at=now, revision=JobRow.revision + 1).returning(JobRow)
         user = select(UserRow.id).where(UserRow.id == user_id)
@@ -114,7 +116,8 @@ class JobTransitions:
                 if not self._statements.is_sqlite:  # whose transaction locks the whole database
                     await connection.execute(user.with_for_update(key_share=True))
                 rows = (await connection.execute(taking)).all()
-        return sorted((Job(**row._asdict()) for row in rows), key=lambda job: job.id)
+        jobs = (Job(**row._asdict()) for row in rows)
+        return sorted(jobs, key=lambda job: (job.priority == "batch", job.id))
 
     async def claim(
         self, job_id: str, owner: str, now: float, lease_seconds: float

@@ -1,8 +1,9 @@
 """Jobs of users, with AUTH=keys: sends a few of each user at a time, and settles what they cost.
 
 At most USER_JOBS of a user's jobs are in the broker, so that a thousand of one do not delay the
-first of another; the rest wait as rows. When a job ends, the oldest one that waits is sent. What a
-process leaves undone, because it dies or the broker does not answer, a sweep does later.
+first of another; the rest wait as rows. When a job ends, the oldest one that waits is sent, one of
+a batch after all others. What a process leaves undone, because it dies or the broker does not
+answer, a sweep does later.
 """
 
 import time

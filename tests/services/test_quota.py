@@ -215,6 +215,24 @@ def test_a_job_is_settled_once_however_often_its_end_is_told(settings, end, expe
     run(settings, test)
 
 
+def test_a_users_batch_jobs_are_taken_after_its_others(settings):
+    """However old they are, and in their own order."""
+
+    async def test(engine: AsyncEngine) -> None:
+        jobs = Jobs.of(engine)
+        kinds = ("batch", "batch", "interactive", None, "batch")  # None: of an older release
+        ids = [
+            (await added(jobs, NOW + n, user_id="ann", priority=kind)).id
+            for n, kind in enumerate(kinds)
+        ]
+        taken = await jobs.transitions.take_unsent("ann", NOW + 10, 3)
+        assert [job.id for job in taken] == [ids[2], ids[3], ids[0]]
+        taken = await jobs.transitions.take_unsent("ann", NOW + 10, 5)
+        assert [job.id for job in taken] == [ids[1], ids[4]]
+
+    run(settings, test)
+
+
 def test_a_retry_takes_no_reservation_from_a_job(settings):
     """Another one is reserved only once the first is settled; without one, the first stays."""
 
