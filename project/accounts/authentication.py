@@ -7,6 +7,7 @@ none of these can be read or written, it is served for OUTAGE_SECONDS since it w
 
 import asyncio
 import hmac
+import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -31,6 +32,10 @@ CACHE_SECONDS = 5.0
 OUTAGE_SECONDS = 60.0
 MAX_CACHED = 10_000  # callers of one process
 LAST_USE_SECONDS = 30.0  # between two writes of when keys were last used
+CLEAN_SECONDS = 3600.0  # between two deletions of what has ended
+ENDED_KEY_SECONDS = (
+    7 * 86_400.0
+)  # for which a key is refused as revoked or expired, then as unknown
 MAX_TOKEN = 4096  # characters
 
 
@@ -119,10 +124,26 @@ class Authenticator:
         }
 
     async def record_last_use(self) -> None:
-        """Write when keys were last used, twice a minute, until cancelled."""
+        """Write when keys were last used, twice a minute, until cancelled.
+
+        Once an hour it deletes the keys and refresh tokens that have ended.
+        """
+        cleaned_at = -math.inf
         while True:
             await asyncio.sleep(LAST_USE_SECONDS)
             await self.flush_last_use()
+            if self._clock() - cleaned_at >= CLEAN_SECONDS:
+                await self.delete_ended()
+                cleaned_at = self._clock()
+
+    async def delete_ended(self) -> None:
+        """Delete keys some days after their end, and refresh tokens at it."""
+        now = self._clock()
+        try:
+            await self._users.delete_ended_keys(now - ENDED_KEY_SECONDS)
+            await self._users.delete_expired_refresh(now)
+        except DatabaseUnavailable:  # logged where it was raised; the next time does it
+            pass
 
     async def flush_last_use(self) -> None:
         """Write which keys were used since the last write; one statement for all."""

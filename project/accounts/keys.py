@@ -11,7 +11,7 @@ from project.db.records import Priority, new_id
 from project.db.users import ApiKey, User, Users
 from project.errors import AccountConflict, Forbidden, KeyNotFound
 
-MAX_KEYS = 100  # of a user that are not revoked
+MAX_KEYS = 100  # of a user
 
 
 class ApiKeys:
@@ -47,9 +47,11 @@ class ApiKeys:
             raise Forbidden("this user is disabled: a key would work once it is enabled again")
         if lacking := sorted(set(scopes) - ROLE_SCOPES[user.role]):
             raise Forbidden(f"a key of this user cannot have the scope {', '.join(lacking)}")
-        if await self._users.count_keys(user.id) >= MAX_KEYS:
-            raise AccountConflict(f"there are {MAX_KEYS} keys; revoke some that are not used")
         now = self._clock()
+        if await self._users.count_keys(user.id) >= MAX_KEYS:
+            await self._users.delete_ended_keys(now, user.id)
+            if await self._users.count_keys(user.id) >= MAX_KEYS:
+                raise AccountConflict(f"there are {MAX_KEYS} keys; revoke some that are not used")
         key_id = new_id(now)
         text = new_secret(key_id)
         key = ApiKey(

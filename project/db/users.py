@@ -188,10 +188,8 @@ class Users:
         return [ApiKey(**row._asdict()) for row in rows]
 
     async def count_keys(self, user_id: str) -> int:
-        """The number of keys of a user that are not revoked."""
-        statement = select(func.count()).where(
-            ApiKeyRow.user_id == user_id, ApiKeyRow.revoked_at.is_(None)
-        )
+        """The number of keys of a user, with those that are revoked or have expired."""
+        statement = select(func.count()).where(ApiKeyRow.user_id == user_id)
         return int((await self._statements.rows(statement))[0][0])
 
     async def get_key(self, key_id: str) -> tuple[ApiKey, User] | None:
@@ -229,6 +227,19 @@ class Users:
             update(ApiKeyRow).where(ours).values(revoked_at=now), ApiKeyRow.id
         )
         return [row.id for row in revoked]
+
+    async def delete_ended_keys(self, before: float, user_id: str | None = None) -> None:
+        """Delete keys that were revoked or expired before then. user_id: whose; None: of all."""
+        ended = or_(ApiKeyRow.revoked_at < before, ApiKeyRow.expires_at < before)
+        statement = delete(ApiKeyRow).where(ended)
+        if user_id is not None:
+            statement = statement.where(ApiKeyRow.user_id == user_id)
+        await self._run(statement, ApiKeyRow.id)
+
+    async def delete_expired_refresh(self, now: float) -> None:
+        """Delete refresh tokens that have expired, of users who do not come back too."""
+        expired = delete(RefreshTokenRow).where(RefreshTokenRow.expires_at < now)
+        await self._run(expired, RefreshTokenRow.id)
 
     async def touch_keys(self, key_ids: Iterable[str], now: float) -> None:
         """Note that these keys were used."""

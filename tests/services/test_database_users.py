@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from project.accounts.authentication import ENDED_KEY_SECONDS, Authenticator
+from project.accounts.keys import MAX_KEYS, ApiKeys
 from project.db.engine import open_database
 from project.db.records import new_id
 from project.db.users import ApiKey, OneTimeToken, RefreshToken, User, Users
@@ -306,6 +308,49 @@ def test_expired_tokens_are_deleted_when_others_are_added(settings):
         assert not await users.has_link(USER.id, NOW + 1)
         await users.add_one_time(replace(old, id=new_id(NOW), digest="new"), NOW + 2)
         assert await users.use_one_time("reset", "old", NOW) is None
+
+    run(settings, test)
+
+
+def test_what_has_ended_is_deleted_without_its_user(settings):
+    """Keys some days after their end, refresh tokens at it; what is valid stays."""
+
+    async def test(users: Users) -> None:
+        for number, ended in enumerate(
+            [{}, {"expires_at": NOW + 1}, {"revoked_at": NOW + 1}, {"expires_at": NOW + 10**9}]
+        ):
+            await users.add_key(key(str(number) * 32, **ended))
+        await users.add_refresh(refresh("old"), USER)
+        await users.add_refresh(refresh("new", expires_at=NOW + 10**9), USER)
+        clock = NOW + 1000
+        authenticator = Authenticator(users, None, 10, clock=lambda: clock)
+        await authenticator.delete_ended()
+        assert await users.get_refresh("old") is None
+        assert await users.get_refresh("new")
+        assert await users.count_keys(USER.id) == 4
+        clock += ENDED_KEY_SECONDS
+        await authenticator.delete_ended()
+        assert [one.id for one in await users.keys_of(USER.id)] == ["3" * 32, "0" * 32]
+        assert await users.count_keys(USER.id) == 2
+
+    run(settings, test)
+
+
+def test_keys_that_are_made_and_revoked_do_not_fill_the_table(settings):
+    """A user has so many rows at most; those that have ended make room."""
+
+    async def test(users: Users) -> None:
+        keys = ApiKeys(users, clock=lambda: NOW)
+        first, _ = await keys.create(USER, "stays", ["predict"])
+        for _ in range(MAX_KEYS + 5):
+            made, _ = await keys.create(USER, "goes", ["predict"])
+            await users.revoke_key(made.id, USER.id, NOW - 1)
+        assert await users.count_keys(USER.id) <= MAX_KEYS
+        assert [one.id for one in await users.keys_of(USER.id)] == [first.id]
+        for _ in range(MAX_KEYS - 1):
+            await keys.create(USER, "stays", ["predict"])
+        with pytest.raises(AccountConflict):
+            await keys.create(USER, "too many", ["predict"])
 
     run(settings, test)
 
