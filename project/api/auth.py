@@ -131,7 +131,8 @@ async def confirm_caller(
     """
     await limit_password_attempts(request, accounts)
     caller = caller_of(request)
-    await accounts.registration.confirm(user, password, caller and caller.issued_at)
+    issued_at = caller.issued_at if caller else None
+    await accounts.registration.confirm(user, password, issued_at)
 
 
 def _address(scope: Scope) -> str | None:
