@@ -13,7 +13,8 @@ from redis.asyncio import ConnectionPool
 
 from drills.valkey import Valkey
 from drills.waiting import DEADLINE
-from project.accounts.limits import PREFIX, REDIS_SECONDS, RateLimits, RedisRates
+from project.accounts.limits import RateLimits
+from project.accounts.rate_store import PREFIX, REDIS_SECONDS, RedisRates
 from project.errors import RateLimited
 
 pytestmark = pytest.mark.anyio

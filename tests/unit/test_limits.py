@@ -14,15 +14,9 @@ from limits import RateLimitItem
 from loguru import logger
 from prometheus_client import REGISTRY
 
-from project.accounts.limits import (
-    REFUSED_SECONDS,
-    MemoryRates,
-    RateLimits,
-    RateStore,
-    StoreUnavailable,
-    Window,
-)
+from project.accounts.limits import REFUSED_SECONDS, RateLimits
 from project.accounts.rate_limit_fields import LimitState, rate_limit_fields
+from project.accounts.rate_store import MemoryRates, RateStore, StoreUnavailable, Window
 from project.errors import LimitsUnavailable, RateLimited
 
 pytestmark = pytest.mark.anyio
