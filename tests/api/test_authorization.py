@@ -200,6 +200,14 @@ async def test_with_credentials_that_are_none_it_is_401(api, of_ann, ann, method
         assert answer.status_code == 401, authorization
 
 
+@pytest.mark.parametrize("wrong", [{"sub": 5}, {"iat": "now"}])
+async def test_a_claim_that_is_wrong_is_not_told_as_another_issuers(api, ann, wrong):
+    """That one would send an operator to the settings of the provider."""
+    answer = await api.client.get("/v1/models", headers=bearer(signed(claims(ann, **wrong))))
+    assert answer.status_code == 401
+    assert "issuer" not in answer.json()["detail"]
+
+
 @each
 async def test_with_a_key_that_is_expired_or_revoked_it_is_401(api, of_ann, ann, method, path):
     """And the answer says which, as only the owner has the key."""

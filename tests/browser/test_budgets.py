@@ -11,8 +11,8 @@ from tests.browser.conftest import BLUE, RED
 
 MAX_BYTES = 163_800  # of all files but the samples and those of accounts
 MAX_ZIPPED = 60_000  # each one compressed
-MAX_BYTES_OF_ACCOUNTS = 22_600
-MAX_ZIPPED_OF_ACCOUNTS = 9_000
+MAX_BYTES_OF_ACCOUNTS = 23_500
+MAX_ZIPPED_OF_ACCOUNTS = 9_250
 MAX_SAMPLE = 40_000
 MAX_REQUESTS = 22  # before the first answer
 MAX_BITMAPS = 4
