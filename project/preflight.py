@@ -24,8 +24,13 @@ KINDS = ("api", "worker")
 
 
 def check(settings: Settings, kinds: Sequence[str] = KINDS) -> None:
-    """Raise ConfigurationError where a model has no file, or a port of these processes is taken."""
+    """Raise ConfigurationError for what these processes cannot start with.
+
+    A model without a file, a key that is missing, or a port that is taken.
+    """
     check_names(settings.models)
+    if "api" in kinds and settings.missing_keys:
+        raise ConfigurationError(settings.missing_keys[0])
     if "worker" in kinds:
         check_queues(settings)
     for kind in kinds:
@@ -72,7 +77,7 @@ def check_reload(old: Settings, new: Settings) -> list[str]:
 
     Each would end Gunicorn's arbiter, and leave its workers behind.
     """
-    faults = []
+    faults = [*new.missing_keys]
     try:
         check_names(new.models)
         if (new.models, new.jobs) != (old.models, old.jobs):

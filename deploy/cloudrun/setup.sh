@@ -166,10 +166,10 @@ may_read() {
 may_read vitrine-api vitrine-admin-token
 may_read vitrine-api vitrine-run-monitoring
 [ "$AUTH" = off ] || may_read vitrine-api vitrine-first-password
+[ "$AUTH" = off ] || may_read vitrine-api vitrine-token-keys
 [ "$AUTH $documents" != "keys on" ] || may_read vitrine-api vitrine-document-key
 [ "$AUTH $mail" != "keys on" ] || may_read vitrine-api vitrine-smtp-url
 for name in "${running[@]}"; do
-  [ "$AUTH" = off ] || may_read "$name" vitrine-token-keys
   [ "$database" = off ] || may_read "$name" vitrine-database-url
   [ "$JOBS" = off ] || may_read "$name" vitrine-redis-url
 done

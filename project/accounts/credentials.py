@@ -32,10 +32,17 @@ def digest(secret: str) -> str:
 def token_keys(settings: Settings) -> tuple[tuple[str, bytes], ...]:
     """The keys of TOKEN_KEYS, the newest first; in local a generated one.
 
-    Raises ConfigurationError where it cannot be generated.
+    Raises ConfigurationError where it cannot be generated, and where a key is missing.
     """
+    check_keys(settings)
     pairs = tuple((key_id, secret.encode()) for key_id, secret in settings.token_secrets)
     return pairs or ((LOCAL_KEY_ID, _local_secret()),)
+
+
+def check_keys(settings: Settings) -> None:
+    """Raise ConfigurationError where a key is missing that may not be generated."""
+    if settings.missing_keys:
+        raise ConfigurationError(settings.missing_keys[0])
 
 
 def derived_key(secret: bytes, purpose: str, key_id: str) -> OctKey:
@@ -48,6 +55,7 @@ class DocumentCipher:
     """Encrypts documents of users for the database (AES-256-GCM, as a JWE), and compares them."""
 
     def __init__(self, settings: Settings) -> None:
+        check_keys(settings)
         configured = settings.document_key
         secret = configured.get_secret_value().encode() if configured else _local_secret()
         self._key = derived_key(secret, "document", "document")

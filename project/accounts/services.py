@@ -88,7 +88,7 @@ async def open_account_services(
 ) -> AsyncIterator[AccountServices]:
     """Open the services while the context is open, without connecting to anything yet.
 
-    Raises ConfigurationError where TOKEN_KEYS is not set and no key can be generated.
+    Raises ConfigurationError where TOKEN_KEYS or DOCUMENT_KEY is missing.
     """
     metrics.declare(accounts=True)
     users, passwords = Users(engine), Passwords()

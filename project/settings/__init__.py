@@ -31,8 +31,6 @@ _ACCOUNT_ADVICE = {
     "OIDC_AUDIENCE": "OIDC_ISSUER needs it",
     "MAIL_FROM": "SMTP_URL needs it",
     "PUBLIC_URL": "SMTP_URL needs it, for the link in a mail",
-    "TOKEN_KEYS": "AUTH=keys needs it outside local",
-    "DOCUMENT_KEY": "USER_DOCUMENT needs it outside local",
 }
 FLUSH_SECONDS = 6  # at a worker's end, for idle connections, logs, traces and Sentry
 
@@ -91,13 +89,25 @@ class Settings(
             "MAIL_FROM": self.smtp_url is not None and not self.mail_from,
             "PUBLIC_URL": self.smtp_url is not None and not self.public_url,
         }
-        if self.auth == "keys" and self.environment != "local":
-            required["TOKEN_KEYS"] = self.token_keys is None
-            required["DOCUMENT_KEY"] = bool(self.user_document) and self.document_key is None
         missing = [name for name, is_missing in required.items() if is_missing]
         if missing:
             raise ValueError(f"{missing[0]}: missing; {_ACCOUNT_ADVICE[missing[0]]}")
         return self
+
+    @property
+    def missing_keys(self) -> tuple[str, ...]:
+        """What the API lacks to sign tokens and to encrypt documents; job workers need neither.
+
+        In local it generates them.
+        """
+        if self.auth == "off" or self.environment == "local":
+            return ()
+        needed = {
+            "TOKEN_KEYS: missing; AUTH=keys needs it outside local": self.token_keys is None,
+            "DOCUMENT_KEY: missing; USER_DOCUMENT needs it outside local": bool(self.user_document)
+            and self.document_key is None,
+        }
+        return tuple(advice for advice, is_missing in needed.items() if is_missing)
 
     @property
     def needs_database(self) -> bool:

@@ -40,8 +40,17 @@ def test_the_environment_is_accepted_in_production_and_a_start_has_time(process)
 
 def test_api_and_workers_share_database_broker_and_storage(target):
     api, worker = target.api.settings, target.worker.settings
-    for name in ("database_url", "broker_url", "storage_url", "token_secrets"):
+    for name in ("database_url", "broker_url", "storage_url"):
         assert getattr(api, name) == getattr(worker, name), name
+
+
+def test_the_keys_of_accounts_are_the_apis_alone(target):
+    """A job worker decodes what strangers send, and signs no token."""
+    api, worker = target.api.settings, target.worker.settings
+    assert api.token_secrets
+    assert api.missing_keys == ()
+    for name in ("token_keys", "document_key", "admin_password", "admin_token"):
+        assert getattr(worker, name) is None, name
 
 
 def test_the_first_start_creates_an_administrator(target):

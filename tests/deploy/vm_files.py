@@ -53,7 +53,9 @@ def variables(name: str, instance: str = "") -> dict[str, str]:
         for line in unit(name)["Service"]["Environment"]
         for word in line.split()
     ]
-    return env_file("vitrine.env") | dict(pairs) | env_file("secrets.env") | made
+    found = env_file("vitrine.env") | dict(pairs) | env_file("secrets.env") | made
+    unset = " ".join(unit(name)["Service"].get("UnsetEnvironment", [])).split()
+    return {name: value for name, value in found.items() if name not in unset}
 
 
 def directives(name: str, text: str) -> list[str]:

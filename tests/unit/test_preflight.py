@@ -7,9 +7,12 @@ import pytest
 
 from drills.server import free_port
 from project import preflight
+from project.accounts.credentials import token_keys
 from project.errors import ConfigurationError
 from project.observability import worker_slots
 from tests.conftest import make_settings
+
+KEY = "k" * 32
 
 
 @pytest.fixture
@@ -44,6 +47,25 @@ def test_a_queue_without_a_model_is_named_with_the_queues_that_there_are():
         preflight.check(wrong, ["worker"])
     preflight.check(wrong.model_copy(update={"job_queues": ("text_to_image",)}), ["worker"])
     preflight.check(wrong.model_copy(update={"port": free_port()}), ["api"])
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [({}, "TOKEN_KEYS"), ({"token_keys": f"one:{KEY}", "user_document": "br.cpf"}, "DOCUMENT_KEY")],
+)
+def test_the_keys_of_accounts_are_demanded_of_the_api_alone(given, named):
+    """Outside local, where they are generated; a reload and the API itself demand them too."""
+    deployed = {"environment": "production", "metrics_port": free_port(), "jobs": False}
+    settings = make_settings(auth="keys", port=free_port(), **deployed, **given)
+    with pytest.raises(ConfigurationError, match=f"^{named}: missing"):
+        preflight.check(settings, ["api"])
+    with pytest.raises(ConfigurationError, match=f"^{named}: missing"):
+        token_keys(settings)
+    complete = settings.model_copy(update={"environment": "local"})
+    preflight.check(complete, ["api"])
+    preflight.check(settings, ["worker"])
+    (fault,) = preflight.check_reload(complete, settings)
+    assert fault.startswith(f"{named}: missing")
 
 
 def test_metrics_of_a_former_run_are_deleted(tmp_path):

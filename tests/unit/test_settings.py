@@ -210,7 +210,6 @@ KEY = "k" * 32
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"auth": "keys", "environment": "production", "metrics_port": 9090}, "TOKEN_KEYS"),
         ({"token_keys": "one:short"}, "TOKEN_KEYS"),
         ({"token_keys": f"one:{KEY},one:{KEY}"}, "TOKEN_KEYS"),
         ({"token_keys": KEY}, "TOKEN_KEYS"),
@@ -235,14 +234,9 @@ def test_account_settings_that_cannot_work_are_refused(changes, named):
     assert error_lines(stopped.value)[0].startswith(f"{named}:")
 
 
-def test_documents_need_a_key_outside_local():
-    """In local one is generated."""
-    changes = {"auth": "keys", "user_document": "br.cpf, br.cnpj"}
-    assert make_settings(**changes).user_document == ("br.cpf", "br.cnpj")
-    deployed = {"environment": "production", "metrics_port": 9090, "token_keys": f"one:{KEY}"}
-    with pytest.raises(ValidationError) as stopped:
-        make_settings(**changes, **deployed)
-    assert error_lines(stopped.value)[0].startswith("DOCUMENT_KEY:")
+def test_documents_can_be_of_several_kinds():
+    """Separated by commas."""
+    assert make_settings(user_document="br.cpf, br.cnpj").user_document == ("br.cpf", "br.cnpj")
 
 
 def test_each_secret_of_the_token_keys_is_masked_by_itself():
