@@ -28,8 +28,8 @@ CONNECTIONS = 5  # of each process to PostgreSQL, which by default allows a hund
 
 # SQLSTATEs, or classes of them, that concern the server and not the statement: connection lost,
 # login refused, no such database, out of resources, shutting down, broken disk, a read-only
-# standby (PostgreSQL, appendix A).
-_UNREACHABLE_STATES = ("08", "28", "3D", "53", "57", "58", "25006")
+# standby, a lock that a migration did not get in time (PostgreSQL, appendix A).
+_UNREACHABLE_STATES = ("08", "28", "3D", "53", "57", "58", "25006", "55P03")
 _UNKNOWN_STATES = ("42P01", "42703")  # no such table, no such column
 _UNREACHABLE_CODES = {
     sqlite3.SQLITE_BUSY,

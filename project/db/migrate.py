@@ -14,10 +14,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from loguru import logger
-from sqlalchemy import URL, Connection, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import URL, Connection, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from project.db.engine import is_sqlite, open_database, translating
+from project.db.tables import Base
 from project.errors import DatabaseUnavailable
 from project.settings import Settings
 
@@ -25,7 +26,16 @@ MIGRATIONS = "project.db:migrations"
 RETRY_SECONDS = 1.0  # between two attempts to reach a database that does not answer
 MIGRATION_SECONDS = 3600.0  # time limit of a statement, and of waiting for another migration
 # PostgreSQL's advisory locks are numbers that all users of a database share, so this is a hash.
+LOCK_POLL_SECONDS = 0.5
+LOCK_TIMEOUT = "2s"  # for a table that is in use; its statements wait behind the migration's
 LOCK = int.from_bytes(hashlib.sha256(MIGRATIONS.encode()).digest()[:8], signed=True)
+# Held over the migrations' transaction and what follows it; LOCK excludes former releases.
+START_LOCK = LOCK ^ 1
+_INDEXES = text(
+    "SELECT class.relname, pg_index.indisvalid FROM pg_index"
+    " JOIN pg_class AS class ON class.oid = pg_index.indexrelid"
+    " WHERE pg_index.indrelid = to_regclass(:table)"
+)
 
 
 async def upgrade_when_available(settings: Settings) -> None:
@@ -48,7 +58,7 @@ async def upgrade_when_available(settings: Settings) -> None:
 
 
 async def upgrade(settings: Settings) -> None:
-    """Run the missing migrations in one transaction.
+    """Run the missing migrations in one transaction, then build what indexes are missing.
 
     A database of this release, or of a newer one, stays as it is. Processes that start at the same
     time wait for the first, then find nothing to do. Raises DatabaseUnavailable, and
@@ -70,13 +80,70 @@ def _upgrade(connection: Connection) -> None:
 
 @asynccontextmanager
 async def migrating(settings: Settings) -> AsyncIterator[AsyncConnection]:
-    """A transaction that excludes other migrations; it commits when the context closes."""
+    """A transaction that excludes other migrations; it commits when the context closes.
+
+    Raises DatabaseUnavailable where a table is in use for too long.
+    """
     with translating():
         opened = open_database(settings, answer_seconds=MIGRATION_SECONDS)
-        async with opened as engine, _file_lock(engine.url), engine.begin() as connection:
+        async with opened as engine, _file_lock(engine.url), _start_lock(engine):
+            async with engine.begin() as connection:
+                if not is_sqlite(engine.url):
+                    await connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+                    await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+                yield connection
             if not is_sqlite(engine.url):
-                await connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
-            yield connection
+                await _build_indexes(engine)
+
+
+@asynccontextmanager
+async def _start_lock(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Hold an advisory lock of PostgreSQL in a transaction of its own, as poolers have no sessions.
+
+    An index that is built concurrently waits for every snapshot. So the lock is polled, as a
+    statement that waits has one, and each poll is followed by a statement that has none: until then
+    the poll's portal keeps its snapshot.
+    """
+    if is_sqlite(engine.url):
+        yield
+        return
+    poll = select(func.pg_try_advisory_xact_lock(START_LOCK))
+    without_snapshot = text("SET LOCAL idle_in_transaction_session_timeout = 0")
+    async with engine.begin() as connection:
+        while True:
+            is_held = await connection.scalar(poll)
+            await connection.execute(without_snapshot)
+            if is_held:
+                break
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+        yield
+
+
+async def _build_indexes(engine: AsyncEngine) -> None:
+    """Build the indexes that are marked as concurrent, without a lock that stops writes.
+
+    One that a former run has left half-built is not valid, and is built anew. Nothing happens on a
+    database of another release.
+    """
+    concurrently = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with concurrently.connect() as connection:
+        if not await connection.run_sync(_is_at_head):
+            return
+        for table in Base.metadata.sorted_tables:
+            found = await connection.execute(_INDEXES, {"table": table.name})
+            valid = {row.relname: row.indisvalid for row in found}
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                if not index.dialect_options["postgresql"]["concurrently"]:
+                    continue
+                if valid.get(index.name) is False:
+                    await connection.run_sync(index.drop)
+                if not valid.get(index.name):
+                    await connection.run_sync(index.create)
+
+
+def _is_at_head(connection: Connection) -> bool:
+    current = MigrationContext.configure(connection).get_current_revision()
+    return current == ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
 
 
 def alembic_config(connection: Connection) -> Config:

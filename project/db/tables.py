@@ -79,8 +79,15 @@ class JobRow(Base):
         Index("ix_jobs_status", "status", "id"),
         Index("ix_jobs_model", "model", "id"),
         Index("ix_jobs_model_status", "model", "status", "id"),
-        Index("ix_jobs_user", "user_id", "id"),
-        Index("ix_jobs_charged", "id", postgresql_where=CHARGED, sqlite_where=CHARGED),
+        # Concurrently: after the migration, by project/db/migrate.py, while jobs are written.
+        Index("ix_jobs_user", "user_id", "id", postgresql_concurrently=True),
+        Index(
+            "ix_jobs_charged",
+            "id",
+            postgresql_where=CHARGED,
+            sqlite_where=CHARGED,
+            postgresql_concurrently=True,
+        ),
     )
 
 

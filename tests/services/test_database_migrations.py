@@ -13,17 +13,20 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from drills.server import ROOT, environment
 from drills.waiting import DEADLINE
 from project.db.engine import open_database
-from project.db.migrate import alembic_config, migrating, upgrade
+from project.db.migrate import alembic_config, migrating, upgrade, upgrade_when_available
 from project.db.tables import Base
+from project.errors import DatabaseUnavailable
 from project.settings import Settings
 from tests.database import Jobs, added, database_settings, run_jobs, sqlite_url
 from tests.services.postgres import Postgres, run_postgres
 
 AT_ONCE = 8
+TOUCH = text("UPDATE jobs SET progress = 0")
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +155,97 @@ def test_a_migration_waits_for_jobs_that_are_written(settings: Settings):
     asyncio.run(test())
 
 
+def index_states(connection: Connection) -> dict[str, bool]:
+    """Index of jobs → whether it is valid."""
+    found = connection.execute(
+        text(
+            "SELECT relname, indisvalid FROM pg_index JOIN pg_class ON oid = indexrelid"
+            " WHERE indrelid = 'jobs'::regclass"
+        )
+    )
+    return {row.relname: row.indisvalid for row in found}
+
+
+def at_the_first_release(postgres: Postgres) -> Settings:
+    settings = database_settings(postgres.new_database())
+    on_connection(settings, lambda given: command.upgrade(alembic_config(given), "0001"))
+    return settings
+
+
+def test_an_index_is_built_while_jobs_are_written(postgres: Postgres):
+    """It waits for a transaction that has written, and no write waits for it."""
+    settings = at_the_first_release(postgres)
+    asyncio.run(upgrade(settings))
+    activity = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONC%'")
+
+    async def begun(engine: AsyncEngine) -> None:
+        while True:
+            async with engine.begin() as other:
+                if await other.scalar(activity):
+                    return
+            await asyncio.sleep(0.01)
+
+    async def test() -> None:
+        async with open_database(settings) as engine:
+            async with engine.begin() as given:
+                await given.execute(text("DROP INDEX ix_jobs_user"))
+            async with engine.connect() as writer:
+                await writer.execute(TOUCH)
+                building = asyncio.create_task(upgrade(settings))
+                async with asyncio.timeout(DEADLINE):
+                    await begun(engine)
+                async with engine.begin() as other:
+                    await other.execute(TOUCH)
+                assert not building.done()
+                await writer.rollback()
+            await building
+
+    asyncio.run(test())
+    assert all(on_connection(settings, index_states).values())
+
+
+def test_a_half_built_index_is_built_anew(postgres: Postgres):
+    """As an interrupted start leaves it: there, and of no use."""
+    settings = at_the_first_release(postgres)
+    asyncio.run(upgrade(settings))
+    broken = text(
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_jobs_charged'::regclass"
+    )
+    url = settings.database_url.get_secret_value()
+
+    async def spoil() -> None:
+        async with open_database(database_settings(url)) as engine, engine.begin() as given:
+            await given.execute(broken)
+            assert not (await given.run_sync(index_states))["ix_jobs_charged"]
+
+    asyncio.run(spoil())
+    asyncio.run(upgrade(settings))
+    states = on_connection(settings, index_states)
+    assert states["ix_jobs_charged"]
+    assert states["ix_jobs_user"]
+
+
+def test_a_table_in_use_delays_a_migration_and_not_its_writers(postgres: Postgres):
+    """It gives up after two seconds, and begins again."""
+    settings = at_the_first_release(postgres)
+
+    async def test() -> None:
+        async with open_database(settings) as engine:
+            async with engine.connect() as writer:
+                await writer.execute(TOUCH)
+                with pytest.raises(DatabaseUnavailable):
+                    await upgrade(settings)
+            starting = asyncio.create_task(upgrade_when_available(settings))
+            async with engine.connect() as writer:
+                await writer.execute(TOUCH)
+                await asyncio.wait([starting], timeout=3)
+                assert not starting.done()
+            await starting
+
+    asyncio.run(test())
+    assert all(on_connection(settings, index_states).values())
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [(["upgrade", "head"], ""), (["check"], "No new upgrade"), (["current"], "0002 (head)")],
@@ -169,6 +263,7 @@ def test_the_migrations_can_be_printed(tmp_path: Path):
         "postgresql+asyncpg://nobody@nowhere/name", tmp_path, "upgrade", "head", "--sql"
     )
     assert "CREATE TABLE jobs" in printed
+    assert "CREATE INDEX CONCURRENTLY ix_jobs_user" in printed
     assert "WHERE status IN ('accepted', 'running')" in printed
 
 

@@ -94,10 +94,24 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("user_id", sa.String(), nullable=True))
     op.add_column("jobs", sa.Column("priority", sa.String(), nullable=True))
     op.add_column("jobs", sa.Column("quota_month", sa.String(), nullable=True))
-    op.create_index("ix_jobs_user", "jobs", ["user_id", "id"])
+    context = op.get_context()
+    if context.dialect.name == "sqlite":
+        _create_indexes()
+    elif context.as_sql:  # otherwise project/db/migrate.py builds them after the transaction
+        with context.autocommit_block():
+            _create_indexes()
+
+
+def _create_indexes() -> None:
+    op.create_index("ix_jobs_user", "jobs", ["user_id", "id"], postgresql_concurrently=True)
     charged = sa.text("quota_month IS NOT NULL")
     op.create_index(
-        "ix_jobs_charged", "jobs", ["id"], postgresql_where=charged, sqlite_where=charged
+        "ix_jobs_charged",
+        "jobs",
+        ["id"],
+        postgresql_where=charged,
+        sqlite_where=charged,
+        postgresql_concurrently=True,
     )
 
 
@@ -109,8 +123,8 @@ def _of_user(table: str) -> sa.ForeignKeyConstraint:
 
 def downgrade() -> None:
     """Go back to the one before."""
-    op.drop_index("ix_jobs_charged", "jobs")
-    op.drop_index("ix_jobs_user", "jobs")
+    op.drop_index("ix_jobs_charged", "jobs", if_exists=True)
+    op.drop_index("ix_jobs_user", "jobs", if_exists=True)
     op.drop_column("jobs", "quota_month")
     op.drop_column("jobs", "priority")
     op.drop_column("jobs", "user_id")
