@@ -20,7 +20,8 @@ from project.accounts.refusal import refused
 from project.accounts.tokens import LEEWAY_SECONDS, Claims, refusing_invalid
 from project.db.records import new_id
 from project.db.users import User, Users
-from project.errors import AccountConflict
+from project.errors import AccountConflict, Forbidden
+from project.observability.metrics import AUTH_REFUSALS
 from project.settings import Settings
 
 ALGORITHMS = frozenset(
@@ -70,13 +71,16 @@ class OidcProvider:
     async def authenticate(self, token: str) -> tuple[User, Claims]:
         """The user of a token that `handles` accepts, created if need be, and the token's times.
 
-        Raises Unauthorized, ProviderUnavailable and DatabaseUnavailable.
+        Raises Unauthorized, ProviderUnavailable and DatabaseUnavailable; Forbidden for a user that
+        has deleted itself.
         """
         claims = await self._read(token)
         subject = claims["sub"]
         user = await self._users.find_subject(self._issuer, subject)
         if user is None:
             user = await self._create(subject, claims)
+        elif user.is_deleted:
+            user = await self._restored(user, claims)
         return user, Claims(user.id, float(claims["iat"]), float(claims["exp"]))
 
     async def aclose(self) -> None:
@@ -112,8 +116,7 @@ class OidcProvider:
         if not self._settings.creates_oidc_users:
             raise refused("unknown", "this user has no account here: ask an administrator for one")
         now = self._clock()
-        name = hashlib.sha256(f"{self._issuer}\0{subject}".encode()).hexdigest()
-        username = f"oidc-{name[:16]}"
+        username = _username(self._issuer, subject)
         user = User(
             id=new_id(now),
             email=self._email(claims),
@@ -142,6 +145,18 @@ class OidcProvider:
         audit("user_created", actor=user.id, subject=user.id, role=user.role)
         return user
 
+    async def _restored(self, user: User, claims: dict[str, Any]) -> User:
+        """A user that was deleted, with its name again if an operator has enabled it."""
+        if not user.active:
+            AUTH_REFUSALS.labels("inactive").inc()
+            raise Forbidden(
+                f"this account was deleted by its user; an operator can restore it: {user.id}"
+            )
+        username = _username(self._issuer, str(user.subject))
+        values = {"username": username, "full_name": self._full_name(claims) or username}
+        changed = await self._users.change(user.id, email=self._email(claims), **values)
+        return changed or user
+
     def _email(self, claims: dict[str, Any]) -> str:
         name = self._settings.oidc_email_claim
         is_verified = claims.get("email_verified") is not False  # many providers leave it out
@@ -157,6 +172,11 @@ class OidcProvider:
         text = claims.get(self._settings.oidc_name_claim)
         name = " ".join(text.split())[: fields.MAX_NAME] if isinstance(text, str) else ""
         return name if name.isprintable() else ""
+
+
+def _username(issuer: str, subject: str) -> str:
+    name = hashlib.sha256(f"{issuer}\0{subject}".encode()).hexdigest()
+    return f"oidc-{name[:16]}"
 
 
 class _Registry(jws.JWSRegistry):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from project.accounts.audit import audit
 from project.accounts.authentication import Authenticator
 from project.accounts.caller import Caller
 from project.accounts.charge import Charge, limit_headers
@@ -23,6 +24,7 @@ from project.accounts.rate_limit_fields import LimitState
 from project.accounts.registration import Registration
 from project.accounts.sign_in import SignIn
 from project.accounts.tokens import AccessTokens
+from project.db.job_transitions import JobTransitions
 from project.db.usage import Usage
 from project.db.users import Users
 from project.observability import metrics
@@ -60,6 +62,17 @@ class AccountServices:
     def limit_headers(self, caller: Caller, rate: LimitState | None) -> dict[str, str]:
         """What a caller has left, for an answer. rate: of `take_rate`."""
         return limit_headers(caller, self.quota, rate)
+
+    async def delete_user(self, user_id: str) -> None:
+        """Delete a user at its own wish: its jobs are cancelled, and what is personal goes.
+
+        Raises DatabaseUnavailable; then it can be called again.
+        """
+        for model in await JobTransitions(self.engine).cancel_of_user(user_id, time.time()):
+            metrics.JOBS.labels(model, "cancelled").inc()  # a sweep of the workers settles it
+        await self.users.delete(user_id, time.time())
+        self.authenticator.forget(user_id)
+        audit("user_deleted", actor=user_id, subject=user_id)
 
     async def month(self, caller: Caller) -> MonthUsage:
         """What the caller has used of this month, and what is left. Raises DatabaseUnavailable."""

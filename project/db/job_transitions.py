@@ -213,18 +213,16 @@ class JobTransitions:
         Returns the job where this call changed it, so one whose status is `cancelled` was cancelled
         by this call; None for a job that has ended, was requested before, or does not exist.
         """
-        lapsed = and_(JobRow.status == "running", JobRow.lease_until <= now)
-        waits = or_(JobRow.status == "accepted", lapsed)
-        runs = and_(JobRow.status == "running", not_(JobRow.cancel_requested))
-        return await self._change(
-            [JobRow.id == job_id, or_(waits, runs)],
-            status=case((waits, "cancelled"), else_=JobRow.status),
-            finished_at=case((waits, literal(now)), else_=null()),
-            retry_at=None,
-            cancel_requested=True,
-            lease_owner=case((waits, null()), else_=JobRow.lease_owner),
-            lease_until=case((waits, null()), else_=JobRow.lease_until),
-        )
+        where, values = _cancelling(now)
+        return await self._change([JobRow.id == job_id, where], **values)
+
+    async def cancel_of_user(self, user_id: str, now: float) -> list[str]:
+        """Cancel all jobs of a user as `cancel` does; returns the model of each that waited."""
+        where, values = _cancelling(now)
+        changes = update(JobRow).where(JobRow.user_id == user_id, ACTIVE, where)
+        changes = changes.values(**values, revision=JobRow.revision + 1)
+        rows = await self._statements.rows(changes.returning(JobRow.model, JobRow.status))
+        return [row.model for row in rows if row.status == "cancelled"]
 
     async def cancel_lapsed(self, now: float) -> list[str]:
         """Cancel requested jobs whose lease has lapsed; returns the model of each."""
@@ -287,6 +285,22 @@ class JobTransitions:
         values["revision"] = JobRow.revision + 1
         statement = update(JobRow).where(*where).values(values)
         return job_of(await self._statements.rows(statement.returning(JobRow)))
+
+
+def _cancelling(now: float) -> tuple[ColumnElement[bool], dict[str, Any]]:
+    """Which jobs a cancellation changes, and their new values."""
+    lapsed = and_(JobRow.status == "running", JobRow.lease_until <= now)
+    waits = or_(JobRow.status == "accepted", lapsed)
+    runs = and_(JobRow.status == "running", not_(JobRow.cancel_requested))
+    values = {
+        "status": case((waits, "cancelled"), else_=JobRow.status),
+        "finished_at": case((waits, literal(now)), else_=null()),
+        "retry_at": None,
+        "cancel_requested": True,
+        "lease_owner": case((waits, null()), else_=JobRow.lease_owner),
+        "lease_until": case((waits, null()), else_=JobRow.lease_until),
+    }
+    return or_(waits, runs), values
 
 
 def _held(job_id: str, owner: str) -> list[ColumnElement[bool]]:

@@ -69,7 +69,7 @@ class JobRow(Base):
     request_id: Mapped[str | None]
     traceparent: Mapped[str | None]
     files_deleted_at: Mapped[float | None]
-    user_id: Mapped[str | None]  # no foreign key: a job outlives its user, and nobody's is left
+    user_id: Mapped[str | None]  # no foreign key: a job outlives its user
     priority: Mapped[Priority | None] = mapped_column(String)
     quota_month: Mapped[str | None]
 

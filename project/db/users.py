@@ -56,6 +56,16 @@ class User:
     created_at: float
     document_digest: str | None = None
 
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the user has deleted itself."""
+        return self.email == tombstone(self.id)
+
+
+def tombstone(user_id: str) -> str:
+    """The e-mail and the username of a user that is deleted: unique, and no one can register it."""
+    return f"deleted-{user_id}"
+
 
 @dataclass(frozen=True)
 class ApiKey:
@@ -171,13 +181,33 @@ class Users:
         same = (UserRow.id == user_id) & (UserRow.password_hash == old)
         await self._run(update(UserRow).where(same).values(password_hash=new), UserRow.id)
 
-    async def delete(self, user_id: str) -> bool:
-        """Delete a user with its keys, tokens and usage; its jobs belong to nobody then."""
-        return bool(await self._run(delete(UserRow).where(UserRow.id == user_id), UserRow.id))
+    async def delete(self, user_id: str, now: float) -> None:
+        """Delete what is personal of a user, and its keys and tokens; it is disabled.
+
+        Its quota and usage stay, and its subject at a provider: a new account of the same subject
+        would begin with a whole quota, and without what an administrator decided.
+        """
+        name, user = tombstone(user_id), update(UserRow).where(UserRow.id == user_id)
+        tables = (ApiKeyRow, OneTimeTokenRow, RefreshTokenRow)
+        await self._transact(
+            user.values(
+                email=name,
+                username=name,
+                full_name="",
+                password_hash=None,
+                document=None,
+                active=False,
+                signed_out_at=now,
+            ),
+            *(delete(table).where(table.user_id == user_id) for table in tables),
+        )
 
     async def add_key(self, key: ApiKey) -> None:
-        """Add an API key."""
-        await self._insert(ApiKeyRow, vars(key))
+        """Add an API key, unless its user has been disabled or deleted meanwhile."""
+        columns = ApiKeyRow.__table__.c
+        row = select(*(literal(value, columns[name].type) for name, value in vars(key).items()))
+        active = row.where(UserRow.id == key.user_id, UserRow.active).with_for_update(read=True)
+        await self._run(insert(ApiKeyRow).from_select(list(vars(key)), active), ApiKeyRow.id)
 
     async def keys_of(self, user_id: str) -> list[ApiKey]:
         """The keys of a user that are not revoked, the newest first."""

@@ -464,7 +464,9 @@ async def test_a_user_changes_and_deletes_itself(api):
     answer = await api.client.request("DELETE", ME, json=body, headers=headers)
     assert answer.status_code == 204
     assert await me(api, key) == 401
+    assert (await api.client.get(ME, headers=headers)).status_code == 401
     assert (await api.sign_in()).status_code == 401
+    assert (await api.client.post(USERS, json={**NEW, "email": "ann2@example.org"})).is_success
     root = api.token(await api.user("root", "admin"))
     assert (await api.client.delete(ME, headers=root)).status_code == 409
 

@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from project.accounts.credentials import new_secret
 from project.db.records import new_id
-from project.db.usage import month_bounds
+from project.db.usage import Usage, month_bounds
 from tests.account_api import ME, TOKENS, AccountApi, account_api, bearer
 from tests.conftest import picture
 from tests.database import LEASE, PROBLEM, RESULT
@@ -182,6 +182,25 @@ async def test_a_job_that_is_retried_before_it_is_settled_costs_one(tmp_path: Pa
         await transitions.succeed(job_id, "worker", time.time(), RESULT, {})
         await sender.job_ended(await api.api.jobs.get(job_id))
         assert await month(api, ann) == (0, QUOTA)
+
+
+async def test_the_jobs_of_a_user_that_deletes_itself_are_cancelled(tmp_path: Path):
+    """Those that wait at once, one that runs by its worker; others' stay."""
+    async with account_api(tmp_path, monthly_quota=QUOTA) as api:
+        user = await api.user()
+        ann, bob = api.token(user), api.token(await api.user("bob"))
+        runs, waits = [(await submit(api, ann)).json()["id"] for _ in range(2)]
+        other = (await submit(api, bob)).json()["id"]
+        assert await api.api.jobs.transitions.claim(runs, "worker", time.time(), LEASE)
+        assert (await api.client.delete(ME, headers=ann)).status_code == 204
+        rows = {row.id: row for row in await api.api.rows()}
+        assert rows[waits].status == "cancelled"
+        assert (rows[runs].status, rows[runs].cancel_requested) == ("running", True)
+        assert rows[other].status == "accepted"
+        usage = Usage(api.accounts.engine)
+        assert await usage.unsettled_jobs(10) == [waits]
+        await usage.settle_job(waits)
+        assert await usage.get(user.id, rows[runs].quota_month) == (1, 0)
 
 
 async def test_a_job_that_is_not_added_costs_nothing(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Sign-in by an OpenID Connect provider, over HTTP and on live streams."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from project.api.factory import create_app
+from project.db.usage import month_of
 from project.observability.metrics import AUTH_ATTEMPTS
 from tests.account_api import KEYS, ME, PASSWORD, SECRET, AccountApi, account_api, bearer
 from tests.commands import command
@@ -78,6 +80,27 @@ async def test_who_signs_out_or_is_disabled_has_no_valid_token(api, issuer):
     assert (await api.client.get(ME, headers=headers)).status_code == 401
     await api.accounts.users.change(user_id, signed_out_at=None, active=False)
     assert (await api.client.get(ME, headers=headers)).status_code == 401
+
+
+async def test_who_deletes_its_account_does_not_get_another_quota(api, issuer):
+    """Nor out of what an administrator decided; an operator can restore the account."""
+    headers = bearer(issuer.token())
+    user = (await api.client.get(ME, headers=headers)).json()
+    users = api.accounts.users
+    await users.change(user["id"], monthly_quota=3)
+    month = month_of(time.time())
+    await api.accounts.quota.usage.reserve(user["id"], month, 1, 3)
+    assert (await api.client.delete(ME, headers=headers)).status_code == 204
+    for _ in range(2):
+        answer = await api.client.get(ME, headers=bearer(issuer.token()))
+        assert answer.status_code == 403
+        assert user["id"] in answer.json()["detail"]
+    await users.change(user["id"], active=True)
+    assert (await api.client.get(ME, headers=headers)).status_code == 401  # from before
+    later = {"iat": time.time() + 2}
+    restored = (await api.client.get(ME, headers=bearer(issuer.token(**later)))).json()
+    assert (restored["id"], restored["email"]) == (user["id"], user["email"])
+    assert (restored["monthly_quota"], restored["month_left"]) == (3, 2)
 
 
 async def test_a_user_of_the_provider_gets_no_password_of_this_server(api, issuer):

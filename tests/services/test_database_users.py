@@ -95,9 +95,17 @@ def test_a_user_is_found_changed_and_deleted(settings):
         assert await users.has_admin()
         await users.replace_hash(other.id, "another", "new")
         assert (await users.get(other.id)).password_hash is None
-        assert await users.delete(other.id)
-        assert not await users.delete(other.id)
-        assert await users.change(other.id, role="user") is None
+        assert await users.change(new_id(NOW), role="user") is None
+        await users.delete(other.id, NOW)
+        left = await users.get(other.id)
+        assert left.is_deleted
+        for value in ("bob", "bob@example.org"):
+            assert await users.find(value) is None
+            assert value not in str(left)
+        assert (left.active, left.signed_out_at, left.full_name) == (False, NOW, "")
+        assert await users.find_subject("https://login.example.org", "7") == left
+        await users.add(user("bob"))
+        await users.delete(USER.id, NOW)  # no two tombstones are the same
 
     run(settings, test)
 
@@ -144,9 +152,10 @@ def test_keys_are_of_their_user_and_are_deleted_with_it(settings):
         found = await users.get_key(one.id)
         assert found[0] == replace(one, last_used_at=NOW + 1, revoked_at=NOW + 2)
         assert await users.keys_of(USER.id) == [two]
-        await users.delete(USER.id)
+        await users.delete(USER.id, NOW)
         assert await users.get_key(two.id) is None
         await users.add_key(key("3" * 32))  # it was under way
+        assert await users.get_key("3" * 32) is None
         await users.add_refresh(refresh("late"), USER)
         assert await users.get_refresh("late") is None
 
@@ -290,7 +299,7 @@ def test_of_administrators_that_demote_each_other_at_once_one_stays(settings):
             (left,) = {admin.id for admin in pair} - {demoted[0].id}
             assert await users.demote(left, role="user") is None
             assert (await users.demote(USER.id, active=False)).active is False
-            await users.delete(left)
+            await users.change(left, active=False)
 
     run(settings, test)
 

@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Request
 
-from project.accounts.audit import audit
 from project.accounts.services import AccountServices
 from project.api.accounts.schemas import (
     Deletion,
@@ -63,7 +62,7 @@ async def change_me(
 async def delete_me(
     request: Request, caller: SignedInDep, accounts: AccountsDep, body: Deletion | None = None
 ) -> None:
-    """Delete one's own account with its keys; its jobs are seen by administrators alone.
+    """Delete one's own account with its keys; its jobs are cancelled, or administrators' alone.
 
     It takes the password, as a new e-mail does.
     """
@@ -71,9 +70,7 @@ async def delete_me(
         raise AccountConflict("an administrator stays: have another one take the role from you")
     me = await find_user(caller.user_id, accounts)
     await confirm_caller(request, me, body.password if body else None, accounts)
-    await accounts.users.delete(caller.user_id)
-    accounts.authenticator.forget(caller.user_id)
-    audit("user_deleted", actor=caller.user_id, subject=caller.user_id)
+    await accounts.delete_user(caller.user_id)
 
 
 @router.post(
