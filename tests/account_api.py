@@ -12,9 +12,9 @@ import httpx2
 from project.accounts.caller import ROLE_SCOPES
 from project.accounts.registration import Profile
 from project.accounts.services import AccountServices
+from project.db.account_records import User
 from project.db.records import new_id
 from project.db.tables import Role
-from project.db.users import User
 from project.settings import Settings
 from tests.job_api import JobApi, job_api, job_settings
 

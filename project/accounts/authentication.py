@@ -20,8 +20,9 @@ from project.accounts.caller import ROLE_SCOPES, Caller
 from project.accounts.credentials import PREFIX, digest
 from project.accounts.refusal import refused
 from project.accounts.tokens import AccessTokens, Claims
+from project.db.account_records import ApiKey, User
 from project.db.records import is_id
-from project.db.users import ApiKey, User, Users
+from project.db.users import Users
 from project.errors import DatabaseUnavailable, Unauthorized
 from project.observability.metrics import AUTH_ATTEMPTS
 

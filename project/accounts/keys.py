@@ -7,8 +7,9 @@ from project.accounts.audit import audit
 from project.accounts.authentication import Authenticator
 from project.accounts.caller import ROLE_SCOPES
 from project.accounts.credentials import digest, new_secret
+from project.db.account_records import ApiKey, User
 from project.db.records import Priority, new_id
-from project.db.users import ApiKey, User, Users
+from project.db.users import Users
 from project.errors import AccountConflict, Forbidden, KeyNotFound
 
 MAX_KEYS = 100  # of a user

@@ -18,8 +18,9 @@ from project.accounts.audit import audit
 from project.accounts.oidc_keys import ProviderKeys
 from project.accounts.refusal import refused
 from project.accounts.tokens import LEEWAY_SECONDS, Claims, refusing_invalid
+from project.db.account_records import User
 from project.db.records import new_id
-from project.db.users import User, Users
+from project.db.users import Users
 from project.errors import AccountConflict, Forbidden
 from project.observability.metrics import AUTH_REFUSALS
 from project.settings import Settings

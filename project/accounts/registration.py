@@ -10,9 +10,10 @@ from project.accounts.audit import audit
 from project.accounts.credentials import DocumentCipher, digest, new_secret
 from project.accounts.mail import Mailer
 from project.accounts.passwords import Passwords
+from project.db.account_records import OneTimeToken, User
 from project.db.records import new_id
 from project.db.tables import Purpose, Role
-from project.db.users import TAKEN, OneTimeToken, User, Users
+from project.db.users import TAKEN, Users
 from project.errors import AccountConflict, Forbidden, InvalidInput
 from project.observability.metrics import AUTH_ATTEMPTS
 from project.settings import Settings

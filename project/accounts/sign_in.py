@@ -17,8 +17,9 @@ from project.accounts.credentials import digest, new_secret
 from project.accounts.passwords import Passwords
 from project.accounts.refusal import refused
 from project.accounts.tokens import AccessTokens
+from project.db.account_records import RefreshToken, User
 from project.db.records import new_id
-from project.db.users import RefreshToken, User, Users
+from project.db.users import Users
 from project.observability.metrics import AUTH_ATTEMPTS
 
 GRACE_SECONDS = 10.0

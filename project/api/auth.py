@@ -22,7 +22,7 @@ from project.accounts.caller import Caller
 from project.accounts.caller import Scope as Right
 from project.accounts.refusal import refused
 from project.accounts.services import AccountServices
-from project.db.users import User
+from project.db.account_records import User
 from project.errors import DatabaseUnavailable, Forbidden, ProjectError, Unauthorized
 from project.observability.metrics import AUTH_REFUSALS, RATE_LIMIT_REFUSALS
 from project.observability.scrape_auth import equals_token, may_scrape

@@ -16,7 +16,8 @@ from project.settings.loading import load_settings
 if TYPE_CHECKING:
     from project.accounts.keys import ApiKeys
     from project.accounts.registration import Registration
-    from project.db.users import User, Users
+    from project.db.account_records import User
+    from project.db.users import Users
 
 Login = Annotated[str, typer.Argument(metavar="LOGIN", help="E-mail or username.")]
 

@@ -14,7 +14,7 @@ from project.errors import ConfigurationError, UserNotFound
 from project.settings.accounts import MAX_QUOTA
 
 if TYPE_CHECKING:
-    from project.db.users import User
+    from project.db.account_records import User
 
 app = typer.Typer(no_args_is_help=True, help="Create users and change what they may.")
 

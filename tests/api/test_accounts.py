@@ -22,9 +22,10 @@ from project.accounts.passwords import Passwords
 from project.accounts.registration import FRESH_SECONDS, RESET_PAUSE_SECONDS, Registration
 from project.accounts.sign_in import GRACE_SECONDS, SignIn
 from project.accounts.tokens import AccessTokens
+from project.db.account_records import OneTimeToken, User
 from project.db.records import new_id
 from project.db.tables import RefreshTokenRow
-from project.db.users import OneTimeToken, User, Users
+from project.db.users import Users
 from project.errors import Overloaded, Unauthorized
 from project.observability.metrics import AUTH_ATTEMPTS, AUTH_REFUSALS
 from tests.account_api import (

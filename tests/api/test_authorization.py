@@ -20,8 +20,8 @@ from starlette.requests import HTTPConnection
 
 from project.api.auth import OPEN, check_scope
 from project.api.factory import create_app
+from project.db.account_records import User
 from project.db.records import new_id
-from project.db.users import User
 from project.errors import Unauthorized
 from project.observability.metrics import AUTH_REFUSALS
 from tests.account_api import SECRET, AccountApi, account_api, account_settings, bearer

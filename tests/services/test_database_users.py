@@ -11,9 +11,10 @@ from sqlalchemy import event
 
 from project.accounts.authentication import ENDED_KEY_SECONDS, Authenticator
 from project.accounts.keys import MAX_KEYS, ApiKeys
+from project.db.account_records import ApiKey, OneTimeToken, RefreshToken, User
 from project.db.engine import open_database
 from project.db.records import new_id
-from project.db.users import ApiKey, OneTimeToken, RefreshToken, User, Users
+from project.db.users import Users
 from project.errors import AccountConflict, DatabaseUnavailable
 from project.settings import Settings
 from tests.database import create_tables, database_settings, sqlite_url

@@ -19,9 +19,10 @@ from project.accounts.first_administrator import ensure_administrator
 from project.accounts.limits import RateLimits
 from project.accounts.tokens import AccessTokens
 from project.api.auth import Authentication
+from project.db.account_records import ApiKey, User
 from project.db.engine import open_database
 from project.db.records import new_id
-from project.db.users import ApiKey, User, Users
+from project.db.users import Users
 from project.errors import ConfigurationError, DatabaseUnavailable, Unauthorized
 from tests.conftest import make_settings
 from tests.database import create_tables, sqlite_url

@@ -21,7 +21,8 @@ from project.accounts.oidc_keys import (
     REFRESH_SECONDS,
     ProviderKeys,
 )
-from project.db.users import User, Users
+from project.db.account_records import User
+from project.db.users import Users
 from project.errors import AccountConflict, ProviderUnavailable, Unauthorized
 from project.observability.metrics import AUTH_REFUSALS
 from tests.conftest import make_settings

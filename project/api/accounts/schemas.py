@@ -19,9 +19,9 @@ from project.accounts.quota import MonthUsage
 from project.accounts.registration import Profile
 from project.accounts.sign_in import TokenPair
 from project.api.jobs.schemas import rfc3339
+from project.db.account_records import ApiKey, User
 from project.db.records import Priority
 from project.db.tables import Role
-from project.db.users import ApiKey, User
 from project.settings.accounts import MAX_QUOTA
 
 MAX_SECRET = 200  # characters of a token that works once, and of a refresh token

@@ -17,8 +17,8 @@ from project.api.accounts.schemas import (
 from project.api.auth import SignedInDep, UserDep, confirm_caller, limit_password_attempts
 from project.api.dependencies import AccountsDep
 from project.api.openapi import problem_responses
+from project.db.account_records import User
 from project.db.records import is_id
-from project.db.users import User
 from project.errors import AccountConflict, UserNotFound
 
 USERS = "/v1/users"
