@@ -476,7 +476,9 @@ async def test_a_user_without_a_password_deletes_itself_by_its_token(api):
     """One of an OpenID Connect provider has nothing else to show."""
     user = await api.user(issuer="https://login.example.org", subject="7")
     assert (await api.client.delete(ME, headers=api.token(user))).status_code == 204
-    assert await api.accounts.users.get(user.id) is None
+    found = await api.accounts.users.get(user.id)
+    assert found is not None
+    assert (found.is_deleted, found.active) == (True, False)
 
 
 async def test_a_key_sees_what_is_left_and_nothing_personal_of_its_user(api):
