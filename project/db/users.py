@@ -112,6 +112,7 @@ class Users:
                 full_name="",
                 password_hash=None,
                 document=None,
+                document_digest=None,
                 active=False,
                 signed_out_at=now,
             ),

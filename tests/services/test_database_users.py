@@ -81,7 +81,8 @@ def test_a_user_is_found_changed_and_deleted(settings):
     """By id, e-mail, username and subject; what was stored comes back."""
 
     async def test(users: Users) -> None:
-        other = user("bob", issuer="https://login.example.org", subject="7", monthly_quota=5)
+        provided = {"issuer": "https://login.example.org", "subject": "7", "monthly_quota": 5}
+        other = user("bob", document="sealed", document_digest="digest", **provided)
         await users.add(other)
         assert await users.get(other.id) == other
         for login in ("bob", "bob@example.org"):
@@ -104,6 +105,7 @@ def test_a_user_is_found_changed_and_deleted(settings):
             assert await users.find(value) is None
             assert value not in str(left)
         assert (left.active, left.signed_out_at, left.full_name) == (False, NOW, "")
+        assert (left.document, left.document_digest) == (None, None)
         assert await users.find_subject("https://login.example.org", "7") == left
         await users.add(user("bob"))
         await users.delete(USER.id, NOW)  # no two tombstones are the same
