@@ -12,11 +12,13 @@ import httpx2
 import pytest
 from aiosmtpd.controller import Controller
 from playwright.sync_api import expect
+from sqlalchemy import update
 
 from drills.server import free_port
 from drills.waiting import DEADLINE
 from project.db.engine import open_database
 from project.db.records import StoredFile
+from project.db.tables import RefreshTokenRow
 from project.db.users import Users
 from project.storage import make_storage
 from tests.account_api import KEYS, ME, PASSWORD, TOKENS, bearer
@@ -148,13 +150,19 @@ def tokens_of(server, name):
 
 
 def void_access_tokens(server, stack, name):
-    """Have the server refuse the access tokens that the user has; the refresh tokens work."""
+    """Have the server refuse the access tokens that the user has; the refresh tokens work.
+
+    As if those had been made after a sign-out.
+    """
 
     async def void():
         async with open_database(database_settings(stack.database_url)) as engine:
-            users = Users(engine)
+            users, now = Users(engine), time.time()
             user = await users.find(name)
-            await users.change(user.id, signed_out_at=time.time())
+            await users.change(user.id, signed_out_at=now)
+            later = update(RefreshTokenRow).where(RefreshTokenRow.user_id == user.id)
+            async with engine.begin() as connection:
+                await connection.execute(later.values(created_at=now + 1))
             return user.id
 
     url = f"{server.url}/v1/users/{run(void())}"
