@@ -300,10 +300,10 @@ class Quota:
 
     def _log_heaviest(self) -> None:
         """Log the users with the most predictions, once a minute: too many for a metric's label."""
-        now = self._monotonic()
-        if now - self._heaviest_at < HEAVIEST_SECONDS or not self._heaviest:
+        now, heaviest = self._monotonic(), +self._heaviest  # without those who only gave back
+        if now - self._heaviest_at < HEAVIEST_SECONDS or not heaviest:
             return
-        users = dict(self._heaviest.most_common(HEAVIEST))
+        users = dict(heaviest.most_common(HEAVIEST))
         logger.bind(predictions=users, seconds=round(now - self._heaviest_at)).info(
             "heaviest_callers"
         )

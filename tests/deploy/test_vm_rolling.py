@@ -40,7 +40,7 @@ class Machine:
         shipped = env_file("vitrine.env")
         paths = {"CACHE_DIR": folder / "cache", "LOG_FILE": folder / "vitrine.jsonl"}
         own = {"METRICS_PORT": free_port(), "PORT": port, "SHUTDOWN_DELAY_SECONDS": DELAY_SECONDS}
-        rest = {"JOBS": "off", "MODELS": "classification", "WEB_CONCURRENCY": "1"}
+        rest = {"JOBS": "off", "AUTH": "off", "MODELS": "classification", "WEB_CONCURRENCY": "1"}
         settings = {**shipped, **paths, **own, **rest}
         self.instances[port] = launch(folder, app=QUICK_APP, **settings)
         return self.instances[port]

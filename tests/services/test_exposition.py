@@ -138,13 +138,13 @@ def test_the_series_of_a_used_instance_are_within_the_budget(expositions, where)
 
 
 def test_accounts_are_counted_by_what_they_did(expositions):
-    """A sign-in by password, a key, and somebody without either."""
+    """A sign-in and a new key by password, that key, and somebody without either."""
     families = expositions["API"].families
     attempts = {
         (s.labels["method"], s.labels["outcome"]): s.value
         for s in families["auth_attempts_total"].samples
     }
-    assert attempts["password", "ok"] == 1
+    assert attempts["password", "ok"] == 2
     assert attempts["key", "ok"] >= 1
     refusals = {s.labels["reason"]: s.value for s in families["auth_refusals_total"].samples}
     assert refusals["missing"] == 1 == sum(refusals.values())

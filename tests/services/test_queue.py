@@ -246,6 +246,7 @@ async def test_a_sweep_survives_an_unavailable_broker(tmp_path, valkey, queue):
         valkey.start()
         await worker.wait_for(job_id, lambda row: row.sent_at is not None)
         sweeping.cancel()
+        await asyncio.wait([sweeping])  # before its database is closed
 
 
 async def test_the_messages_of_a_dead_process_return_to_the_queue(valkey):

@@ -205,7 +205,7 @@ def use(caller: Caller, server: Server, inbox: Inbox) -> None:
 
 
 def register_and_sign_in(caller: Caller) -> dict[str, str]:
-    """Right and wrong; a refresh token that comes twice."""
+    """Right and wrong; a refresh token that comes again, and the one that it has replaced."""
     run = caller.run
     for _ in range(2):
         caller.send("POST", USERS, json=ANN)
@@ -213,8 +213,9 @@ def register_and_sign_in(caller: Caller) -> dict[str, str]:
     caller.sign_in(run.secret("unknown user", "nobody.at.all@example.org"), ANN["password"])
     first = run.tokens("first", caller.sign_in(ANN["username"], ANN["password"]))
     body = {"refresh_token": first["refresh_token"]}
-    run.tokens("second", caller.send("POST", REFRESH, json=body))
-    caller.send("POST", REFRESH, json=body)
+    second = run.tokens("second", caller.send("POST", REFRESH, json=body))
+    run.tokens("second again", caller.send("POST", REFRESH, json=body))
+    caller.send("POST", REFRESH, json={"refresh_token": second["refresh_token"]})
     body = {"refresh_token": run.secret("unknown refresh token", "rhubarb-that-nobody-issued")}
     caller.send("POST", REFRESH, json=body)
     return run.tokens("third", caller.sign_in(ANN["email"].upper(), ANN["password"]))
